@@ -1,0 +1,72 @@
+//! What planning must know of the world. Gathered by IO in the node, plain values here; an unknown is `None`, and
+//! `dwell plan` prints it as unknown.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::worker::ModuleKind;
+
+/// What the host offers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// v1 hierarchies that dwell drives here, by controller (`cpu`, `cpuacct`, `memory`, `pids`, `devices`, `freezer`);
+    /// empty on a pure v2 host.
+    pub cgroup_v1: Vec<String>,
+    /// Whether a v2 hierarchy is mounted (pure or hybrid): births are cloned into it.
+    pub cgroup_v2: bool,
+    /// Text of the host's `/etc/resolv.conf`.
+    pub resolv_conf: String,
+    /// The host's name.
+    pub hostname: String,
+    /// Hard limit of open files of the node, above which nothing can be raised.
+    pub nofile_hard: u64,
+    /// Whether `/proc/sys/kernel/seccomp` exists.
+    pub seccomp: bool,
+    /// `std::env::consts::ARCH`
+    pub arch: String,
+}
+
+/// What the Pod's network turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodIp {
+    /// The Pod's IPv4 address.
+    pub v4: Option<Ipv4Addr>,
+    /// The Pod's IPv6 address.
+    pub v6: Option<Ipv6Addr>,
+}
+
+/// What must be known of one container before it can be started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerFacts {
+    /// Whether the entry point (in a `rootfs:`) begins with `\0asm`; its path in the image. `None`: not looked at.
+    pub entry_point: Option<EntryPoint>,
+    /// Text of the image's `/etc/passwd`, bounded, hostile.
+    pub passwd: Option<String>,
+    /// Text of the image's `/etc/group`, bounded, hostile.
+    pub group: Option<String>,
+    /// For a Wasm member: the digest of the module and what compiling it found.
+    pub module: Option<ModuleFacts>,
+    /// For each volume of the Pod by name: whether it is a single file.
+    pub file_volumes: Vec<String>,
+}
+
+/// What the node found behind `command[0]`, looked up beneath the image's root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryPoint {
+    /// Path in the image.
+    pub path: String,
+    /// Whether its first four bytes are `\0asm`.
+    pub wasm: bool,
+}
+
+/// A compiled module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleFacts {
+    /// `sha256:…` of the source.
+    pub digest: String,
+    /// File name of the source: `argv[0]`.
+    pub file_name: String,
+    /// What it is.
+    pub kind: ModuleKind,
+}

@@ -1,0 +1,209 @@
+//! A checked Pod: what is left of a manifest once every value has been parsed and every rule applied.
+//!
+//! Made only by `TryFrom<&k8s_openapi::api::core::v1::Pod>` (in `manifest`), so a value of these types is a promise:
+//! names are valid DNS labels, mounts name existing volumes, quantities are in plain units, and nothing that dwell
+//! does not honour was in the source. Pure data; must never hold a path that was walked or a descriptor.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One Pod, ready to be planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pod {
+    /// `metadata.name`: a DNS subdomain of at most 253 characters.
+    pub name: String,
+    /// `metadata.namespace`; `default` when none was given.
+    pub namespace: String,
+    /// `metadata.labels`.
+    pub labels: BTreeMap<String, String>,
+    /// `metadata.annotations`.
+    pub annotations: BTreeMap<String, String>,
+    /// The Pod's own host name: `spec.hostname` or the name, cut to 63 characters.
+    pub hostname: String,
+    /// Whether members share the host's network instead of one of their own.
+    pub host_network: bool,
+    /// Whether all members share the Pod's pid namespace (`spec.shareProcessNamespace`).
+    pub share_process_namespace: bool,
+    /// What happens to a member that ends.
+    pub restart_policy: RestartPolicy,
+    /// Seconds between the stop signal and SIGKILL; 30 when none was given.
+    pub termination_grace_period_seconds: u32,
+    /// The Pod's volumes, names unique.
+    pub volumes: Vec<Volume>,
+    /// Run one after the other, each to its end, before `containers`.
+    pub init_containers: Vec<Container>,
+    /// The members; at least one.
+    pub containers: Vec<Container>,
+}
+
+/// `spec.restartPolicy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestartPolicy {
+    /// Restart whatever the exit status.
+    Always,
+    /// Restart after a status other than 0.
+    OnFailure,
+    /// Never restart.
+    Never,
+}
+
+/// One container of a Pod, init or regular.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// A DNS label, unique in the Pod.
+    pub name: String,
+    /// Where the member's program comes from.
+    pub image: ImageRef,
+    /// Replaces the image's entry point; empty means the image's own. `$(VAR)` already expanded.
+    pub command: Vec<String>,
+    /// Replaces the image's arguments. `$(VAR)` already expanded.
+    pub args: Vec<String>,
+    /// `workingDir`: absolute.
+    pub working_dir: Option<String>,
+    /// Environment in the manifest's order, `$(VAR)` already expanded.
+    pub env: Vec<(String, String)>,
+    /// Declared ports.
+    pub ports: Vec<ContainerPort>,
+    /// What is mounted where, in the manifest's order; mount paths unique.
+    pub mounts: Vec<VolumeMount>,
+    /// Limits and requests.
+    pub resources: Resources,
+    /// `runAsUser` of the container, else of the Pod; else a `USER` asked for by name or number on the command line.
+    pub user: Option<UserRef>,
+    /// `runAsGroup` likewise.
+    pub group: Option<u32>,
+    /// `securityContext.readOnlyRootFilesystem`.
+    pub read_only_root: bool,
+    /// Whether standard input stays open for clients to write to.
+    pub stdin: bool,
+    /// Whether standard input closes after the first client leaves.
+    pub stdin_once: bool,
+    /// Whether the member's stdio is a terminal.
+    pub tty: bool,
+    /// Annotations `module.wasm.image/variant` and `run.oci.handler` asked for this kind, if any.
+    pub kind_hint: Option<MemberKind>,
+}
+
+/// Who the member runs as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UserRef {
+    /// A uid; the group comes from `group`, else from the image's passwd, else 0.
+    Id(u32),
+    /// A name (`user` or `user:group`) that the image's own passwd and group files resolve.
+    Name(String),
+}
+
+/// What a member is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MemberKind {
+    /// A process executed from a root file system.
+    Native,
+    /// A WebAssembly module or component, run by the worker.
+    Wasm,
+}
+
+/// `image:` as this machine understands it. Paths are absolute here: relative ones were resolved against the
+/// manifest's folder by whoever read the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ImageRef {
+    /// `rootfs:DIR`: a plain directory as root file system.
+    Rootfs(String),
+    /// `wasm:FILE`: one module or component.
+    Wasm(String),
+}
+
+/// A declared port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerPort {
+    /// `name`, if any.
+    pub name: Option<String>,
+    /// 1 to 65535.
+    pub container_port: u16,
+    /// The port on the host, if it is to be reachable there.
+    pub host_port: Option<u16>,
+    /// The one host address it is bound to; all when absent.
+    pub host_ip: Option<std::net::IpAddr>,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+}
+
+/// Transport protocol of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Protocol {
+    /// TCP
+    Tcp,
+    /// UDP
+    Udp,
+}
+
+/// One mount of a volume in a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeMount {
+    /// The name of a volume of the Pod.
+    pub volume: String,
+    /// Absolute, without `..`. `/` is allowed for Wasm members only.
+    pub mount_path: String,
+    /// Whether the kernel refuses writes through this mount.
+    pub read_only: bool,
+}
+
+/// A volume of the Pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// A DNS label, unique in the Pod.
+    pub name: String,
+    /// What it is made of.
+    pub source: VolumeSource,
+}
+
+/// The kinds of volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VolumeSource {
+    /// A directory that lives as long as the Pod.
+    EmptyDir {
+        /// `medium: Memory`: a tmpfs instead of a folder on disk.
+        memory: bool,
+        /// Bytes; a hard limit when in memory.
+        size_limit: Option<u64>,
+    },
+    /// A file or directory of the host.
+    HostPath {
+        /// Absolute path on the host.
+        path: String,
+        /// `type`.
+        kind: HostPathKind,
+    },
+}
+
+/// `hostPath.type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HostPathKind {
+    /// No check: whatever is there.
+    Unchecked,
+    /// Made as 0755 if absent.
+    DirectoryOrCreate,
+    /// Must be a directory.
+    Directory,
+    /// Made as 0644 if absent.
+    FileOrCreate,
+    /// Must be a regular file.
+    File,
+    /// Must be a socket.
+    Socket,
+}
+
+/// Requests and limits, in plain units.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Thousandths of a CPU.
+    pub cpu_limit_millis: Option<u64>,
+    /// Thousandths of a CPU.
+    pub cpu_request_millis: Option<u64>,
+    /// Bytes.
+    pub memory_limit: Option<u64>,
+    /// Bytes.
+    pub memory_request: Option<u64>,
+    /// Processes and threads (annotation `dwell.dev/pids-limit`).
+    pub pids_limit: Option<u64>,
+}
