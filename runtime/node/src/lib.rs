@@ -1,1 +1,63 @@
-//! node
+//! dwell's engine as a library: Pods on one Linux machine, whose members are native processes and WebAssembly modules
+//! that share `localhost` and volumes.
+//!
+//! `Node::open` takes a state folder; `run`, `stop`, `remove`, `exec` and `watch` are what a caller needs. A Pod lives
+//! in processes of its own: the node, and the program that holds it, may end or be replaced at any moment.
+//!
+//! Inside: `pod → supervise → container → sandbox`, and `pod → {network, volume, image}`. The leaves never see one
+//! another; the Pod hands them plain data.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod clock;
+pub mod container;
+mod embedded;
+pub mod host;
+mod image;
+pub mod layout;
+pub mod network;
+mod node;
+mod pod;
+pub mod sandbox;
+mod supervise;
+mod volume;
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Pod;
+
+pub use node::failure::{NodeError, NodeErrorKind, chain};
+pub use node::{Node, NodeConfig, WorkerExecutable};
+pub use pod::request::{Attached, ExecRequest, ExecSession};
+pub use sandbox::signal_name::SignalName;
+
+/// One change of one Pod.
+#[derive(Debug, Clone)]
+pub struct PodEvent {
+    /// What happened.
+    pub kind: EventKind,
+    /// The Pod afterwards (before, when it was deleted).
+    pub object: Arc<Pod>,
+}
+
+/// What happened to a Pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    /// It was accepted.
+    Added,
+    /// Its status or its wish changed.
+    Modified,
+    /// Its record is gone.
+    Deleted,
+}
+
+impl EventKind {
+    /// Kubernetes' word.
+    pub fn word(self) -> &'static str {
+        match self {
+            EventKind::Added => "ADDED",
+            EventKind::Modified => "MODIFIED",
+            EventKind::Deleted => "DELETED",
+        }
+    }
+}

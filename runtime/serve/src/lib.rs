@@ -1,1 +1,102 @@
-//! serve
+//! The node as a service: the HTTP face (`api`), its client (`client`), and the process that ties a node to a socket.
+//! `cli → serve → node`: nothing here knows of commands, nothing in the node knows of HTTP.
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod client;
+
+use std::fmt::Display;
+use std::os::unix::fs::PermissionsExt;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dwell::layout::Layout;
+use dwell::{Node, NodeConfig, WorkerExecutable};
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long a node that was started on demand stays without a Pod that may still run.
+pub const IDLE_SECONDS: u64 = 60;
+
+/// How to serve.
+#[derive(Debug)]
+pub struct ServeOptions {
+    /// The state folder.
+    pub layout: Layout,
+    /// Leave after a minute without Pods.
+    pub on_demand: bool,
+    /// What runs Wasm members; without it they are refused.
+    pub worker: Option<WorkerExecutable>,
+}
+
+/// Runs a node in this process until it is told to end (SIGTERM, SIGINT) or, on demand, has had nothing to do.
+/// Pods go on without it. Ends with status 0, or 125 and a sentence on standard error.
+pub fn serve(options: ServeOptions) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(16).build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("start the runtime: {error}")),
+    };
+    match runtime.block_on(run(options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => fail(&message),
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    eprintln!("error: {message}");
+    ExitCode::from(125)
+}
+
+async fn run(options: ServeOptions) -> Result<(), String> {
+    let ServeOptions { layout, on_demand, worker } = options;
+    let config = NodeConfig { layout: layout.clone(), worker };
+    let node = Node::open(config).await.map_err(|error| dwell::chain(&error))?;
+    let listener = listen(&layout).map_err(|error| describe("listen on", &layout, error))?;
+    let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+    let serving = api::serve(listener, node.clone());
+    tokio::pin!(serving);
+    tokio::select! {
+        () = &mut serving => {}
+        () = leave_when_idle(&node), if on_demand => {}
+        () = node.shutdown_requested() => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    let _ = std::fs::remove_file(layout.socket());
+    // Requests that were being answered get their answers.
+    let _ = tokio::time::timeout(Duration::from_millis(100), serving).await;
+    node.close().await;
+    Ok(())
+}
+
+/// From the moment it may leave, the node refuses new Pods as "unavailable", and the command that hears that starts
+/// another node.
+async fn leave_when_idle(node: &Arc<Node>) {
+    loop {
+        node.idle_for(Duration::from_secs(IDLE_SECONDS)).await;
+        if node.begin_leaving() {
+            return;
+        }
+    }
+}
+
+fn listen(layout: &Layout) -> std::io::Result<UnixListener> {
+    let socket = layout.socket();
+    match std::fs::remove_file(&socket) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // The folder is root's alone, so there is no moment in which another could connect.
+    let listener = UnixListener::bind(&socket)?;
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+fn on(kind: SignalKind) -> Result<tokio::signal::unix::Signal, String> {
+    signal(kind).map_err(|error| format!("listen for signals: {error}"))
+}
+
+fn describe(what: &str, layout: &Layout, error: impl Display) -> String {
+    format!("{what} {}: {error}", layout.socket().display())
+}

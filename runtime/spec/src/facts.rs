@@ -11,7 +11,7 @@ use crate::plan::worker::ModuleKind;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostFacts {
     /// v1 hierarchies that dwell drives here, by controller (`cpu`, `cpuacct`, `memory`, `pids`, `devices`, `freezer`);
-    /// empty on a pure v2 host.
+    /// empty on a pure v2 host. One entry per hierarchy: controllers mounted together are joined (`cpu,cpuacct`).
     pub cgroup_v1: Vec<String>,
     /// Whether a v2 hierarchy is mounted (pure or hybrid): births are cloned into it.
     pub cgroup_v2: bool,

@@ -1,2 +1,19 @@
 //! What dwell needs of the kernel and rustix does not give: each module one subject, each function one call or one
 //! short, fixed sequence of calls. The only crate with unsafe besides pause.
+#![allow(unsafe_code)]
+
+pub mod process;
+pub mod signal;
+pub mod cgroup;
+pub mod landlock;
+pub mod netlink;
+pub mod nft;
+pub mod capability;
+pub mod cpu_timer;
+pub mod exec;
+pub mod fs;
+pub mod keyring;
+pub mod memfd;
+pub mod mount;
+pub mod namespace;
+pub mod seccomp;

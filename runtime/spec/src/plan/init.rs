@@ -58,7 +58,7 @@ pub enum Op {
     MountSysfs { target: String },
     /// A new read-only view of this process's own cgroups.
     MountCgroup { target: String, v2: bool, controller: Option<String> },
-    /// A new tmpfs.
+    /// A new tmpfs; nosuid always, nodev everywhere but at `/dev`.
     MountTmpfs { target: String, size: u64, mode: u32, noexec: bool },
     /// A new mqueue.
     MountMqueue { target: String },
@@ -66,9 +66,11 @@ pub enum Op {
     MountDevpts { target: String },
     /// A character device node.
     MakeDevice { path: String, major: u32, minor: u32, mode: u32 },
+    /// Standard input (a terminal of the devpts attached before) also at this path, as `/dev/console`.
+    BindConsole { target: String },
     /// A symbolic link.
     MakeSymlink { path: String, to: String },
-    /// Cover the path (if it exists) with /dev/null or an empty read-only tmpfs.
+    /// Cover the path (if it exists) with the /dev/null made before or an empty read-only tmpfs.
     Mask { path: String },
     /// Remount the path (if it exists) read-only, in place.
     ReadOnly { path: String },
@@ -80,7 +82,7 @@ pub enum Op {
     NewSessionKeyring,
     /// Soft and hard limit; above the hard limit of this process it is clamped.
     SetRlimit { resource: u32, soft: u64, hard: u64 },
-    /// Standard streams belong to the member's user, so that `/dev/stdout` opens.
+    /// Those standard streams that are pipes or terminals belong to the member's user, so that `/dev/stdout` opens.
     ChownStdio { uid: u32, gid: u32 },
     /// `setsid`, and descriptor 0 becomes the controlling terminal.
     ControllingTerminal,
@@ -123,4 +125,26 @@ pub enum Exec {
     /// Execute the descriptor in `program` (the worker); every slot in `keep` stays open, in that order from
     /// descriptor 3.
     Descriptor { program: Slot, argv: Vec<String>, env: Vec<String>, keep: Vec<Slot> },
+}
+
+/// Exit status of `init` when an operation failed.
+pub const STATUS_SETUP: i32 = 125;
+/// Exit status when the program exists but may not or cannot be executed.
+pub const STATUS_REFUSED: i32 = 126;
+/// Exit status when the program does not exist.
+pub const STATUS_NOT_FOUND: i32 = 127;
+
+/// What `init` leaves in its report file when it ends by itself: one line of JSON, at most `REPORT_MAX` bytes. An
+/// empty report means that the member was executed (or init was killed). To the node it is hostile text: the member's
+/// worker writes to the same file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitReport {
+    /// The operation's name as in `Op` (`MountProc`), `Exec`, or `ReadPlan`.
+    pub op: String,
+    /// What it was applied to; empty when there is no path.
+    pub path: String,
+    /// 0 when it was not the kernel that refused.
+    pub errno: i32,
+    /// One plain sentence.
+    pub message: String,
 }

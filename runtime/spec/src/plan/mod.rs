@@ -1,5 +1,67 @@
 //! Plans: what will be done, as values. A pure function makes each from a checked Pod and facts; IO follows them.
+//!
+//! ```text
+//! Pod + HostFacts ─plan_pod→ PodPlan
+//! Pod + Container + HostFacts + ContainerFacts + PodIp ─plan_container→ ContainerPlan ┬ InitPlan    (init replays it)
+//! the same, running, + ExecRequest ─plan_exec→ ExecPlan                               └ WorkerPlan  (the worker's own)
+//! ```
+//!
+//! The shapes alone are enough for init and the worker; the planners come with the feature `manifest`.
+
+mod codec;
 pub mod container;
 pub mod init;
-pub mod worker;
 pub mod pod;
+pub mod relay;
+pub mod worker;
+
+pub use codec::DecodeError;
+
+#[cfg(feature = "manifest")]
+mod bpf;
+#[cfg(feature = "manifest")]
+pub mod capabilities;
+#[cfg(feature = "manifest")]
+mod describe;
+#[cfg(feature = "manifest")]
+mod environment;
+#[cfg(feature = "manifest")]
+mod joined;
+#[cfg(feature = "manifest")]
+mod kind;
+#[cfg(feature = "manifest")]
+mod limits;
+#[cfg(feature = "manifest")]
+pub mod mounts;
+#[cfg(feature = "manifest")]
+mod native;
+#[cfg(feature = "manifest")]
+mod planner;
+#[cfg(feature = "manifest")]
+pub mod pod_files;
+#[cfg(feature = "manifest")]
+mod refusal;
+#[cfg(feature = "manifest")]
+pub mod seccomp_profile;
+#[cfg(feature = "manifest")]
+mod steps;
+#[cfg(feature = "manifest")]
+mod syscall_numbers;
+#[cfg(feature = "manifest")]
+mod user;
+#[cfg(feature = "manifest")]
+mod wasm;
+#[cfg(feature = "manifest")]
+mod worker_layout;
+
+#[cfg(feature = "manifest")]
+pub use joined::{ExecPlan, ExecRequest, plan_exec};
+#[cfg(feature = "manifest")]
+pub use planner::{plan_container, plan_pod};
+#[cfg(feature = "manifest")]
+pub use refusal::{PlanError, Problem};
+
+#[cfg(all(test, feature = "manifest"))]
+mod samples;
+#[cfg(all(test, feature = "manifest"))]
+mod tests;

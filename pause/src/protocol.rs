@@ -1,0 +1,858 @@
+//! The protocol between a node and `pause`, the keeper of a Pod: its one written specification.
+//!
+//! pause and the node both include this file (`#[path]`), so it imports nothing but `core`, holds no `unsafe`, allocates
+//! nothing and does no IO. An old pause will meet a newer node, so the header and the `version` in it never move; a
+//! change of meaning raises `VERSION`, and a node speaks the version that a pause's HELLO names.
+//!
+//! # Transport
+//!
+//! `AF_UNIX`, `SOCK_SEQPACKET`: one message is one packet. Descriptors travel beside it (`SCM_RIGHTS`), in the order
+//! that the kind fixes. Every number is little-endian. Every packet is `SIZE` bytes; only BIRTH may be longer, by its
+//! argument block.
+//!
+//! # Start
+//!
+//! The node executes pause (vfork, exec) with the arguments `pause` and `NAMESPACE/NAME`, an empty environment, and:
+//!
+//! | descriptor | what |
+//! |---|---|
+//! | 0, 1, 2 | anything; pause replaces them by `/dev/null` |
+//! | 3 | a *bound, not yet listening* `SOCK_SEQPACKET` socket; pause listens on it |
+//! | 4 | one end of a connected `SOCK_SEQPACKET` pair: the first connection |
+//! | 5 | a memory file with a `Setup` block, read from offset 0 |
+//! | 6 … | `tasks` open v1 `tasks` files, then (`Setup::CGROUP_DIR`) an open v2 cgroup folder, then (`Setup::NETNS`) a network namespace to enter |
+//!
+//! Stage 1 enters the cgroups, clones stage 2 into the namespaces and exits with status 0. Stage 2 is pause. Its first
+//! messages on 4 are HELLO … READY as on every connection; or FAILED, after which it exits with status 1 (stage 1 too,
+//! when the failure is its own). Nothing is born before the Pod's walls stand.
+//!
+//! # A connection
+//!
+//! One at a time. A further connection gets BUSY and is closed; so does, for a moment, the first one after a node's
+//! death, when its lock was free before its socket was closed: try again. A node sends nothing before READY. pause sends, in this order: HELLO, one
+//! LIVE per member whose exit is not yet known, one EXIT per exit that is not yet acknowledged, READY. Then it answers
+//! every request by exactly one message that repeats the request's `id`, in the order of the requests, and pushes EXIT
+//! and ROTATED (`id` 0) whenever they happen. What a node sent before it died is still carried out, before the next
+//! node gets its HELLO. The end of a connection changes nothing else.
+//!
+//! A node that does not read blocks nobody: its requests wait, and what was to be pushed is kept as state of the table.
+//!
+//! # A birth
+//!
+//! The node chooses `seq`, writes it down, then asks. pause refuses (`Refusal::Repeat`) every `seq` that is not
+//! greater than each one it gave birth to (0 is never valid), so one birth cannot happen twice; a refused birth uses
+//! up nothing. After a lost answer the next HELLO … READY tells what came of it: LIVE, EXIT, or neither (then it was
+//! not born).
+//!
+//! Descriptors of BIRTH, in this order:
+//!
+//! 1. the executable (`O_RDONLY` or `O_PATH`), executed as `execveat(fd, "", AT_EMPTY_PATH)`
+//! 2. the plan: descriptor 3 of the newborn
+//! 3. the report file: descriptor 4 of the newborn
+//! 4. `LOG_CURRENT`: the log file (`O_WRONLY|O_APPEND`); `LOG_NEXT`: the one after it, empty
+//! 5. `Stdio::Direct`: three, for 0, 1 and 2; `Stdio::Terminal`: the master (kept and read by pause), then the slave
+//! 6. `INTO_CGROUP`: an open v2 cgroup folder
+//! 7. `slots` more: descriptors 5, 6, … of the newborn
+//!
+//! The newborn has exactly the descriptors 0 to 4 and its slots, every signal at its default and unblocked, an empty
+//! environment, a mount namespace of its own (a copy of pause's empty root), the Pod's other namespaces, and with
+//! `NEW_PID` a pid namespace of its own. With `JOIN` it is born inside the pid namespace of the living member
+//! `target` (its `NEW_PID` is then meaningless and refused).
+//! The argument block is NUL-terminated strings, `ARGS_MAX` bytes and `ARGV_MAX` strings at most; empty means `init`.
+//!
+//! # Logs
+//!
+//! With `Stdio::Logged` and `Stdio::Terminal` pause reads the output and writes records to the log:
+//! `2026-11-25T01:02:03.123456789Z stdout F text\n`. What a read returns without a newline at its end is written at
+//! once with the tag `P`, and text longer than `TEXT_MAX` is cut into `P` pieces: a reader joins the pieces of a
+//! stream up to and including the next `F`, and gets the output byte for byte, also when it ends without a newline.
+//! When a record would pass `log_limit` (bytes of one file; 0: none), pause goes on in the next file and pushes
+//! ROTATED; the node hands over another by LOG_NEXT. Without a next file, or on an error such as a full disk, whole
+//! records are dropped and counted; once writing works again the count becomes a record of `stderr`. Without any log
+//! the output is read and dropped. A record that is larger than the limit still goes into an empty file.
+//!
+//! # An exit
+//!
+//! EXIT is pushed once the member is reaped *and* its output is in the log, and again on every connection until ACK.
+//! A slot is reserved at birth, and freed by ACK alone.
+
+/// First bytes of every message.
+pub const MAGIC: u32 = u32::from_le_bytes(*b"dwlP");
+/// First bytes of a `Setup` block.
+pub const SETUP_MAGIC: u32 = u32::from_le_bytes(*b"dwlS");
+/// Version of everything in this file.
+pub const VERSION: u16 = 1;
+/// Bytes of every message, BIRTH's argument block aside.
+pub const SIZE: usize = 64;
+/// Bytes of BIRTH's argument block at most.
+pub const ARGS_MAX: usize = 512;
+/// Strings in BIRTH's argument block at most.
+pub const ARGV_MAX: usize = 16;
+/// Bytes of the longest message.
+pub const MESSAGE_MAX: usize = SIZE + ARGS_MAX;
+/// Descriptors beside one message at most.
+pub const DESCRIPTORS_MAX: usize = 200;
+/// Members, living or not yet acknowledged, at most.
+pub const TABLE_SLOTS: usize = 256;
+/// Sockets kept at most.
+pub const KEPT_SLOTS: usize = 64;
+/// Bytes of the text of one log record at most.
+pub const TEXT_MAX: usize = 16 * 1024;
+
+/// Descriptor of the socket to listen on, at the start.
+pub const LISTEN_FD: i32 = 3;
+/// Descriptor of the first connection, at the start.
+pub const FIRST_CONNECTION_FD: i32 = 4;
+/// Descriptor of the `Setup` block, at the start.
+pub const SETUP_FD: i32 = 5;
+/// First of the cgroup descriptors, at the start.
+pub const FIRST_CGROUP_FD: i32 = 6;
+
+/// Why bytes are not a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Invalid {
+    /// Too short, wrong magic, or a field outside its range.
+    Malformed,
+    /// Another version.
+    Version,
+    /// A kind that this version does not know.
+    Kind,
+}
+
+/// What every message begins with: `magic u32, version u16, kind u16, id u64, subject u64`; 40 bytes of body follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// See `kind`.
+    pub kind: u16,
+    /// Chosen by the node, repeated in the answer; 0 in what pause pushes.
+    pub id: u64,
+    /// A member's `seq`, or the key of a kept socket, or 0.
+    pub subject: u64,
+}
+
+/// Kinds of message. Those of the node are below 100.
+pub mod kind {
+    /// `flags u32, stdio u8, 0 u8, slots u16, target u64, log_limit u64, args u16`, then `args` bytes at offset `SIZE`.
+    pub const BIRTH: u16 = 1;
+    /// `what u32`; answered by GIVEN.
+    pub const TAKE: u16 = 2;
+    /// `what u32` (`Held::Stdin` only); answered by DONE.
+    pub const CLOSE: u16 = 3;
+    /// Frees the slot of an ended member; answered by DONE.
+    pub const ACK: u16 = 4;
+    /// One descriptor: the next log file; answered by DONE.
+    pub const LOG_NEXT: u16 = 5;
+    /// One descriptor, kept under the key; answered by DONE. A known key is refused (`Refusal::Repeat`).
+    pub const KEEP: u16 = 6;
+    /// A copy of what is kept under the key; answered by GIVEN.
+    pub const TAKE_KEPT: u16 = 7;
+    /// Closes what is kept under the key; answered by DONE.
+    pub const FORGET: u16 = 8;
+    /// Answered by PONG.
+    pub const PING: u16 = 9;
+
+    /// `living u32, exits u32, kept u32, 0 u32, last_seq u64`; one descriptor: a pidfd of pause.
+    pub const HELLO: u16 = 100;
+    /// Another node is connected. The connection ends.
+    pub const BUSY: u16 = 101;
+    /// `pid u32, flags u32, start u64, rotations u32, 0 u32, dropped_lines u64, dropped_bytes u64`; one descriptor: a
+    /// pidfd (none when the member is reaped and its output still being written).
+    pub const LIVE: u16 = 102;
+    /// `status i32, rotations u32, start u64, end u64, dropped_lines u64, dropped_bytes u64`
+    pub const EXIT: u16 = 103;
+    /// The end of the list.
+    pub const READY: u16 = 104;
+    /// `pid u32, 0 u32, start u64`; one descriptor: a pidfd.
+    pub const BORN: u16 = 105;
+    /// `reason u32, op u32, errno u32`
+    pub const REFUSED: u16 = 106;
+    /// One descriptor.
+    pub const GIVEN: u16 = 107;
+    /// Done as asked.
+    pub const DONE: u16 = 108;
+    /// `rotations u32`
+    pub const ROTATED: u16 = 109;
+    /// The answer to PING.
+    pub const PONG: u16 = 110;
+    /// `op u32, errno u32`: pause could not set itself up, and ends.
+    pub const FAILED: u16 = 111;
+}
+
+/// A birth, as asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Birth<'a> {
+    /// Bits below.
+    pub flags: u32,
+    /// Where 0, 1 and 2 come from.
+    pub stdio: Stdio,
+    /// Descriptors of the newborn from 5 on.
+    pub slots: u16,
+    /// With `JOIN`: the `seq` of a living member; else 0.
+    pub target: u64,
+    /// Bytes of one log file at most; 0: no limit.
+    pub log_limit: u64,
+    /// The argument block.
+    pub args: &'a [u8],
+}
+
+impl Birth<'_> {
+    /// A pid namespace of its own, nested in the Pod's.
+    pub const NEW_PID: u32 = 1;
+    /// Born into the pid namespace of `target`.
+    pub const JOIN: u32 = 2;
+    /// A v2 cgroup folder is among the descriptors (`CLONE_INTO_CGROUP`).
+    pub const INTO_CGROUP: u32 = 4;
+    /// Standard input is a pipe whose other end pause keeps; else `/dev/null`. `Stdio::Logged` only.
+    pub const STDIN_PIPE: u32 = 8;
+    /// The log file is among the descriptors. Not with `Stdio::Direct`.
+    pub const LOG_CURRENT: u32 = 16;
+    /// So is the one after it. Only with `LOG_CURRENT`.
+    pub const LOG_NEXT: u32 = 32;
+    /// Every bit that has a meaning.
+    pub const FLAGS: u32 = 63;
+
+    /// Descriptors that must lie beside this message.
+    pub fn descriptors(&self) -> usize {
+        let stdio = match self.stdio {
+            Stdio::Logged => 0,
+            Stdio::Terminal => 2,
+            Stdio::Direct => 3,
+        };
+        let bit = |flag: u32| usize::from(self.flags & flag != 0);
+        3 + bit(Self::LOG_CURRENT) + bit(Self::LOG_NEXT) + stdio + bit(Self::INTO_CGROUP) + self.slots as usize
+    }
+
+    /// Whether the parts agree with one another.
+    fn is_consistent(&self) -> bool {
+        let has = |flag: u32| self.flags & flag != 0;
+        self.flags & !Self::FLAGS == 0
+            && !(has(Self::JOIN) && has(Self::NEW_PID))
+            && has(Self::JOIN) == (self.target != 0)
+            && (self.stdio == Stdio::Logged || !has(Self::STDIN_PIPE))
+            && (self.stdio != Stdio::Direct || !has(Self::LOG_CURRENT))
+            && (has(Self::LOG_CURRENT) || !has(Self::LOG_NEXT))
+            && self.args.len() <= ARGS_MAX
+            && (self.args.is_empty() || self.args[self.args.len() - 1] == 0)
+    }
+}
+
+/// Where a newborn's standard streams come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stdio {
+    /// Pipes made by pause, which reads 1 and 2 into the log.
+    Logged = 0,
+    /// Three descriptors of the node's. pause keeps no copy.
+    Direct = 1,
+    /// A terminal of the node's: the slave is 0, 1 and 2; pause keeps the master and reads it into the log as `stdout`.
+    Terminal = 2,
+}
+
+/// What pause holds for a member and gives a copy of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Held {
+    /// The member's pidfd, until it is reaped.
+    Pidfd = 0,
+    /// The write end of its standard input, until CLOSE or its end.
+    Stdin = 1,
+    /// The master of its terminal, until its end.
+    Terminal = 2,
+}
+
+/// What a node asks for. `Header::subject` says of whom: a `seq`, or a key (`Keep`, `TakeKept`, `Forget`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// Give birth to the member `subject`.
+    Birth(Birth<'a>),
+    /// Give a copy of what is held for the member.
+    Take(Held),
+    /// Close the kept end of the member's standard input: it reads end of file once every copy is closed.
+    CloseStdin,
+    /// The exit is written down: free the slot.
+    Ack,
+    /// The next log file (one descriptor).
+    LogNext,
+    /// Keep the one descriptor under the key.
+    Keep,
+    /// Give a copy of what is kept.
+    TakeKept,
+    /// Close what is kept.
+    Forget,
+    /// Are you there?
+    Ping,
+}
+
+/// Why a request was refused. Every descriptor that came with it is closed; the connection stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Refusal {
+    /// Not a message, or its fields contradict one another.
+    Malformed = 1,
+    /// Longer than `MESSAGE_MAX`, or more than `DESCRIPTORS_MAX` descriptors (or more than pause may open).
+    Truncated = 2,
+    /// Another version; HELLO names the right one.
+    Version = 3,
+    /// An unknown kind.
+    Kind = 4,
+    /// More or fewer descriptors than the message needs.
+    Descriptors = 5,
+    /// A `seq` that is not greater than every one before, or a key that is in use.
+    Repeat = 6,
+    /// No free slot.
+    TableFull = 7,
+    /// No such member (or it ended, or it has no such thing), or nothing under this key.
+    NotFound = 8,
+    /// The member has not ended, or its output is not yet written: nothing to acknowledge.
+    NotEnded = 9,
+    /// There is a next log file already.
+    Full = 10,
+    /// A system call failed: `op` and `errno` say which and why.
+    System = 11,
+}
+
+/// A system call of pause, as named in `Refused` and `Failed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Operation {
+    /// None: the refusal is pause's own.
+    None = 0,
+    /// Read the `Setup` block (`errno` 0: it is malformed or of another version).
+    ReadSetup = 1,
+    /// Write `0` to a `tasks` file.
+    EnterCgroup = 2,
+    /// Enter the network namespace handed over.
+    EnterNetns = 3,
+    /// Clone stage 2 with its namespaces.
+    CloneSandbox = 4,
+    /// Make, attach or enter the empty root.
+    EmptyRoot = 5,
+    /// `sethostname`
+    Hostname = 6,
+    /// `setsid`
+    Session = 7,
+    /// `capset`, or narrowing the bounding set.
+    Capabilities = 8,
+    /// Signals, or the descriptor they arrive on.
+    Signals = 9,
+    /// `/dev/null`, or a descriptor's place.
+    Descriptors = 10,
+    /// `pidfd_open` of itself.
+    OwnPidfd = 11,
+    /// `listen`
+    Listen = 12,
+    /// Pipes for a newborn.
+    Pipe = 13,
+    /// Clone a newborn.
+    Clone = 14,
+    /// Enter (or leave) the pid namespace of a member.
+    JoinPid = 15,
+    /// Put a newborn's descriptors in place.
+    Place = 16,
+    /// Execute a newborn.
+    Execute = 17,
+}
+
+impl Operation {
+    const ALL: [Self; 18] = [
+        Self::None,
+        Self::ReadSetup,
+        Self::EnterCgroup,
+        Self::EnterNetns,
+        Self::CloneSandbox,
+        Self::EmptyRoot,
+        Self::Hostname,
+        Self::Session,
+        Self::Capabilities,
+        Self::Signals,
+        Self::Descriptors,
+        Self::OwnPidfd,
+        Self::Listen,
+        Self::Pipe,
+        Self::Clone,
+        Self::JoinPid,
+        Self::Place,
+        Self::Execute,
+    ];
+
+    fn from_code(code: u32) -> Result<Self, Invalid> {
+        Self::ALL.get(code as usize).copied().ok_or(Invalid::Malformed)
+    }
+}
+
+impl Refusal {
+    const ALL: [Self; 11] = [
+        Self::Malformed,
+        Self::Truncated,
+        Self::Version,
+        Self::Kind,
+        Self::Descriptors,
+        Self::Repeat,
+        Self::TableFull,
+        Self::NotFound,
+        Self::NotEnded,
+        Self::Full,
+        Self::System,
+    ];
+
+    fn from_code(code: u32) -> Result<Self, Invalid> {
+        Self::ALL.get((code as usize).wrapping_sub(1)).copied().ok_or(Invalid::Malformed)
+    }
+}
+
+/// What pause says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The first on every connection.
+    Hello(Hello),
+    /// Another node is connected.
+    Busy,
+    /// A member whose exit is not known yet.
+    Live(Live),
+    /// A member's end.
+    Exit(Exit),
+    /// Everything has been listed.
+    Ready,
+    /// The member is born and executed; `pid` as pause's pid namespace counts, `start` in nanoseconds since 1970.
+    Born { pid: u32, start: u64 },
+    /// The request was not carried out.
+    Refused { reason: Refusal, operation: Operation, errno: u32 },
+    /// The descriptor asked for.
+    Given,
+    /// Done.
+    Done,
+    /// The log went on in the next file; `rotations` counts them since birth.
+    Rotated { rotations: u32 },
+    /// Here.
+    Pong,
+    /// pause could not set itself up.
+    Failed { operation: Operation, errno: u32 },
+}
+
+/// The body of HELLO: counts of that moment (a member that ends while it is being listed may appear as EXIT alone).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hello {
+    /// LIVE messages that follow.
+    pub living: u32,
+    /// EXIT messages that follow.
+    pub exits: u32,
+    /// Descriptors kept.
+    pub kept: u32,
+    /// The greatest `seq` ever born; 0: none.
+    pub last_seq: u64,
+}
+
+/// The body of LIVE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Live {
+    /// As pause's pid namespace counts.
+    pub pid: u32,
+    /// Bits below.
+    pub flags: u32,
+    /// Nanoseconds since 1970.
+    pub start: u64,
+    /// Log files begun since birth, the first one not counted.
+    pub rotations: u32,
+    /// Newlines that did not reach the log.
+    pub dropped_lines: u64,
+    /// Bytes that did not reach the log.
+    pub dropped_bytes: u64,
+}
+
+impl Live {
+    /// pause writes its log.
+    pub const LOGGED: u32 = 1;
+    /// There is no next log file: hand one over.
+    pub const NEEDS_NEXT: u32 = 2;
+    /// pause keeps the write end of its standard input.
+    pub const STDIN: u32 = 4;
+    /// pause keeps the master of its terminal.
+    pub const TERMINAL: u32 = 8;
+    /// It is reaped; EXIT follows as soon as its output is in the log.
+    pub const REAPED: u32 = 16;
+}
+
+/// The body of EXIT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    /// As `wait4` returns it.
+    pub status: i32,
+    /// Log files begun since birth, the first one not counted.
+    pub rotations: u32,
+    /// Nanoseconds since 1970.
+    pub start: u64,
+    /// Nanoseconds since 1970.
+    pub end: u64,
+    /// Newlines that did not reach the log.
+    pub dropped_lines: u64,
+    /// Bytes that did not reach the log.
+    pub dropped_bytes: u64,
+}
+
+type Packet = [u8; SIZE];
+
+#[inline(always)]
+fn u16_at(bytes: &Packet, at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+#[inline(always)]
+fn u32_at(bytes: &Packet, at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+#[inline(always)]
+fn u64_at(bytes: &Packet, at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
+
+#[inline(always)]
+fn put<const N: usize>(bytes: &mut Packet, at: usize, value: [u8; N]) {
+    if let Some(place) = bytes.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+        *place = value;
+    }
+}
+
+#[inline(always)]
+fn put_u32(bytes: &mut Packet, at: usize, value: u32) {
+    put(bytes, at, value.to_le_bytes());
+}
+
+#[inline(always)]
+fn put_u64(bytes: &mut Packet, at: usize, value: u64) {
+    put(bytes, at, value.to_le_bytes());
+}
+
+/// The fixed part of a message.
+///
+/// # Errors
+/// `Malformed` when it is too short; the magic and the version are not looked at.
+fn packet(bytes: &[u8]) -> Result<&Packet, Invalid> {
+    bytes.first_chunk().ok_or(Invalid::Malformed)
+}
+
+/// The header, also of a message whose kind or version is unknown.
+///
+/// # Errors
+/// `Malformed` when it is too short or has another magic; `Version` for another version.
+pub fn decode_header(bytes: &[u8]) -> Result<Header, Invalid> {
+    let bytes = packet(bytes)?;
+    if u32_at(bytes, 0) != MAGIC {
+        return Err(Invalid::Malformed);
+    }
+    if u16_at(bytes, 4) != VERSION {
+        return Err(Invalid::Version);
+    }
+    Ok(Header { kind: u16_at(bytes, 6), id: u64_at(bytes, 8), subject: u64_at(bytes, 16) })
+}
+
+/// The version in a message's header, and the `id` that its answer repeats; none when it is not a message of ours.
+pub fn peek(bytes: &[u8]) -> Option<(u16, u64)> {
+    let bytes = packet(bytes).ok()?;
+    (u32_at(bytes, 0) == MAGIC).then(|| (u16_at(bytes, 4), u64_at(bytes, 8)))
+}
+
+fn header(kind: u16, id: u64, subject: u64) -> Packet {
+    let mut bytes = [0; SIZE];
+    put_u64(&mut bytes, 0, u64::from(MAGIC) | u64::from(VERSION) << 32 | u64::from(kind) << 48);
+    put_u64(&mut bytes, 8, id);
+    put_u64(&mut bytes, 16, subject);
+    bytes
+}
+
+impl<'a> Request<'a> {
+    /// Writes the message, and says how many bytes of `out` it is.
+    pub fn encode(&self, id: u64, subject: u64, out: &mut [u8; MESSAGE_MAX]) -> usize {
+        let (kind, args) = match self {
+            Self::Birth(birth) => (kind::BIRTH, birth.args),
+            Self::Take(_) => (kind::TAKE, &[][..]),
+            Self::CloseStdin => (kind::CLOSE, &[][..]),
+            Self::Ack => (kind::ACK, &[][..]),
+            Self::LogNext => (kind::LOG_NEXT, &[][..]),
+            Self::Keep => (kind::KEEP, &[][..]),
+            Self::TakeKept => (kind::TAKE_KEPT, &[][..]),
+            Self::Forget => (kind::FORGET, &[][..]),
+            Self::Ping => (kind::PING, &[][..]),
+        };
+        let mut bytes = header(kind, id, subject);
+        match self {
+            Self::Birth(birth) => birth.encode(&mut bytes),
+            Self::Take(held) => put_u32(&mut bytes, 24, *held as u32),
+            Self::CloseStdin => put_u32(&mut bytes, 24, Held::Stdin as u32),
+            _ => {}
+        }
+        let args = &args[..args.len().min(ARGS_MAX)];
+        out[..SIZE].copy_from_slice(&bytes);
+        out[SIZE..SIZE + args.len()].copy_from_slice(args);
+        SIZE + args.len()
+    }
+
+    /// Reads a message of a node.
+    ///
+    /// # Errors
+    /// As `Invalid` says. A message longer than its kind needs is malformed.
+    pub fn decode(bytes: &'a [u8]) -> Result<(Header, Self), Invalid> {
+        let header = decode_header(bytes)?;
+        let fixed = packet(bytes)?;
+        let rest = bytes.get(SIZE..).unwrap_or(&[]);
+        let what = u32_at(fixed, 24);
+        let request = match header.kind {
+            kind::BIRTH => return Birth::decode(fixed, rest).map(|birth| (header, Self::Birth(birth))),
+            kind::TAKE => match what {
+                0 => Self::Take(Held::Pidfd),
+                1 => Self::Take(Held::Stdin),
+                2 => Self::Take(Held::Terminal),
+                _ => return Err(Invalid::Malformed),
+            },
+            kind::CLOSE if what == Held::Stdin as u32 => Self::CloseStdin,
+            kind::CLOSE => return Err(Invalid::Malformed),
+            kind::ACK => Self::Ack,
+            kind::LOG_NEXT => Self::LogNext,
+            kind::KEEP => Self::Keep,
+            kind::TAKE_KEPT => Self::TakeKept,
+            kind::FORGET => Self::Forget,
+            kind::PING => Self::Ping,
+            _ => return Err(Invalid::Kind),
+        };
+        if rest.is_empty() { Ok((header, request)) } else { Err(Invalid::Malformed) }
+    }
+
+    /// Descriptors that must lie beside this message, no more and no fewer.
+    pub fn descriptors(&self) -> usize {
+        match self {
+            Self::Birth(birth) => birth.descriptors(),
+            Self::LogNext | Self::Keep => 1,
+            _ => 0,
+        }
+    }
+}
+
+impl<'a> Birth<'a> {
+    fn encode(&self, bytes: &mut Packet) {
+        put_u32(bytes, 24, self.flags);
+        put(bytes, 28, [self.stdio as u8]);
+        put(bytes, 30, self.slots.to_le_bytes());
+        put_u64(bytes, 32, self.target);
+        put_u64(bytes, 40, self.log_limit);
+        put(bytes, 48, (self.args.len() as u16).to_le_bytes());
+    }
+
+    fn decode(bytes: &Packet, args: &'a [u8]) -> Result<Self, Invalid> {
+        let stdio = match bytes[28] {
+            0 => Stdio::Logged,
+            1 => Stdio::Direct,
+            2 => Stdio::Terminal,
+            _ => return Err(Invalid::Malformed),
+        };
+        let birth = Self {
+            flags: u32_at(bytes, 24),
+            stdio,
+            slots: u16_at(bytes, 30),
+            target: u64_at(bytes, 32),
+            log_limit: u64_at(bytes, 40),
+            args,
+        };
+        let whole = usize::from(u16_at(bytes, 48)) == args.len();
+        if whole && birth.is_consistent() { Ok(birth) } else { Err(Invalid::Malformed) }
+    }
+}
+
+impl Event {
+    fn kind(&self) -> u16 {
+        match self {
+            Self::Hello(_) => kind::HELLO,
+            Self::Busy => kind::BUSY,
+            Self::Live(_) => kind::LIVE,
+            Self::Exit(_) => kind::EXIT,
+            Self::Ready => kind::READY,
+            Self::Born { .. } => kind::BORN,
+            Self::Refused { .. } => kind::REFUSED,
+            Self::Given => kind::GIVEN,
+            Self::Done => kind::DONE,
+            Self::Rotated { .. } => kind::ROTATED,
+            Self::Pong => kind::PONG,
+            Self::Failed { .. } => kind::FAILED,
+        }
+    }
+
+    /// The body as five words; two numbers of 32 bits share one, the first in the lower half.
+    fn body(&self) -> [u64; 5] {
+        let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+        match self {
+            Self::Hello(hello) => {
+                [pair(hello.living, hello.exits), u64::from(hello.kept), hello.last_seq, 0, 0]
+            }
+            Self::Live(live) => [
+                pair(live.pid, live.flags),
+                live.start,
+                u64::from(live.rotations),
+                live.dropped_lines,
+                live.dropped_bytes,
+            ],
+            Self::Exit(exit) => [
+                pair(exit.status as u32, exit.rotations),
+                exit.start,
+                exit.end,
+                exit.dropped_lines,
+                exit.dropped_bytes,
+            ],
+            Self::Born { pid, start } => [u64::from(*pid), *start, 0, 0, 0],
+            Self::Refused { reason, operation, errno } => {
+                [pair(*reason as u32, *operation as u32), u64::from(*errno), 0, 0, 0]
+            }
+            Self::Rotated { rotations } => [u64::from(*rotations), 0, 0, 0, 0],
+            Self::Failed { operation, errno } => [pair(*operation as u32, *errno), 0, 0, 0, 0],
+            Self::Busy | Self::Ready | Self::Given | Self::Done | Self::Pong => [0; 5],
+        }
+    }
+
+    /// The message. `id` is the request's, or 0; `subject` is a `seq`, a key, or 0.
+    pub fn encode(&self, id: u64, subject: u64) -> [u8; SIZE] {
+        let mut bytes = header(self.kind(), id, subject);
+        let (words, _) = bytes.as_chunks_mut::<8>();
+        for (place, word) in words.iter_mut().skip(3).zip(self.body()) {
+            *place = word.to_le_bytes();
+        }
+        bytes
+    }
+
+    /// Reads a message of pause.
+    ///
+    /// # Errors
+    /// As `Invalid` says.
+    pub fn decode(bytes: &[u8]) -> Result<(Header, Self), Invalid> {
+        let header = decode_header(bytes)?;
+        let b = packet(bytes)?;
+        let event = match header.kind {
+            kind::HELLO => Self::Hello(Hello {
+                living: u32_at(b, 24),
+                exits: u32_at(b, 28),
+                kept: u32_at(b, 32),
+                last_seq: u64_at(b, 40),
+            }),
+            kind::BUSY => Self::Busy,
+            kind::LIVE => Self::Live(Live {
+                pid: u32_at(b, 24),
+                flags: u32_at(b, 28),
+                start: u64_at(b, 32),
+                rotations: u32_at(b, 40),
+                dropped_lines: u64_at(b, 48),
+                dropped_bytes: u64_at(b, 56),
+            }),
+            kind::EXIT => Self::Exit(Exit {
+                status: u32_at(b, 24) as i32,
+                rotations: u32_at(b, 28),
+                start: u64_at(b, 32),
+                end: u64_at(b, 40),
+                dropped_lines: u64_at(b, 48),
+                dropped_bytes: u64_at(b, 56),
+            }),
+            kind::READY => Self::Ready,
+            kind::BORN => Self::Born { pid: u32_at(b, 24), start: u64_at(b, 32) },
+            kind::REFUSED => Self::Refused {
+                reason: Refusal::from_code(u32_at(b, 24))?,
+                operation: Operation::from_code(u32_at(b, 28))?,
+                errno: u32_at(b, 32),
+            },
+            kind::GIVEN => Self::Given,
+            kind::DONE => Self::Done,
+            kind::ROTATED => Self::Rotated { rotations: u32_at(b, 24) },
+            kind::PONG => Self::Pong,
+            kind::FAILED => {
+                Self::Failed { operation: Operation::from_code(u32_at(b, 24))?, errno: u32_at(b, 28) }
+            }
+            _ => return Err(Invalid::Kind),
+        };
+        Ok((header, event))
+    }
+}
+
+/// What the sandbox is to be: the block behind `SETUP_FD`.
+///
+/// `magic u32, version u16, flags u16, tasks u16, hostname length u8, 0 u8, capabilities u64, 0 u32, hostname`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setup {
+    /// Bits below.
+    pub flags: u16,
+    /// How many open v1 `tasks` files lie from `FIRST_CGROUP_FD` on.
+    pub tasks: u16,
+    /// The bounding set of pause and all its members (bit n: capability n): the union of what `init` needs to set a
+    /// member up and what members may keep. `u64::MAX`: narrow nothing.
+    pub capabilities: u64,
+    /// Length of the name in `hostname`; 0: leave the name alone.
+    pub hostname_len: u8,
+    /// The name, then zeros.
+    pub hostname: [u8; Setup::HOSTNAME_MAX],
+}
+
+impl Setup {
+    /// Bytes of the block.
+    pub const SIZE: usize = 88;
+    /// Bytes of the name at most (the kernel's limit).
+    pub const HOSTNAME_MAX: usize = 64;
+    /// A network namespace of its own.
+    pub const NEW_NET: u16 = 1;
+    /// An IPC namespace of its own.
+    pub const NEW_IPC: u16 = 2;
+    /// A UTS namespace of its own; without it the host name must not be set.
+    pub const NEW_UTS: u16 = 4;
+    /// A pid namespace of its own: pause is its PID 1, and every member ends with it.
+    pub const NEW_PID: u16 = 8;
+    /// An open v2 cgroup folder follows the `tasks` files (`CLONE_INTO_CGROUP`).
+    pub const CGROUP_DIR: u16 = 16;
+    /// A network namespace to enter follows. Not with `NEW_NET`.
+    pub const NETNS: u16 = 32;
+    /// Every bit that has a meaning.
+    pub const FLAGS: u16 = 63;
+
+    /// The name as bytes.
+    pub fn hostname(&self) -> &[u8] {
+        &self.hostname[..usize::from(self.hostname_len).min(Self::HOSTNAME_MAX)]
+    }
+
+    /// The block.
+    pub fn encode(&self) -> [u8; Self::SIZE] {
+        let mut fixed = [0; SIZE];
+        put_u32(&mut fixed, 0, SETUP_MAGIC);
+        put(&mut fixed, 4, VERSION.to_le_bytes());
+        put(&mut fixed, 6, self.flags.to_le_bytes());
+        put(&mut fixed, 8, self.tasks.to_le_bytes());
+        put(&mut fixed, 10, [self.hostname_len]);
+        put_u64(&mut fixed, 12, self.capabilities);
+        let mut bytes = [0; Self::SIZE];
+        bytes[..24].copy_from_slice(&fixed[..24]);
+        bytes[24..].copy_from_slice(&self.hostname);
+        bytes
+    }
+
+    /// Reads the block.
+    ///
+    /// # Errors
+    /// As `Invalid` says; `Malformed` also for flags that contradict one another.
+    pub fn decode(bytes: &[u8; Self::SIZE]) -> Result<Self, Invalid> {
+        let fixed = packet(bytes)?;
+        let mut hostname = [0; Self::HOSTNAME_MAX];
+        hostname.copy_from_slice(&bytes[24..]);
+        let setup = Self {
+            flags: u16_at(fixed, 6),
+            tasks: u16_at(fixed, 8),
+            capabilities: u64_at(fixed, 12),
+            hostname_len: fixed[10],
+            hostname,
+        };
+        let has = |flag: u16| setup.flags & flag != 0;
+        if u32_at(fixed, 0) != SETUP_MAGIC {
+            Err(Invalid::Malformed)
+        } else if u16_at(fixed, 4) != VERSION {
+            Err(Invalid::Version)
+        } else if setup.flags & !Self::FLAGS != 0
+            || (has(Self::NEW_NET) && has(Self::NETNS))
+            || (setup.hostname_len > 0 && !has(Self::NEW_UTS))
+            || usize::from(setup.hostname_len) > Self::HOSTNAME_MAX
+        {
+            Err(Invalid::Malformed)
+        } else {
+            Ok(setup)
+        }
+    }
+}

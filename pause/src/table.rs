@@ -1,0 +1,165 @@
+//! The fixed table: who lives, who ended without being acknowledged, and what is kept for each.
+//!
+//! All zeros is an empty table, so pages of it that were never used cost no memory; `Keeper::used` is the high-water
+//! mark below which it is walked. A slot is taken at birth and freed by the node's acknowledgement alone.
+
+use crate::protocol::{Exit, Live};
+use crate::sys;
+
+/// One of a member's two output streams.
+pub struct Stream {
+    /// The read end, or the terminal's master; 0: closed.
+    pub fd: i32,
+    /// After the member's end: bytes that may still be read before it is closed whoever holds the other end.
+    pub drain: u32,
+    /// The last record written was a piece (`P`): the line goes on.
+    pub open: bool,
+    /// A piece of a line was dropped, so the rest of that line is dropped too.
+    pub skipping: bool,
+    /// A terminal that nobody has open: tried again now and then, as poll would report it for ever.
+    pub parked: bool,
+}
+
+/// A member's log files and what they did not take.
+pub struct Log {
+    /// The file; 0: none, output is read and dropped.
+    pub current: i32,
+    /// The one after it; 0: none yet.
+    pub next: i32,
+    /// Why records were dropped last: the limit, or an error.
+    pub at_limit: bool,
+    /// Bytes in `current`.
+    pub size: u64,
+    /// Bytes that `current` may hold; 0: no limit.
+    pub limit: u64,
+    /// Files begun since birth, and how many of them the node was told.
+    pub rotations: u32,
+    pub announced: u32,
+    /// Newlines and bytes dropped since birth, and up to the last notice in the log.
+    pub dropped_lines: u64,
+    pub dropped_bytes: u64,
+    pub noticed_lines: u64,
+    pub noticed_bytes: u64,
+}
+
+/// One slot.
+pub struct Member {
+    /// Chosen by the node; 0: the slot is free.
+    pub seq: u64,
+    /// Nanoseconds since 1970.
+    pub start: u64,
+    pub end: u64,
+    /// As `wait4` returned it.
+    pub status: i32,
+    /// 0: reaped.
+    pub pid: i32,
+    pub pidfd: i32,
+    /// Write end of its standard input; 0: none.
+    pub stdin: i32,
+    /// `streams[0].fd` is a terminal's master.
+    pub terminal: bool,
+    /// LIVE was sent on this connection.
+    pub listed: bool,
+    /// EXIT was sent on this connection.
+    pub told: bool,
+    pub streams: [Stream; 2],
+    pub log: Log,
+}
+
+impl Member {
+    const STREAM: Stream = Stream { fd: 0, drain: 0, open: false, skipping: false, parked: false };
+
+    pub const EMPTY: Self = Self {
+        seq: 0,
+        start: 0,
+        end: 0,
+        status: 0,
+        pid: 0,
+        pidfd: 0,
+        stdin: 0,
+        terminal: false,
+        listed: false,
+        told: false,
+        streams: [Self::STREAM, Self::STREAM],
+        log: Log {
+            current: 0,
+            next: 0,
+            at_limit: false,
+            size: 0,
+            limit: 0,
+            rotations: 0,
+            announced: 0,
+            dropped_lines: 0,
+            dropped_bytes: 0,
+            noticed_lines: 0,
+            noticed_bytes: 0,
+        },
+    };
+
+    /// Not reaped yet.
+    pub fn is_living(&self) -> bool {
+        self.pid != 0
+    }
+
+    /// Reaped, and some output may still lie in a pipe.
+    pub fn is_draining(&self) -> bool {
+        self.seq != 0 && self.pid == 0 && (self.streams[0].fd | self.streams[1].fd) != 0
+    }
+
+    /// Reaped and written down: EXIT may be told.
+    pub fn is_done(&self) -> bool {
+        self.seq != 0 && self.pid == 0 && (self.streams[0].fd | self.streams[1].fd) == 0
+    }
+
+    /// Notes the end. What the member wrote before it lies in the pipes, which hold no more than their size.
+    pub fn reaped(&mut self, status: i32, end: u64) {
+        self.pid = 0;
+        self.status = status;
+        self.end = end;
+        sys::close(&mut self.pidfd);
+        sys::close(&mut self.stdin);
+        for stream in &mut self.streams {
+            stream.parked = false;
+            stream.drain = sys::fcntl(stream.fd, sys::F_GETPIPE_SZ, 0).unwrap_or(1 << 16) as u32;
+        }
+    }
+
+    pub fn close_logs(&mut self) {
+        sys::close(&mut self.log.current);
+        sys::close(&mut self.log.next);
+    }
+
+    pub fn live(&self) -> Live {
+        let flag = |is: bool, bit: u32| if is { bit } else { 0 };
+        Live {
+            pid: self.pid as u32,
+            flags: flag(self.log.current != 0, Live::LOGGED)
+                | flag(self.log.current != 0 && self.log.next == 0, Live::NEEDS_NEXT)
+                | flag(self.stdin != 0, Live::STDIN)
+                | flag(self.terminal, Live::TERMINAL)
+                | flag(self.pid == 0, Live::REAPED),
+            start: self.start,
+            rotations: self.log.rotations,
+            dropped_lines: self.log.dropped_lines,
+            dropped_bytes: self.log.dropped_bytes,
+        }
+    }
+
+    pub fn exit(&self) -> Exit {
+        Exit {
+            status: self.status,
+            rotations: self.log.rotations,
+            start: self.start,
+            end: self.end,
+            dropped_lines: self.log.dropped_lines,
+            dropped_bytes: self.log.dropped_bytes,
+        }
+    }
+}
+
+/// A descriptor kept under a key.
+pub struct Kept {
+    pub key: u64,
+    /// 0: the slot is free.
+    pub fd: i32,
+}

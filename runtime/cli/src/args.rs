@@ -1,0 +1,113 @@
+//! The command line as it is typed. What it means is decided in `command/*`; help, completions and man pages come from
+//! the same definitions.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::command;
+
+/// Run Pods on this machine: native processes and WebAssembly side by side.
+#[derive(Debug, Parser)]
+#[command(name = "dwell", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(after_help = "Start with:  dwell run pod.yaml   or   dwell run app.wasm")]
+pub struct Cli {
+    /// Keep everything below DIR instead of /var/lib/dwell and /run/dwell
+    #[arg(long, global = true, value_name = "DIR", env = "DWELL_STATE_DIR", hide_env_values = true)]
+    pub state_dir: Option<PathBuf>,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run Pods from manifests, or one container without a manifest
+    Run(Box<command::run::RunArgs>),
+    /// List Pods
+    Ps(command::ps::PsArgs),
+    /// Show what a Pod's members wrote
+    Logs(command::logs::LogsArgs),
+    /// Run a program in a running native member
+    Exec(command::exec::ExecArgs),
+    /// Stop Pods in order and keep their records and logs
+    Stop(command::stop::StopArgs),
+    /// Send a signal to a Pod's members
+    Kill(command::kill::KillArgs),
+    /// Stop a Pod's members in order and start them again
+    Restart(command::restart::RestartArgs),
+    /// Remove Pods with their records, logs and volumes
+    Rm(command::rm::RmArgs),
+    /// Show everything that is known of Pods
+    Inspect(command::inspect::InspectArgs),
+    /// Show what would be done for a manifest, without doing it
+    Plan(command::plan::PlanArgs),
+    /// Show what this host offers, what is missing, and what to do about it
+    Check(command::check::CheckArgs),
+    /// Explain a field of the Pod manifest
+    Explain(command::explain::ExplainArgs),
+    /// Run the node in the foreground, for a service manager
+    Serve(command::serve::ServeArgs),
+    /// Write a completion script for a shell
+    Completions(command::completions::CompletionsArgs),
+    /// Write the man pages into a directory
+    Man(command::man::ManArgs),
+    /// Show the version of this dwell and of the node
+    Version(command::version::VersionArgs),
+}
+
+/// Formats of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// The Kubernetes list, as JSON
+    Json,
+    /// The Kubernetes list, as YAML
+    Yaml,
+    /// More columns
+    Wide,
+    /// `pod/NAME`, one a line
+    Name,
+}
+
+/// Formats of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ObjectFormat {
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+}
+
+/// Which Pods a command is about.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PodNames {
+    /// Names of Pods: NAME, or NAMESPACE/NAME
+    #[arg(value_name = "POD", required_unless_present = "all")]
+    pub pods: Vec<String>,
+    /// All Pods
+    #[arg(long, conflicts_with = "pods")]
+    pub all: bool,
+    /// Look in this namespace only
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+}
+
+/// Which Pod a command is about.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PodName {
+    /// Name of the Pod: NAME, or NAMESPACE/NAME
+    #[arg(value_name = "POD")]
+    pub pod: String,
+    /// Look in this namespace only
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+}
+
+/// Seconds until a Pod is killed that does not stop by itself.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Grace {
+    /// Seconds to wait before killing; the Pod's own grace period if absent
+    #[arg(short = 't', long = "time", visible_alias = "grace-period", value_name = "SECONDS")]
+    pub seconds: Option<u32>,
+}

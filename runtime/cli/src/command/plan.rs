@@ -1,0 +1,86 @@
+//! `dwell plan`: what would be done for a manifest, decided by the same pure functions that decide it for real. Nothing is
+//! started and no root is needed; what only a start can tell (addresses, an image's own files, a module's digest) is shown
+//! as unknown.
+
+use dwell_spec::facts::{ContainerFacts, HostFacts, PodIp};
+use dwell_spec::plan::container::ContainerPlan;
+use dwell_spec::plan::pod::PodPlan;
+use dwell_spec::plan::{plan_container, plan_pod};
+use dwell_spec::pod::Pod;
+use serde::Serialize;
+
+use super::run::source;
+use super::{Outcome, print};
+use crate::failure::{DWELL_FAILED, Failure};
+
+/// Arguments of `dwell plan`.
+#[derive(Debug, clap::Args)]
+pub struct PlanArgs {
+    /// Manifests (`-` for standard input)
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<String>,
+    /// Print JSON instead of text
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    output: Option<Format>,
+}
+
+/// Formats besides text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// One JSON array, an object for each Pod
+    Json,
+}
+
+/// A Pod's plans.
+#[derive(Debug, Serialize)]
+struct Plans {
+    pod: PodPlan,
+    containers: Vec<Planned>,
+}
+
+/// A container's plan, or why there is none.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Planned {
+    Plan(Box<ContainerPlan>),
+    Unplanned { name: String, because: String },
+}
+
+/// Prints the plans; 125 if a container cannot be planned.
+pub fn run(args: PlanArgs) -> Outcome {
+    let host = dwell::host::facts();
+    let pods = source::checked(&args.files)?;
+    let plans: Result<Vec<Plans>, Failure> = pods.iter().map(|pod| plans(pod, &host)).collect();
+    let plans = plans?;
+    match args.output {
+        None => print(&plans.iter().map(text).collect::<Vec<_>>().join("\n"))?,
+        Some(Format::Json) => print(&json(&plans)?)?,
+    }
+    let unplanned = plans.iter().flat_map(|p| &p.containers).any(|c| matches!(c, Planned::Unplanned { .. }));
+    Ok(if unplanned { DWELL_FAILED } else { 0 })
+}
+
+fn plans(pod: &Pod, host: &HostFacts) -> Result<Plans, Failure> {
+    let planned = plan_pod(pod, host).map_err(|e| Failure::of(&e))?;
+    let unknown = ContainerFacts::default();
+    let containers = pod.init_containers.iter().chain(&pod.containers).map(|container| {
+        match plan_container(pod, container, host, &unknown, PodIp { v4: None, v6: None }) {
+            Ok(plan) => Planned::Plan(Box::new(plan)),
+            Err(e) => Planned::Unplanned { name: container.name.clone(), because: e.to_string() },
+        }
+    });
+    Ok(Plans { pod: planned, containers: containers.collect() })
+}
+
+fn text(plans: &Plans) -> String {
+    let containers = plans.containers.iter().map(|container| match container {
+        Planned::Plan(plan) => plan.to_string(),
+        Planned::Unplanned { name, because } => format!("Container {name}: cannot be planned: {because}\n"),
+    });
+    std::iter::once(plans.pod.to_string()).chain(containers).collect::<Vec<_>>().join("\n")
+}
+
+fn json(plans: &[Plans]) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(plans).map_err(|e| Failure::new("encode the plans").caused_by(&e))?;
+    Ok(text + "\n")
+}

@@ -1,0 +1,133 @@
+//! Our standard input, connected to the one container that wants it.
+//!
+//! ```text
+//! Waiting ─the container runs→ Connected ─the node goes→ Waiting
+//!                                   └─end of input→ Done
+//! ```
+//! The input is read by one thread from the first connection on, and survives a node that is replaced. What a member
+//! prints comes through its log like all other output, so nothing is received here but the end.
+
+use dwell_serve::client::{Client, StreamReceiver, StreamRequest, StreamSender};
+use k8s_openapi::api::core::v1::{Container, Pod};
+use tokio::sync::mpsc::Receiver;
+use tokio::task::JoinHandle;
+
+use crate::failure::Failure;
+use crate::pods::records::{key, uid};
+use crate::terminal::{input, interrupt, raw};
+
+/// The connection of our standard input.
+pub struct Attachment {
+    uid: String,
+    container: String,
+    tty: bool,
+    state: State,
+    /// Restores the terminal when the attachment is dropped.
+    _raw: Option<raw::RawMode>,
+}
+
+enum State {
+    Waiting(Option<Receiver<Vec<u8>>>),
+    Connected(JoinHandle<Option<Receiver<Vec<u8>>>>),
+    Done,
+}
+
+impl Attachment {
+    /// For the first container of these Pods that wants standard input, if there is one. A terminal becomes raw when the
+    /// container has one too.
+    ///
+    /// # Errors
+    /// The terminal refuses raw mode.
+    pub fn of(pods: &[Pod]) -> Result<Option<Self>, Failure> {
+        let Some((pod, container)) = pods.iter().find_map(|pod| Some((pod, wants_input(pod)?))) else {
+            return Ok(None);
+        };
+        let tty = container.tty == Some(true);
+        let raw = if tty { raw::RawMode::enter() } else { Ok(None) };
+        let raw = raw.map_err(|e| Failure::new("switch the terminal to raw mode").caused_by(&e))?;
+        let (uid, container) = (uid(pod).to_owned(), container.name.clone());
+        Ok(Some(Self { uid, container, tty, state: State::Waiting(None), _raw: raw }))
+    }
+
+    /// Connects, if this Pod is the one, its container runs and we are not connected. A refusal is left to the next change.
+    pub async fn pod_changed(&mut self, client: &Client, pod: &Pod) {
+        if uid(pod) != self.uid || !matches!(self.state, State::Waiting(_)) || !runs(pod, &self.container) {
+            return;
+        }
+        let request = StreamRequest {
+            namespace: key(pod).0.into(),
+            name: key(pod).1.into(),
+            container: Some(self.container.clone()),
+            stdin: true,
+            tty: self.tty,
+            ..StreamRequest::default()
+        };
+        let Ok((sender, receiver)) = client.attach(&request).await else { return };
+        if let State::Waiting(pieces) = std::mem::replace(&mut self.state, State::Done) {
+            let pieces = pieces.unwrap_or_else(input::pieces);
+            self.state = State::Connected(tokio::spawn(pump(sender, receiver, pieces, self.tty)));
+        }
+    }
+
+    /// Returns when the connection has ended, whichever side ended it. Dropping the future loses nothing.
+    pub async fn ended(&mut self) {
+        let State::Connected(task) = &mut self.state else { return std::future::pending().await };
+        self.state = match task.await {
+            Ok(Some(pieces)) => State::Waiting(Some(pieces)),
+            _ => State::Done,
+        };
+    }
+}
+
+fn wants_input(pod: &Pod) -> Option<&Container> {
+    pod.spec.as_ref()?.containers.iter().find(|container| container.stdin == Some(true))
+}
+
+fn runs(pod: &Pod, container: &str) -> bool {
+    let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    let state = statuses.filter(|c| c.name == container).find_map(|c| c.state.as_ref());
+    state.is_some_and(|state| state.running.is_some())
+}
+
+/// Sends until the input ends (`None`) or the connection does (the rest of the input).
+async fn pump(
+    mut sender: StreamSender,
+    mut receiver: StreamReceiver,
+    mut pieces: Receiver<Vec<u8>>,
+    tty: bool,
+) -> Option<Receiver<Vec<u8>>> {
+    let mut resizes = interrupt::resizes().ok().filter(|_| tty);
+    if tty && send_size(&mut sender).await.is_none() {
+        return Some(pieces);
+    }
+    loop {
+        let sent = tokio::select! {
+            piece = pieces.recv() => match piece {
+                Some(piece) => sender.stdin(&piece).await.ok(),
+                None => {
+                    _ = sender.close_stdin().await;
+                    return None;
+                }
+            },
+            () = resized(&mut resizes) => send_size(&mut sender).await,
+            output = receiver.next() => output.ok().map(drop),
+        };
+        if sent.is_none() {
+            return Some(pieces);
+        }
+    }
+}
+
+async fn resized(resizes: &mut Option<tokio::signal::unix::Signal>) {
+    match resizes {
+        Some(resizes) => drop(resizes.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn send_size(sender: &mut StreamSender) -> Option<()> {
+    match raw::size() {
+        Some((columns, rows)) => sender.resize(columns, rows).await.ok(),
+        None => Some(()),
+    }
+}

@@ -1,0 +1,93 @@
+//! From what was typed to Pods: manifests, or a short form. All is parsed before anything is done.
+//!
+//! Paths in a manifest are relative to its folder, those of standard input and of a short form to the working directory.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use dwell_spec::manifest;
+use k8s_openapi::api::core::v1::Pod;
+
+use super::{RunArgs, short};
+use crate::failure::Failure;
+use crate::output::sanitise::printable;
+
+/// Bytes of a manifest at most.
+const MANIFEST_MAX: u64 = 8 * 1024 * 1024;
+
+/// The Pods that `dwell run` is to run; at least one.
+pub fn pods(args: &RunArgs) -> Result<Vec<Pod>, Failure> {
+    let mut pods = match short::pod(args)? {
+        Some(pod) => vec![pod],
+        None => from_manifests(&args.words)?,
+    };
+    if let Some(name) = &args.name {
+        rename(&mut pods, name)?;
+    }
+    Ok(pods)
+}
+
+fn rename(pods: &mut [Pod], name: &str) -> Result<(), Failure> {
+    let [pod] = pods else { return Err(Failure::new("--name names one Pod, and there are several")) };
+    pod.metadata.name = Some(name.to_owned());
+    pod.metadata.generate_name = None;
+    Ok(())
+}
+
+/// The Pods of manifests, checked: the same rules that the node applies, with places in the text.
+pub fn from_manifests(files: &[String]) -> Result<Vec<Pod>, Failure> {
+    let mut pods = Vec::new();
+    for file in files {
+        pods.extend(parse(file)?);
+    }
+    match pods.is_empty() {
+        true => Err(Failure::new(format!("no Pod in {}", files.join(", ")))),
+        false => Ok(pods),
+    }
+}
+
+/// The same Pods, as the planners take them.
+pub fn checked(files: &[String]) -> Result<Vec<dwell_spec::pod::Pod>, Failure> {
+    let pods = from_manifests(files)?;
+    pods.iter().map(|pod| dwell_spec::pod::Pod::try_from(pod).map_err(|e| Failure::new(e.to_string()))).collect()
+}
+
+fn parse(file: &str) -> Result<Vec<Pod>, Failure> {
+    let text = read_manifest(file)?;
+    let origin = if file == "-" { "standard input" } else { file };
+    let parsed = manifest::parse_manifests(&text, origin).map_err(|e| Failure::new(e.to_string()))?;
+    for warning in &parsed.warnings {
+        eprintln!("warning: {}", printable(&warning.show(origin).to_string()));
+    }
+    let base = base_of(file)?;
+    let mut pods = parsed.pods;
+    pods.iter_mut().for_each(|pod| manifest::resolve_paths(pod, &base));
+    Ok(pods)
+}
+
+fn read_manifest(file: &str) -> Result<String, Failure> {
+    let failed = |e: &io::Error| match file {
+        "-" => Failure::new("read the manifest on standard input").caused_by(e),
+        _ => Failure::new(format!("read the manifest {file}")).caused_by(e),
+    };
+    let mut text = String::new();
+    let read = match file {
+        "-" => io::stdin().lock().take(MANIFEST_MAX + 1).read_to_string(&mut text),
+        _ => std::fs::File::open(file).and_then(|f| f.take(MANIFEST_MAX + 1).read_to_string(&mut text)),
+    };
+    read.map_err(|e| failed(&e))?;
+    match text.len() as u64 > MANIFEST_MAX {
+        true => Err(Failure::new(format!("{file} is larger than {} MiB: no manifest", MANIFEST_MAX >> 20))),
+        false => Ok(text),
+    }
+}
+
+/// The folder that relative paths start from, absolute.
+fn base_of(file: &str) -> Result<PathBuf, Failure> {
+    let here = || std::env::current_dir().map_err(|e| Failure::new("find the working directory").caused_by(&e));
+    if file == "-" {
+        return here();
+    }
+    let folder = Path::new(file).parent().unwrap_or(Path::new(""));
+    Ok(here()?.join(folder))
+}

@@ -1,0 +1,7 @@
+//! Pods as the commands see them: read from the state folder, found by name, summed up, judged. No node is needed here.
+pub mod node;
+pub mod outcome;
+pub mod records;
+pub mod select;
+pub mod summary;
+pub mod waiting;

@@ -1,0 +1,100 @@
+//! The Pods of a state folder, from the objects that the node keeps current there: no node is asked, none is started.
+//!
+//! An object is replaced atomically, so it is whole; one that vanishes while we look was removed, and is skipped.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use dwell::layout::Layout;
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::failure::Failure;
+use crate::output::sanitise::printable;
+
+/// Bytes of one object at most.
+const OBJECT_MAX: u64 = 16 * 1024 * 1024;
+
+/// All Pods, by namespace and name. An object that makes no sense is named on standard error and left out.
+pub fn read_all(layout: &Layout) -> Result<Vec<Pod>, Failure> {
+    let mut pods = Vec::new();
+    for uid in uids(layout)? {
+        match read_object(&layout.pod_object(&uid)) {
+            Ok(pod) => pods.extend(pod),
+            Err(e) => eprintln!("warning: the record of the Pod with uid {}: {}", printable(&uid), printable(&e.to_string())),
+        }
+    }
+    pods.sort_by(|a, b| key(a).cmp(&key(b)));
+    Ok(pods)
+}
+
+/// One Pod; `None` if its record is gone.
+pub fn read_one(layout: &Layout, uid: &str) -> Result<Option<Pod>, Failure> {
+    let path = layout.pod_object(uid);
+    read_object(&path).map_err(|e| Failure::new(format!("read the record {}", path.display())).caused_by(&e))
+}
+
+fn uids(layout: &Layout) -> Result<Vec<String>, Failure> {
+    let dir = layout.pods();
+    let failed = |e: io::Error| Failure::new(format!("read the state folder {}", dir.display())).caused_by(&e);
+    let entries = match std::fs::read_dir(&dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(failed)?,
+    };
+    let mut uids = Vec::new();
+    for entry in entries {
+        uids.extend(entry.map_err(failed)?.file_name().into_string().ok());
+    }
+    Ok(uids)
+}
+
+fn read_object(path: &Path) -> io::Result<Option<Pod>> {
+    let file = match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let mut json = Vec::with_capacity(8 * 1024);
+    file.take(OBJECT_MAX).read_to_end(&mut json)?;
+    serde_json::from_slice(&json).map(Some).map_err(io::Error::other)
+}
+
+/// Namespace and name.
+pub fn key(pod: &Pod) -> (&str, &str) {
+    (namespace(pod), name(pod))
+}
+
+/// `metadata.namespace`, `default` if there is none.
+pub fn namespace(pod: &Pod) -> &str {
+    pod.metadata.namespace.as_deref().unwrap_or("default")
+}
+
+/// `metadata.name`, empty if there is none.
+pub fn name(pod: &Pod) -> &str {
+    pod.metadata.name.as_deref().unwrap_or_default()
+}
+
+/// `metadata.uid`, empty if there is none.
+pub fn uid(pod: &Pod) -> &str {
+    pod.metadata.uid.as_deref().unwrap_or_default()
+}
+
+/// `name`, or `namespace/name` outside the default namespace.
+pub fn shown(pod: &Pod) -> String {
+    match key(pod) {
+        ("default", name) => name.to_owned(),
+        (namespace, name) => format!("{namespace}/{name}"),
+    }
+}
+
+/// Names of the init containers and the containers, in order.
+pub fn containers(pod: &Pod) -> Vec<String> {
+    let Some(spec) = &pod.spec else { return Vec::new() };
+    let init = spec.init_containers.iter().flatten();
+    init.chain(&spec.containers).map(|c| c.name.clone()).collect()
+}
+
+/// Whether the Pod has ended for good.
+pub fn is_finished(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}

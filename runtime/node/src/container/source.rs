@@ -1,0 +1,172 @@
+//! Opens what a container's plan names, in slot order. Every decision was the planner's; here is only IO.
+//!
+//! Each source becomes one descriptor that goes through pause to init: detached mounts, cgroup files, sealed memory
+//! files. Rights are set on a mount before anybody else holds it. Nothing is attached to the host's own mount tree.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use dwell_spec::plan::container::{ContainerPlan, FdSource, MountFlags};
+use dwell_sys::{memfd, mount};
+use rustix::fs::{Mode, OFlags};
+use rustix::mount::MountAttrFlags;
+
+use crate::image::rootfs;
+
+/// What the Pod hands to a container's start: descriptors and folders, no objects of its own.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// The Pod's volumes.
+    pub volumes: &'a BTreeMap<String, BorrowedFd<'a>>,
+    /// Folder of the Pod's `hosts`, `hostname` and `resolv.conf`.
+    pub pod_files: &'a Path,
+    /// Folder that belongs to this start alone.
+    pub own_folder: PathBuf,
+    /// `tasks` files of the container's v1 cgroups, by hierarchy.
+    pub cgroup_tasks: &'a [(String, OwnedFd)],
+    /// The compiled module of a Wasm member.
+    pub module: Option<BorrowedFd<'a>>,
+    /// The worker's executable.
+    pub worker: Option<BorrowedFd<'a>>,
+    /// The start's report file.
+    pub report: BorrowedFd<'a>,
+    /// The member that is joined (exec).
+    pub target: Option<BorrowedFd<'a>>,
+}
+
+/// Everything opened, in slot order, and the terminal if there is one.
+#[derive(Debug, Default)]
+pub struct Opened {
+    /// Descriptor of slot `n` at index `n`.
+    pub slots: Vec<OwnedFd>,
+    /// Master and slave.
+    pub terminal: Option<(OwnedFd, OwnedFd)>,
+}
+
+/// Opens every source of the plan.
+///
+/// # Errors
+/// Names the source that could not be opened.
+pub fn open_all(sources: &[FdSource], worker_plan: Option<&[u8]>, parts: &Parts<'_>) -> Result<Opened, SourceError> {
+    let mut opened = Opened::default();
+    for source in sources {
+        let fd = open(source, worker_plan, parts, &mut opened.terminal);
+        let fd = fd.map_err(|cause| SourceError { what: describe(source), cause })?;
+        opened.slots.push(fd);
+    }
+    Ok(opened)
+}
+
+/// The worker's plan as it travels.
+pub fn encode_worker_plan(plan: &ContainerPlan) -> Option<Vec<u8>> {
+    plan.worker.as_ref().and_then(|worker| serde_json::to_vec(worker).ok())
+}
+
+fn open(
+    source: &FdSource,
+    worker_plan: Option<&[u8]>,
+    parts: &Parts<'_>,
+    terminal: &mut Option<(OwnedFd, OwnedFd)>,
+) -> io::Result<OwnedFd> {
+    match source {
+        FdSource::OverlayRoot { image_dir } => overlay_root(Path::new(image_dir), &parts.own_folder),
+        FdSource::ReadOnlyRoot { image_dir } => Ok(mount::clone_readonly(rootfs::open_root(Path::new(image_dir))?.as_fd(), true)?),
+        FdSource::Volume { name, flags } => volume(parts, name, *flags),
+        FdSource::PodFile { name, flags } => pod_file(parts.pod_files, name, *flags),
+        FdSource::CompiledModule { .. } => Ok(mount::clone_readonly(present(parts.module, "compiled module")?, false)?),
+        FdSource::CgroupTasks { controller } => tasks(parts.cgroup_tasks, controller),
+        FdSource::WorkerExecutable => present(parts.worker, "worker")?.try_clone_to_owned(),
+        FdSource::WorkerPlan => Ok(memfd::sealed("worker-plan", worker_plan.unwrap_or_default())?),
+        FdSource::Report => parts.report.try_clone_to_owned(),
+        FdSource::Devpts => devpts(terminal),
+        FdSource::TargetPidfd => present(parts.target, "member to join")?.try_clone_to_owned(),
+    }
+}
+
+fn present<'a>(fd: Option<BorrowedFd<'a>>, what: &str) -> io::Result<BorrowedFd<'a>> {
+    fd.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("there is no {what} here")))
+}
+
+fn overlay_root(image: &Path, own_folder: &Path) -> io::Result<OwnedFd> {
+    let lower = rootfs::open_root(image)?;
+    let (upper, work) = (own_folder.join("upper"), own_folder.join("work"));
+    std::fs::create_dir_all(&upper)?;
+    std::fs::create_dir_all(&work)?;
+    copy_mode(lower.as_fd(), &upper)?;
+    let (upper, work) = (rootfs::open_root(&upper)?, rootfs::open_root(&work)?);
+    Ok(mount::overlay(&[lower.as_fd()], upper.as_fd(), work.as_fd())?)
+}
+
+/// The root directory of the member is the upper one: it looks as the image's does.
+fn copy_mode(lower: BorrowedFd<'_>, upper: &Path) -> io::Result<()> {
+    let found = rustix::fs::fstat(lower)?;
+    rustix::fs::chmod(upper, Mode::from_raw_mode(found.st_mode & 0o7777))?;
+    std::os::unix::fs::chown(upper, Some(found.st_uid), Some(found.st_gid))
+}
+
+fn volume(parts: &Parts<'_>, name: &str, flags: MountFlags) -> io::Result<OwnedFd> {
+    let fd = *parts.volumes.get(name).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the Pod has no such volume"))?;
+    with_rights(mount::clone_tree(fd, "", true)?, flags, true)
+}
+
+fn pod_file(folder: &Path, name: &str, flags: MountFlags) -> io::Result<OwnedFd> {
+    let fd = rustix::fs::open(folder.join(name), OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?;
+    with_rights(mount::clone_tree(fd.as_fd(), "", false)?, flags, false)
+}
+
+fn with_rights(tree: OwnedFd, flags: MountFlags, recursive: bool) -> io::Result<OwnedFd> {
+    let mut attributes = MountAttrFlags::empty();
+    attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, flags.read_only);
+    attributes.set(MountAttrFlags::MOUNT_ATTR_NOEXEC, flags.noexec);
+    attributes.set(MountAttrFlags::MOUNT_ATTR_NOSUID, flags.nosuid);
+    attributes.set(MountAttrFlags::MOUNT_ATTR_NODEV, flags.nodev);
+    mount::set_attr(tree.as_fd(), attributes, recursive)?;
+    Ok(tree)
+}
+
+fn tasks(files: &[(String, OwnedFd)], controller: &str) -> io::Result<OwnedFd> {
+    let found = files.iter().find(|(name, _)| name == controller).map(|(_, fd)| fd.as_fd());
+    present(found, "cgroup of this controller")?.try_clone_to_owned()
+}
+
+fn devpts(terminal: &mut Option<(OwnedFd, OwnedFd)>) -> io::Result<OwnedFd> {
+    let devpts = mount::devpts()?;
+    *terminal = Some(mount::open_terminal(devpts.as_fd())?);
+    Ok(devpts)
+}
+
+fn describe(source: &FdSource) -> String {
+    match source {
+        FdSource::OverlayRoot { image_dir } | FdSource::ReadOnlyRoot { image_dir } => format!("the root file system {image_dir}"),
+        FdSource::Volume { name, .. } => format!("volume {name}"),
+        FdSource::PodFile { name, .. } => format!("the Pod's {name}"),
+        FdSource::CompiledModule { .. } => "the compiled module".into(),
+        FdSource::CgroupTasks { controller } => format!("the cgroup of {controller}"),
+        FdSource::WorkerExecutable => "the worker".into(),
+        FdSource::WorkerPlan => "the worker's plan".into(),
+        FdSource::Report => "the report file".into(),
+        FdSource::Devpts => "a terminal".into(),
+        FdSource::TargetPidfd => "the member to join".into(),
+    }
+}
+
+/// A source that could not be opened.
+#[derive(Debug)]
+pub struct SourceError {
+    what: String,
+    cause: io::Error,
+}
+
+impl std::fmt::Display for SourceError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "open {}", self.what)
+    }
+}
+
+impl std::error::Error for SourceError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.cause)
+    }
+}

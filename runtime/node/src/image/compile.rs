@@ -1,0 +1,223 @@
+//! Compiling a module, in a short-lived process of its own, once per digest however many ask.
+//!
+//! The process gets descriptors only: the source to read, a nameless file to write, a nameless file for what it says.
+//! The results are named into the cache after it succeeded, so a killed node or compiler leaves nothing half made.
+//! Compiling is where hostile modules cost most: the process limits itself (address space, CPU time, system calls),
+//! and the node gives it no more than `address_space` and `CPU_SECONDS`. What it reports is hostile text.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use dwell_spec::plan::init::REPORT_MAX;
+use dwell_spec::plan::worker::{ModuleInfo, WorkerReport};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+use tokio::net::unix::pipe::Receiver;
+
+use super::cache::{Entry, ModuleCache};
+
+/// Turns modules into cache entries.
+#[derive(Debug)]
+pub struct Compiler {
+    exe: Arc<OwnedFd>,
+    cache: ModuleCache,
+    under_way: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// A module that is ready to run.
+#[derive(Debug)]
+pub struct Compiled {
+    /// `sha256:…` of the source.
+    pub digest: String,
+    /// The cache's entry.
+    pub entry: Entry,
+}
+
+impl Compiler {
+    /// `exe` is the file that carries the compile role.
+    pub fn new(exe: Arc<OwnedFd>, cache: ModuleCache) -> Compiler {
+        Compiler { exe, cache, under_way: Mutex::default() }
+    }
+
+    /// The entry for a source file, compiled now if it never was. Dropping the future leaves a compilation that is
+    /// under way to end by itself, unused.
+    ///
+    /// # Errors
+    /// The module is not one, imports what nothing provides, or costs more than it may.
+    pub async fn ensure_compiled(&self, source: File, name: &str) -> Result<Compiled, CompileError> {
+        let failed = |what, source| CompileError::Io { module: name.to_owned(), what, source };
+        let (digest, source) = self.hash(source).await.map_err(|e| failed("read", e))?;
+        let turn = self.turn(&digest);
+        let _one_at_a_time = turn.lock().await;
+        if let Some(entry) = self.cache.find(&digest) {
+            return Ok(Compiled { digest, entry });
+        }
+        self.compile(&digest, &source, name).await?;
+        let entry = self.cache.find(&digest);
+        self.under_way.lock().expect("no holder panics").remove(&digest);
+        let entry = entry.ok_or_else(|| failed("find the compiled form of", io::ErrorKind::NotFound.into()))?;
+        Ok(Compiled { digest, entry })
+    }
+
+    async fn hash(&self, mut source: File) -> io::Result<(String, File)> {
+        let cache = self.cache.clone();
+        tokio::task::spawn_blocking(move || {
+            cache.ensure_folder()?;
+            cache.digest(&mut source).map(|digest| (digest, source))
+        })
+        .await
+        .map_err(io::Error::other)?
+    }
+
+    fn turn(&self, digest: &str) -> Arc<tokio::sync::Mutex<()>> {
+        self.under_way.lock().expect("no holder panics").entry(digest.to_owned()).or_default().clone()
+    }
+
+    async fn compile(&self, digest: &str, source: &File, name: &str) -> Result<(), CompileError> {
+        let failed = |what, source| CompileError::Io { module: name.to_owned(), what, source };
+        let folder = self.cache.ensure_folder().map_err(|e| failed("make the cache folder for", e))?;
+        let files = Outputs::open(&folder).map_err(|e| failed("make a file for the compiled form of", e))?;
+        let child = self.spawn(source, &files).map_err(|e| failed("start the compiler for", e))?;
+        let status = child.wait().await.map_err(|e| failed("wait for the compiler of", e))?;
+        if status != 0 {
+            return Err(files.explain(name, status));
+        }
+        self.publish(digest, &files).map_err(|e| failed("store the compiled form of", e))
+    }
+
+    fn spawn(&self, source: &File, files: &Outputs) -> io::Result<Child> {
+        let null = rustix::fs::open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let fds: [(BorrowedFd<'_>, i32); 5] = [
+            (source.as_fd(), 0),
+            (files.code.as_fd(), 1),
+            (null.as_fd(), 2),
+            (files.info.as_fd(), 3),
+            (files.report.as_fd(), 4),
+        ];
+        let argv: [&CStr; 1] = [c"dwell-compile"];
+        let (_, pidfd) = dwell_sys::process::spawn_vfork((*self.exe).as_fd(), &argv, &[], &fds, None)?;
+        Ok(Child { pidfd: Receiver::from_owned_fd_unchecked(pidfd)?, reaped: false })
+    }
+
+    fn publish(&self, digest: &str, files: &Outputs) -> io::Result<()> {
+        let mut info = String::new();
+        let mut file = files.info.try_clone()?;
+        file.rewind()?;
+        file.take(1 << 20).read_to_string(&mut info)?;
+        serde_json::from_str::<ModuleInfo>(&info)?;
+        files.code.sync_data()?;
+        name_file(&files.info, &self.cache.path(digest, "json"))?;
+        name_file(&files.code, &self.cache.path(digest, "cwasm"))
+    }
+}
+
+/// Gives a nameless file its name; an entry that another node made meanwhile is as good.
+fn name_file(file: &File, path: &Path) -> io::Result<()> {
+    let nameless = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    let (cwd, flags) = (rustix::fs::CWD, rustix::fs::AtFlags::SYMLINK_FOLLOW);
+    match rustix::fs::linkat(cwd, nameless.as_c_str(), cwd, path, flags) {
+        Err(rustix::io::Errno::EXIST) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+struct Outputs {
+    code: File,
+    info: File,
+    report: File,
+}
+
+impl Outputs {
+    fn open(folder: &Path) -> io::Result<Outputs> {
+        let nameless = || -> io::Result<File> {
+            let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+            Ok(rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR)?.into())
+        };
+        Ok(Outputs { code: nameless()?, info: nameless()?, report: nameless()? })
+    }
+
+    fn explain(&self, name: &str, status: i32) -> CompileError {
+        let report = crate::container::report::read_worker_report(&self.report).unwrap_or(WorkerReport {
+            reason: "CompileFailed".into(),
+            message: format!("the compiler ended with status {status} (it may have needed more than its limits)"),
+        });
+        CompileError::Refused { module: name.to_owned(), status, report }
+    }
+}
+
+/// A child process; killed and reaped when dropped before its end.
+struct Child {
+    pidfd: Receiver,
+    reaped: bool,
+}
+
+impl Child {
+    /// The exit status, 128 + signal when one ended it.
+    async fn wait(mut self) -> io::Result<i32> {
+        self.pidfd.readable().await?;
+        let status = waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED)?;
+        self.reaped = true;
+        let status = status.ok_or_else(|| io::Error::other("the process has no status"))?;
+        let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
+        code.ok_or_else(|| io::Error::other("the process neither exited nor was killed"))
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.reaped {
+            let fd = self.pidfd.as_fd();
+            let _ = rustix::process::pidfd_send_signal(fd, rustix::process::Signal::KILL);
+            let _ = waitid(WaitId::PidFd(fd), WaitIdOptions::EXITED);
+        }
+    }
+}
+
+/// A module that could not be made ready.
+#[derive(Debug)]
+pub enum CompileError {
+    /// dwell or the machine failed.
+    Io {
+        /// The module's name.
+        module: String,
+        /// A verb phrase.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The compile process refused it, or was ended by its limits.
+    Refused {
+        /// The module's name.
+        module: String,
+        /// Its exit status.
+        status: i32,
+        /// Its words.
+        report: WorkerReport,
+    },
+}
+
+impl std::fmt::Display for CompileError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            CompileError::Io { module, what, .. } => write!(f, "{what} {module}"),
+            CompileError::Refused { module, report, .. } => {
+                debug_assert!(report.message.len() <= REPORT_MAX);
+                write!(f, "compile {module}: {}", report.message)
+            }
+        }
+    }
+}
+
+impl std::error::Error for CompileError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            CompileError::Io { source, .. } => Some(source),
+            CompileError::Refused { .. } => None,
+        }
+    }
+}

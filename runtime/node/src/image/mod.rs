@@ -1,0 +1,5 @@
+//! Images of today: a directory as root file system, a single module. Looking into them, compiling what is WebAssembly.
+
+pub mod cache;
+pub mod compile;
+pub mod rootfs;

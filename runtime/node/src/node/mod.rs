@@ -1,0 +1,485 @@
+//! The node: one per state folder, holding its lock; knows every Pod of the folder, and gives each one driver.
+//!
+//! It writes a wish down before it answers, and answers before it is done: what becomes of a Pod is followed by
+//! `watch`. It starts no thread but the runtime's, sets no signal handler, no umask, no working directory and reads
+//! no environment, so that a program can hold one beside its own work. Dropping it changes nothing for the Pods.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dwell_spec::facts::HostFacts;
+use dwell_spec::pod as checked;
+use k8s_openapi::api::core::v1::Pod;
+use rustix::fs::FlockOperation;
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+
+use crate::embedded::Embedded;
+use crate::host;
+use crate::image::cache::ModuleCache;
+use crate::image::compile::Compiler;
+use crate::layout::Layout;
+use crate::network::{Network, NetworkConfig};
+use crate::pod::driver::Driver;
+use crate::pod::journal::Journal;
+use crate::pod::request::{Attached, ExecRequest, ExecSession, Refusal, Reply, Request};
+use crate::pod::{record, recover};
+use crate::sandbox::cgroup::CgroupRoot;
+use crate::{EventKind, NodeError, NodeErrorKind, PodEvent, SignalName};
+
+pub mod failure;
+
+/// How to open a node.
+#[derive(Debug)]
+pub struct NodeConfig {
+    /// Its state folder.
+    pub layout: Layout,
+    /// What runs Wasm members; without it they are refused.
+    pub worker: Option<WorkerExecutable>,
+}
+
+/// The file that carries the worker and compile roles.
+#[derive(Debug, Clone)]
+pub struct WorkerExecutable {
+    /// Opened so that whoever is executed from it cannot write it.
+    pub exe: Arc<OwnedFd>,
+    /// Changes whenever compiled modules of another engine would not load.
+    pub engine_key: String,
+}
+
+/// What every Pod of a node shares.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub layout: Layout,
+    pub facts: HostFacts,
+    pub boot_id: String,
+    pub host_ips: Vec<std::net::IpAddr>,
+    pub embedded: Embedded,
+    pub cgroups: CgroupRoot,
+    pub network: Network,
+    pub compiler: Option<Compiler>,
+    pub worker: Option<WorkerExecutable>,
+    pods: Mutex<Pods>,
+    events: broadcast::Sender<PodEvent>,
+    changed: Notify,
+    shutdown: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Pods {
+    by_key: BTreeMap<(String, String), Arc<PodHandle>>,
+    leaving: bool,
+}
+
+/// One Pod as the rest of the node sees it.
+#[derive(Debug)]
+pub(crate) struct PodHandle {
+    pub uid: String,
+    pub namespace: String,
+    pub name: String,
+    object: Mutex<Arc<Pod>>,
+    finished: std::sync::atomic::AtomicBool,
+    requests: mpsc::Sender<Request>,
+}
+
+/// A running node. Every method may be cancelled by dropping its future: the request then may or may not be carried
+/// out, and `get` tells.
+#[derive(Debug)]
+pub struct Node {
+    shared: Arc<Shared>,
+    _lock: File,
+}
+
+impl Node {
+    /// Takes the state folder's lock, finds every Pod of it, and goes on supervising them. Must be called within a
+    /// tokio runtime, which runs the Pods' drivers.
+    ///
+    /// # Errors
+    /// Another node holds the folder; the folder, the host's cgroups or its network cannot be used.
+    pub async fn open(config: NodeConfig) -> Result<Arc<Node>, NodeError> {
+        let lock = take_lock(&config.layout)?;
+        let shared = Arc::new(Shared::open(config).await?);
+        recover::recover(&shared).await;
+        Ok(Arc::new(Node { shared, _lock: lock }))
+    }
+
+    /// Accepts a Pod: checks it, writes it down durably, and starts it. Returns as soon as it is on disk.
+    ///
+    /// # Errors
+    /// `Invalid` with a cause per field, `AlreadyExists`, or `Internal` when it could not be written.
+    pub async fn run(&self, pod: Pod) -> Result<Arc<Pod>, NodeError> {
+        let checked = check(&pod)?;
+        let pod = with_identity(pod, &checked);
+        let handle = self.shared.accept(pod, checked).await?;
+        let object = handle.object();
+        let (layout, uid) = (self.shared.layout.clone(), handle.uid.clone());
+        let synced = tokio::task::spawn_blocking(move || record::sync(&layout.journal(&uid)).and(record::sync(&layout.pod_object(&uid)))).await;
+        match synced {
+            Ok(Ok(())) => Ok(object),
+            // Removed again before it reached the disk: nothing was lost.
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(object),
+            Ok(Err(error)) => Err(NodeError::internal("write the Pod to the disk", error)),
+            Err(error) => Err(NodeError::internal("write the Pod to the disk", error)),
+        }
+    }
+
+    /// The Pod as it is now.
+    ///
+    /// # Errors
+    /// `NotFound`, with what there is.
+    pub fn get(&self, namespace: &str, name: &str) -> Result<Arc<Pod>, NodeError> {
+        self.shared.find(namespace, name).map(|handle| handle.object())
+    }
+
+    /// Every Pod of a namespace, or of all.
+    pub fn list(&self, namespace: Option<&str>) -> Vec<Arc<Pod>> {
+        let pods = self.shared.pods();
+        pods.by_key.values().filter(|pod| namespace.is_none_or(|ns| pod.namespace == ns)).map(|pod| pod.object()).collect()
+    }
+
+    /// Every Pod, and every change from then on, without a gap.
+    pub fn watch(&self) -> (Vec<Arc<Pod>>, broadcast::Receiver<PodEvent>) {
+        let pods = self.shared.pods();
+        let changes = self.shared.events.subscribe();
+        (pods.by_key.values().map(|pod| pod.object()).collect(), changes)
+    }
+
+    /// Asks every member to stop, and kills what is left after the grace period (the Pod's own when `None`). The
+    /// record stays. Returns once the wish is on disk.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn stop(&self, namespace: &str, name: &str, grace_seconds: Option<u32>) -> Result<Option<Arc<Pod>>, NodeError> {
+        self.ask(namespace, name, |reply| Request::Stop { grace_seconds, remove: false, reply }).await?;
+        Ok(self.get(namespace, name).ok())
+    }
+
+    /// As `stop`, and forgets the Pod afterwards.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn remove(&self, namespace: &str, name: &str, grace_seconds: Option<u32>) -> Result<Option<Arc<Pod>>, NodeError> {
+        let before = self.get(namespace, name)?;
+        self.ask(namespace, name, |reply| Request::Stop { grace_seconds, remove: true, reply }).await?;
+        Ok(Some(self.get(namespace, name).unwrap_or(before)))
+    }
+
+    /// Stops every member and starts the Pod again from its init containers, in the same sandbox.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn restart(&self, namespace: &str, name: &str) -> Result<Option<Arc<Pod>>, NodeError> {
+        self.ask(namespace, name, |reply| Request::Restart { reply }).await?;
+        Ok(self.get(namespace, name).ok())
+    }
+
+    /// Sends a signal to one member, or to all living ones.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` when it is not running.
+    pub async fn kill(&self, namespace: &str, name: &str, container: Option<&str>, signal: SignalName) -> Result<Option<Arc<Pod>>, NodeError> {
+        let container = container.map(str::to_owned);
+        self.ask(namespace, name, |reply| Request::Kill { container, signal: signal.number(), reply }).await?;
+        Ok(self.get(namespace, name).ok())
+    }
+
+    /// Runs a program inside a living native member.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` when it is not running, `BadRequest` when the request makes no sense.
+    pub async fn exec(&self, namespace: &str, name: &str, request: ExecRequest) -> Result<ExecSession, NodeError> {
+        self.ask(namespace, name, |reply| Request::Exec { request, reply }).await
+    }
+
+    /// A copy of a member's standard input or terminal.
+    ///
+    /// # Errors
+    /// As `exec`.
+    pub async fn attach(&self, namespace: &str, name: &str, container: Option<&str>) -> Result<Attached, NodeError> {
+        let container = container.map(str::to_owned);
+        self.ask(namespace, name, |reply| Request::Attach { container, reply }).await
+    }
+
+    /// Closes a member's standard input for good; no error if it is gone already.
+    pub async fn close_stdin(&self, namespace: &str, name: &str, container: &str) {
+        if let Ok(handle) = self.shared.find(namespace, name) {
+            let _ = handle.requests.send(Request::CloseStdin { container: container.to_owned() }).await;
+        }
+    }
+
+    async fn ask<T>(&self, namespace: &str, name: &str, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, NodeError> {
+        let handle = self.shared.find(namespace, name)?;
+        let (reply, answer) = oneshot::channel();
+        let sent = handle.requests.send(request(reply)).await;
+        let answer = if sent.is_ok() { answer.await } else { Ok(Err(Refusal::Gone)) };
+        answer.unwrap_or(Err(Refusal::Gone)).map_err(|refusal| NodeError::refused(namespace, name, refusal))
+    }
+
+    /// Whether no Pod may still run.
+    pub fn is_idle(&self) -> bool {
+        self.shared.pods().by_key.values().all(|pod| pod.is_finished())
+    }
+
+    /// Completes once no Pod could run for that long, without a gap.
+    pub async fn idle_for(&self, period: Duration) {
+        loop {
+            let change = self.shared.changed.notified();
+            if !self.is_idle() {
+                change.await;
+            } else if tokio::time::timeout(period, change).await.is_err() && self.is_idle() {
+                return;
+            }
+        }
+    }
+
+    /// Refuses new Pods from now on if no Pod may still run; `false` if one may.
+    pub fn begin_leaving(&self) -> bool {
+        let mut pods = self.shared.pods();
+        pods.leaving = pods.by_key.values().all(|pod| pod.is_finished());
+        pods.leaving
+    }
+
+    /// Asks whoever waits in `shutdown_requested` to end this node's process.
+    pub fn shutdown(&self) {
+        self.shared.shutdown.notify_one();
+    }
+
+    /// Completes when `shutdown` was called.
+    pub async fn shutdown_requested(&self) {
+        self.shared.shutdown.notified().await;
+    }
+
+    /// Gives back what only a node without Pods may: its bridge, its firewall table, its cgroup. With living Pods it
+    /// does nothing.
+    pub async fn close(&self) {
+        if self.begin_leaving() {
+            let shared = self.shared.clone();
+            let _ = tokio::task::spawn_blocking(move || shared.give_back()).await;
+        }
+    }
+
+    /// What this node is: version, process, folders, Pods.
+    pub fn info(&self) -> serde_json::Value {
+        let layout = &self.shared.layout;
+        serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id(), "id": layout.id(),
+            "lib": layout.lib(), "run": layout.run(), "pods": self.shared.pods().by_key.len(),
+        })
+    }
+
+    /// What the host offers and lacks.
+    pub async fn check(&self) -> Vec<host::CheckItem> {
+        let layout = self.shared.layout.clone();
+        tokio::task::spawn_blocking(move || host::check(&layout)).await.unwrap_or_default()
+    }
+}
+
+fn take_lock(layout: &Layout) -> Result<File, NodeError> {
+    for folder in [layout.lib(), layout.run()] {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|error| NodeError::internal(&format!("make the folder {}", folder.display()), error))?;
+    }
+    let path = layout.lock();
+    let lock = File::options().create(true).truncate(false).write(true).open(&path);
+    let lock = lock.map_err(|error| NodeError::internal(&format!("open {}", path.display()), error))?;
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            Err(NodeError::new(NodeErrorKind::Conflict, format!("another node holds {}", layout.lib().display())))
+        }
+        Err(error) => Err(NodeError::internal(&format!("lock {}", path.display()), error)),
+    }
+}
+
+fn check(pod: &Pod) -> Result<checked::Pod, NodeError> {
+    checked::Pod::try_from(pod).map_err(|problems| NodeError::invalid(pod, problems))
+}
+
+fn with_identity(mut pod: Pod, checked: &checked::Pod) -> Pod {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    pod.metadata.name = Some(checked.name.clone());
+    pod.metadata.namespace = Some(checked.namespace.clone());
+    pod.metadata.uid = Some(new_uid());
+    pod.metadata.creation_timestamp = now().map(Time);
+    pod.status = None;
+    pod
+}
+
+/// Now, in whole seconds, as Kubernetes writes times.
+fn now() -> Option<k8s_openapi::jiff::Timestamp> {
+    k8s_openapi::jiff::Timestamp::from_second((crate::clock::now_ns() / 1_000_000_000) as i64).ok()
+}
+
+/// A random (version 4) UUID.
+fn new_uid() -> String {
+    let mut bytes = [0u8; 16];
+    // Cannot fail for 16 bytes once the kernel's pool is ready, and blocks until then.
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+impl Shared {
+    async fn open(config: NodeConfig) -> Result<Shared, NodeError> {
+        tokio::task::spawn_blocking(move || Shared::open_blocking(config))
+            .await
+            .map_err(|error| NodeError::internal("open the node", error))?
+    }
+
+    fn open_blocking(config: NodeConfig) -> Result<Shared, NodeError> {
+        let NodeConfig { layout, worker } = config;
+        std::fs::create_dir_all(layout.pods()).map_err(|e| NodeError::internal("make the folder of Pods", e))?;
+        let embedded = Embedded::open().map_err(|e| NodeError::internal("make memory files of pause and init", e))?;
+        let facts = host::facts();
+        let cgroups = CgroupRoot::open(&cgroup_name(&layout)).map_err(|e| NodeError::internal("use the host's cgroups", e))?;
+        let network = Network::open(&NetworkConfig { id: layout.lib().display().to_string() }).map_err(|e| NodeError::internal("use the host's network", e))?;
+        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+        let compiler = worker.as_ref().map(|worker| {
+            Compiler::new(worker.exe.clone(), ModuleCache::new(layout.cache(), worker.engine_key.clone()))
+        });
+        Ok(Shared {
+            layout,
+            facts,
+            boot_id,
+            host_ips: host::addresses(),
+            embedded,
+            cgroups,
+            network,
+            compiler,
+            worker,
+            pods: Mutex::default(),
+            events: broadcast::channel(1024).0,
+            changed: Notify::new(),
+            shutdown: Notify::new(),
+        })
+    }
+
+    fn pods(&self) -> std::sync::MutexGuard<'_, Pods> {
+        self.pods.lock().expect("no holder of the lock panics")
+    }
+
+    fn find(&self, namespace: &str, name: &str) -> Result<Arc<PodHandle>, NodeError> {
+        let pods = self.pods();
+        let found = pods.by_key.get(&(namespace.to_owned(), name.to_owned())).cloned();
+        found.ok_or_else(|| NodeError::no_pod(namespace, name, pods.by_key.keys()))
+    }
+
+    async fn accept(self: &Arc<Self>, pod: Pod, checked: checked::Pod) -> Result<Arc<PodHandle>, NodeError> {
+        let journal = Journal::new(&checked, &self.boot_id, crate::clock::now_ns());
+        let (handle, requests) = PodHandle::new(pod);
+        let key = (handle.namespace.clone(), handle.name.clone());
+        {
+            let mut pods = self.pods();
+            if pods.leaving {
+                return Err(NodeError::new(NodeErrorKind::Unavailable, "this node is leaving".into()));
+            }
+            if pods.by_key.contains_key(&key) {
+                return Err(NodeError::exists(&key.0, &key.1));
+            }
+            pods.by_key.insert(key.clone(), handle.clone());
+        }
+        if let Err(error) = self.write_down(&handle, &journal) {
+            self.pods().by_key.remove(&key);
+            let _ = crate::volume::remove_tree(&self.layout.pod(&handle.uid));
+            return Err(NodeError::internal("write the Pod down", error));
+        }
+        self.announce(EventKind::Added, handle.object());
+        self.supervise(handle.clone(), requests, checked, journal, None);
+        Ok(handle)
+    }
+
+    fn write_down(&self, handle: &PodHandle, journal: &Journal) -> std::io::Result<()> {
+        let folder = self.layout.pod(&handle.uid);
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        record::write(&self.layout.journal(&handle.uid), journal)?;
+        record::write(&self.layout.pod_object(&handle.uid), &*handle.object())
+    }
+
+    /// Gives the Pod its driver.
+    pub(crate) fn supervise(
+        self: &Arc<Self>,
+        handle: Arc<PodHandle>,
+        requests: mpsc::Receiver<Request>,
+        pod: checked::Pod,
+        journal: Journal,
+        found: Option<recover::Found>,
+    ) {
+        let driver = Driver::new(self.clone(), handle, requests, pod, journal);
+        tokio::spawn(driver.drive(found));
+    }
+
+    /// Adds a Pod that was found on disk.
+    pub(crate) fn adopt(&self, handle: Arc<PodHandle>) {
+        self.pods().by_key.insert((handle.namespace.clone(), handle.name.clone()), handle);
+    }
+
+    /// Makes a Pod's new state known.
+    pub(crate) fn publish(&self, handle: &PodHandle, object: Pod, finished: bool) {
+        let object = Arc::new(object);
+        *handle.object.lock().expect("no holder of the lock panics") = object.clone();
+        handle.finished.store(finished, std::sync::atomic::Ordering::Release);
+        self.announce(EventKind::Modified, object);
+    }
+
+    /// Forgets a Pod whose record is gone.
+    pub(crate) fn forget(&self, handle: &PodHandle) {
+        self.pods().by_key.remove(&(handle.namespace.clone(), handle.name.clone()));
+        self.announce(EventKind::Deleted, handle.object());
+    }
+
+    fn announce(&self, kind: EventKind, object: Arc<Pod>) {
+        // Nobody listening is no failure.
+        let _ = self.events.send(PodEvent { kind, object });
+        self.changed.notify_waiters();
+    }
+
+    fn give_back(&self) {
+        let _ = self.network.close_if_unused();
+        let _ = self.cgroups.remove_root_if_empty();
+    }
+}
+
+fn cgroup_name(layout: &Layout) -> String {
+    match layout.state_dir() {
+        None => "dwell".to_owned(),
+        Some(_) => format!("dwell-{}", layout.id()),
+    }
+}
+
+impl PodHandle {
+    /// A handle and the queue that its driver reads. The object has a uid, a namespace and a name.
+    pub(crate) fn new(pod: Pod) -> (Arc<PodHandle>, mpsc::Receiver<Request>) {
+        let (requests, queue) = mpsc::channel(32);
+        let handle = PodHandle {
+            uid: pod.metadata.uid.clone().unwrap_or_default(),
+            namespace: pod.metadata.namespace.clone().unwrap_or_default(),
+            name: pod.metadata.name.clone().unwrap_or_default(),
+            object: Mutex::new(Arc::new(pod)),
+            finished: false.into(),
+            requests,
+        };
+        (Arc::new(handle), queue)
+    }
+
+    /// The Pod as last published.
+    pub(crate) fn object(&self) -> Arc<Pod> {
+        self.object.lock().expect("no holder of the lock panics").clone()
+    }
+
+    /// Whether nothing of it will run again, for a Pod that was found on disk.
+    pub(crate) fn set_finished(&self, finished: bool) {
+        self.finished.store(finished, std::sync::atomic::Ordering::Release);
+    }
+
+    fn is_finished(&self) -> bool {
+        self.finished.load(std::sync::atomic::Ordering::Acquire)
+    }
+}

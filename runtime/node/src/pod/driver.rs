@@ -1,0 +1,281 @@
+//! The one task that owns a Pod: it asks `decide` what to do, does it, writes down what changed, and waits for the
+//! next thing to happen: a request, a word from pause, a container made ready, the passing of time.
+//!
+//! ```text
+//!   journal ──decide──► steps ──perform──► journal' ──publish──► pod.json, journal.json, watchers
+//!      ▲                                                              │
+//!      └───────────── request · exit · rotated · prepared · time ◄────┘ wait
+//! ```
+//! Order is what makes it crash-safe: a birth is journalled before pause hears of it, an exit is journalled before
+//! pause may forget it, a wish before it is acted on. Nothing else in the node touches a Pod's processes or files.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use dwell_spec::plan::pod::PodPlan;
+use dwell_spec::pod::Pod;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::journal::{Intent, Journal, MemberState, Stopping, Termination};
+use super::prepare::Prepared;
+use super::recover::Found;
+use super::request::{Refusal, Request};
+use super::{record, status};
+use crate::clock::{now_ns, until};
+use crate::node::{PodHandle, Shared};
+use crate::sandbox::Sandbox;
+use crate::sandbox::keeper::Event;
+use crate::supervise::decide::{self, Step};
+use crate::volume::OpenVolume;
+
+/// A Pod under supervision.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    pub(super) shared: Arc<Shared>,
+    pub(super) handle: Arc<PodHandle>,
+    pub(super) pod: Pod,
+    pub(super) plan: Option<PodPlan>,
+    pub(super) journal: Journal,
+    pub(super) sandbox: Option<Sandbox>,
+    pub(super) volumes: BTreeMap<String, OpenVolume>,
+    pub(super) host_sockets: Vec<OwnedFd>,
+    pub(super) reports: HashMap<u64, File>,
+    pub(super) execs: HashMap<u64, oneshot::Sender<i32>>,
+    pub(super) preparing: HashSet<usize>,
+    pub(super) prepared: JoinSet<Prepared>,
+    requests: mpsc::Receiver<Request>,
+    written: Vec<u8>,
+}
+
+enum Happening {
+    Request(Option<Request>),
+    Keeper(Result<Event, crate::sandbox::keeper::KeeperError>),
+    Prepared(Prepared),
+    Time,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        handle: Arc<PodHandle>,
+        requests: mpsc::Receiver<Request>,
+        pod: Pod,
+        journal: Journal,
+    ) -> Driver {
+        Driver {
+            shared,
+            handle,
+            pod,
+            plan: None,
+            journal,
+            sandbox: None,
+            volumes: BTreeMap::new(),
+            host_sockets: Vec::new(),
+            reports: HashMap::new(),
+            execs: HashMap::new(),
+            preparing: HashSet::new(),
+            prepared: JoinSet::new(),
+            requests,
+            written: Vec::new(),
+        }
+    }
+
+    /// Runs until the Pod is forgotten or the node ends.
+    pub(crate) async fn drive(mut self, found: Option<Found>) {
+        if let Some(found) = found {
+            self.resume(found).await;
+        }
+        loop {
+            let decision = decide::decide(&self.journal, self.pod.restart_policy, now_ns());
+            let mut progressed = false;
+            for step in decision.steps {
+                progressed |= self.perform(step).await;
+            }
+            self.publish();
+            if self.is_gone() {
+                return self.forget();
+            }
+            if progressed {
+                continue;
+            }
+            let happening = self.wait(decision.wake_at_ns).await;
+            if self.handle_happening(happening).await {
+                return;
+            }
+        }
+    }
+
+    async fn wait(&mut self, wake_at_ns: Option<u64>) -> Happening {
+        let sandbox = &mut self.sandbox;
+        tokio::select! {
+            request = self.requests.recv() => Happening::Request(request),
+            event = async { match sandbox {
+                Some(sandbox) => sandbox.keeper.event().await,
+                None => std::future::pending().await,
+            } } => Happening::Keeper(event),
+            Some(prepared) = self.prepared.join_next() => match prepared {
+                Ok(prepared) => Happening::Prepared(prepared),
+                Err(_) => Happening::Time,
+            },
+            () = async { match wake_at_ns {
+                Some(at) => tokio::time::sleep(until(at)).await,
+                None => std::future::pending().await,
+            } } => Happening::Time,
+        }
+    }
+
+    /// `true` when the node is going away and the driver with it.
+    async fn handle_happening(&mut self, happening: Happening) -> bool {
+        match happening {
+            Happening::Request(None) => return true,
+            Happening::Request(Some(request)) => self.answer(request).await,
+            Happening::Keeper(Ok(event)) => self.keeper_said(event).await,
+            Happening::Keeper(Err(_)) => self.pause_died().await,
+            Happening::Prepared(prepared) => self.prepared(prepared).await,
+            Happening::Time => {}
+        }
+        false
+    }
+
+    async fn perform(&mut self, step: Step) -> bool {
+        match step {
+            Step::Start(index) => self.prepare(index),
+            Step::Signal(index) => {
+                self.journal.members[index].signalled = true;
+                self.signal(index, libc_signal::TERM).await;
+                true
+            }
+            Step::Kill(index) => {
+                self.journal.members[index].killed = true;
+                self.kill_member(index).await;
+                true
+            }
+            Step::Finish => {
+                self.finish().await;
+                true
+            }
+            Step::Reset => {
+                self.journal.reset();
+                true
+            }
+        }
+    }
+
+    pub(super) async fn keeper_said(&mut self, event: Event) {
+        match event {
+            Event::Exited(exit) => self.exited(exit).await,
+            Event::Rotated { seq, rotations } => self.rotate_log(seq, rotations).await,
+        }
+    }
+
+    async fn answer(&mut self, request: Request) {
+        match request {
+            Request::Stop { grace_seconds, remove, reply } => {
+                self.begin_stop(grace_seconds, if remove { Intent::Remove } else { Intent::Stop });
+                self.publish();
+                let _ = reply.send(Ok(()));
+            }
+            Request::Restart { reply } => {
+                let _ = reply.send(self.begin_restart());
+            }
+            Request::Kill { container, signal, reply } => {
+                let _ = reply.send(self.kill(container.as_deref(), signal).await);
+            }
+            Request::Exec { request, reply } => {
+                let _ = reply.send(self.exec(request).await);
+            }
+            Request::Attach { container, reply } => {
+                let _ = reply.send(self.attach(container.as_deref()).await);
+            }
+            Request::CloseStdin { container } => self.close_stdin(&container).await,
+        }
+    }
+
+    /// A second stop may only shorten the patience of the first; a remove is never taken back.
+    fn begin_stop(&mut self, grace_seconds: Option<u32>, intent: fn(Stopping) -> Intent) {
+        let grace_seconds = grace_seconds.unwrap_or(self.pod.termination_grace_period_seconds);
+        let now = now_ns();
+        let mut stopping =
+            Stopping { since_ns: now, kill_at_ns: now + u64::from(grace_seconds) * 1_000_000_000, grace_seconds };
+        if let Some(earlier) = self.journal.intent.stopping() {
+            stopping.kill_at_ns = stopping.kill_at_ns.min(earlier.kill_at_ns);
+        }
+        self.journal.intent = match self.journal.intent {
+            Intent::Remove(_) => Intent::Remove(stopping),
+            _ => intent(stopping),
+        };
+        self.prepared.abort_all();
+        self.preparing.clear();
+    }
+
+    fn begin_restart(&mut self) -> Result<(), Refusal> {
+        if matches!(self.journal.intent, Intent::Remove(_)) {
+            return Err(Refusal::NotRunning { what: "the Pod".into(), state: "being removed".into() });
+        }
+        self.begin_stop(None, Intent::Restart);
+        self.journal.finished = false;
+        self.publish();
+        Ok(())
+    }
+
+    fn is_gone(&self) -> bool {
+        self.journal.finished && matches!(self.journal.intent, Intent::Remove(_))
+    }
+
+    fn forget(self) {
+        let folder = self.shared.layout.pod(&self.handle.uid);
+        if let Err(error) = crate::volume::remove_tree(&folder) {
+            eprintln!("remove the record of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
+        }
+        self.shared.forget(&self.handle);
+    }
+
+    /// Writes the journal if it changed. A full disk ends nothing that runs: the next change tries again.
+    pub(super) fn save(&mut self) -> std::io::Result<()> {
+        let bytes = serde_json::to_vec(&self.journal)?;
+        if bytes != self.written {
+            record::write(&self.shared.layout.journal(&self.handle.uid), &self.journal)?;
+            self.written = bytes;
+        }
+        Ok(())
+    }
+
+    /// Writes down and makes known what changed.
+    pub(super) fn publish(&mut self) {
+        let before = self.written.clone();
+        if let Err(error) = self.save() {
+            eprintln!("write the journal of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
+        }
+        if before == self.written && !before.is_empty() {
+            return;
+        }
+        let object = status::object(&self.handle.object(), &self.pod, &self.journal, &self.shared, self.sandbox.as_ref());
+        if let Err(error) = record::write(&self.shared.layout.pod_object(&self.handle.uid), &object) {
+            eprintln!("write the object of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
+        }
+        self.shared.publish(&self.handle, object, self.journal.finished);
+    }
+
+    /// A start that failed before the member could run.
+    pub(super) fn start_failed(&mut self, index: usize, reason: &str, message: String, exit_code: i32) {
+        let now = now_ns();
+        let member = &mut self.journal.members[index];
+        let end = Termination { exit_code, signal: None, reason: reason.into(), message, started_ns: now, finished_ns: now };
+        member.terminate(end);
+    }
+
+    /// Shows a reason and a sentence while a container waits.
+    pub(super) fn set_waiting(&mut self, index: usize, reason: &str, message: String) {
+        let state = MemberState::Waiting { reason: reason.into(), message };
+        self.journal.members[index].state = state;
+    }
+}
+
+/// The one signal that the driver sends of its own accord besides SIGKILL.
+mod libc_signal {
+    /// SIGTERM
+    pub(super) const TERM: i32 = 15;
+}

@@ -1,0 +1,78 @@
+//! The end of a sandbox: on purpose, when the Pod is finished; or by accident, when pause died.
+//!
+//! Killing pause ends every member, in the kernel. What is left is let go: the network namespace dies with its last
+//! process, the cgroup is emptied and removed, folders are deleted, the address is free again. Every step may be
+//! repeated, since a node can die between any two.
+
+use super::driver::Driver;
+use super::files;
+use crate::clock::now_ns;
+use crate::supervise::decide;
+use crate::volume;
+
+impl Driver {
+    /// Nothing of the Pod will run again: takes everything down but its record.
+    pub(super) async fn finish(&mut self) {
+        self.drop_sandbox().await;
+        let (folders, layout, uid) = (self.volume_folders(), self.shared.layout.clone(), self.handle.uid.clone());
+        self.volumes.clear();
+        let cleaned = tokio::task::spawn_blocking(move || {
+            volume::remove_all(&folders)?;
+            volume::remove_tree(&layout.run_pod(&uid))?;
+            volume::remove_tree(&layout.pod(&uid).join("containers"))
+        });
+        if let Ok(Err(error)) = cleaned.await {
+            eprintln!("clean up after Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
+        }
+        self.journal.finished = true;
+        if let Some(reason) = self.failure_of_its_own() {
+            self.journal.reason = Some(reason);
+        }
+        self.publish();
+        let (layout, uid) = (self.shared.layout.clone(), self.handle.uid.clone());
+        tokio::task::spawn_blocking(move || super::record::sync(&layout.journal(&uid)).and(super::record::sync(&layout.pod_object(&uid))));
+    }
+
+    fn failure_of_its_own(&self) -> Option<(String, String)> {
+        None
+    }
+
+    /// Ends pause, and with it every member; gives back cgroup, address and ports.
+    pub(super) async fn drop_sandbox(&mut self) {
+        self.execs.clear();
+        self.reports.clear();
+        if let Some(sandbox) = self.sandbox.take() {
+            sandbox.end().await;
+        }
+        self.clear_after_sandbox();
+    }
+
+    /// What a sandbox leaves behind, whether or not this node saw it end.
+    pub(super) fn clear_after_sandbox(&mut self) {
+        if let Err(error) = self.shared.cgroups.end_pod(&self.handle.uid) {
+            eprintln!("remove the cgroup of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
+        }
+        let network = self.journal.sandbox.take().and_then(|sandbox| sandbox.network);
+        if let Some(network) = network
+            && let Err(error) = self.shared.network.detach(&network)
+        {
+            eprintln!("give back the address of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
+        }
+        let socket = self.shared.layout.pause_socket(&self.handle.uid);
+        let _ = std::fs::remove_file(socket);
+        let _ = volume::remove_tree(&files::folder(&self.shared.layout, &self.handle.uid));
+    }
+
+    /// pause ended although nobody asked: every member is dead, and the restart policy says what follows.
+    pub(super) async fn pause_died(&mut self) {
+        self.drop_sandbox().await;
+        let wanted = decide::after_pause_death(&mut self.journal, self.pod.restart_policy, now_ns());
+        if !wanted && self.journal.intent == super::journal::Intent::Run {
+            self.journal.reason = Some(("SandboxChanged".into(), "the Pod's pause ended".into()));
+        }
+        self.publish();
+        if !wanted {
+            self.finish().await;
+        }
+    }
+}

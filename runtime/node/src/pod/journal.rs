@@ -1,0 +1,237 @@
+//! The node's own record of one Pod: what is wanted of it, what was born, what ended. One JSON file per Pod.
+//!
+//! It is written before anything that it announces is done (a birth's sequence number, a stop), and after anything
+//! that must not be forgotten (an exit, before pause is told to forget it). A new node continues from here and from
+//! what the Pod's pause says; nothing else is needed. Written whole and renamed into place, so a killed node leaves
+//! the old or the new one. Must never hold a descriptor or a path that a member can influence.
+
+use dwell_spec::pod::Pod;
+use serde::{Deserialize, Serialize};
+
+use crate::network::Attachment;
+use crate::supervise::backoff::Backoff;
+
+/// Grows when a field changes its meaning.
+pub const JOURNAL_VERSION: u32 = 1;
+
+/// Everything that must outlive the node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Journal {
+    /// `JOURNAL_VERSION`
+    pub version: u32,
+    /// The boot in which `sandbox` lives; in another boot it is gone.
+    pub boot_id: String,
+    /// The next birth's sequence number.
+    pub next_seq: u64,
+    /// What is wanted.
+    pub intent: Intent,
+    /// The Pod's sandbox, from before it is made until after it is gone.
+    pub sandbox: Option<SandboxRecord>,
+    /// Sandboxes made so far.
+    pub sandboxes: u32,
+    /// Init containers first, then containers, in the manifest's order.
+    pub members: Vec<Member>,
+    /// When the Pod was accepted, nanoseconds since the epoch.
+    pub created_ns: u64,
+    /// When its sandbox first stood.
+    pub started_ns: Option<u64>,
+    /// Set once nothing of the Pod is left but its record.
+    pub finished: bool,
+    /// Why the Pod as a whole failed, if it did for a reason of its own.
+    pub reason: Option<(String, String)>,
+}
+
+/// What is wanted of a Pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Intent {
+    /// That it runs, as its restart policy says.
+    Run,
+    /// That it stops and its record stays.
+    Stop(Stopping),
+    /// That it stops and its record goes.
+    Remove(Stopping),
+    /// That its members stop and all start again, init containers first, in the same sandbox.
+    Restart(Stopping),
+}
+
+/// A stop under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopping {
+    /// When it was asked for.
+    pub since_ns: u64,
+    /// When patience ends.
+    pub kill_at_ns: u64,
+    /// The grace period that was asked for, seconds.
+    pub grace_seconds: u32,
+}
+
+impl Intent {
+    /// The stop under way, if any.
+    pub fn stopping(&self) -> Option<Stopping> {
+        match self {
+            Intent::Run => None,
+            Intent::Stop(stopping) | Intent::Remove(stopping) | Intent::Restart(stopping) => Some(*stopping),
+        }
+    }
+}
+
+/// What was made for the Pod outside pause.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct SandboxRecord {
+    /// Address, device and host ports; none with the host's network, or before they are made.
+    pub network: Option<Attachment>,
+    /// The relay's birth, if host ports need one.
+    pub relay_seq: Option<u64>,
+}
+
+/// One container over its restarts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Member {
+    /// The container's name.
+    pub name: String,
+    /// Whether it is an init container.
+    pub init: bool,
+    /// Starts so far.
+    pub starts: u32,
+    /// Where it stands.
+    pub state: MemberState,
+    /// How its last run ended.
+    pub last: Option<Termination>,
+    /// How long the next restart waits.
+    pub backoff: Backoff,
+    /// Number of the newest log file of this start.
+    pub log_part: u32,
+    /// `oom_kill` of its cgroup when it was born.
+    pub oom_kills_before: u64,
+    /// Whether it was told to stop already.
+    pub signalled: bool,
+    /// Whether it was killed already.
+    pub killed: bool,
+    /// What it is, once planned: `native` or `wasm`.
+    pub kind: Option<String>,
+}
+
+/// Where a container stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MemberState {
+    /// Not born yet, or waiting to be born again.
+    Waiting {
+        /// Kubernetes' word, `ContainerCreating` say.
+        reason: String,
+        /// A sentence for people; may be empty.
+        message: String,
+    },
+    /// Its birth was written down; whether it happened, pause knows.
+    Starting {
+        /// Sequence number of the birth.
+        seq: u64,
+    },
+    /// Born.
+    Running {
+        /// Sequence number of the birth.
+        seq: u64,
+        /// Nanoseconds since the epoch, by pause's clock.
+        started_ns: u64,
+    },
+    /// Ended; whether for good, the restart policy says.
+    Terminated(Termination),
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Termination {
+    /// 0 to 255; 128 + signal when a signal ended it.
+    pub exit_code: i32,
+    /// The signal, if one ended it.
+    pub signal: Option<i32>,
+    /// `Completed`, `Error`, `OOMKilled`, `Trap`, …
+    pub reason: String,
+    /// A sentence for people; may be empty.
+    pub message: String,
+    /// Nanoseconds since the epoch; equal to `finished_ns` when it never ran.
+    pub started_ns: u64,
+    /// Nanoseconds since the epoch.
+    pub finished_ns: u64,
+}
+
+impl Journal {
+    /// The journal of a Pod that was just accepted.
+    pub fn new(pod: &Pod, boot_id: &str, now_ns: u64) -> Journal {
+        let inits = pod.init_containers.iter().map(|container| Member::new(&container.name, true));
+        let containers = pod.containers.iter().map(|container| Member::new(&container.name, false));
+        Journal {
+            version: JOURNAL_VERSION,
+            boot_id: boot_id.to_owned(),
+            next_seq: 1,
+            intent: Intent::Run,
+            sandbox: None,
+            sandboxes: 0,
+            members: inits.chain(containers).collect(),
+            created_ns: now_ns,
+            started_ns: None,
+            finished: false,
+            reason: None,
+        }
+    }
+
+    /// Every member waits to be started again; what ended is remembered.
+    pub fn reset(&mut self) {
+        self.intent = Intent::Run;
+        self.finished = false;
+        self.reason = None;
+        for member in &mut self.members {
+            member.state = Member::waiting(if member.init { "PodInitializing" } else { "ContainerCreating" });
+            member.backoff = Backoff::default();
+        }
+    }
+
+    /// The next birth's number, taken.
+    pub fn take_seq(&mut self) -> u64 {
+        self.next_seq += 1;
+        self.next_seq - 1
+    }
+
+    /// The member whose living run has this number.
+    pub fn member_of(&self, seq: u64) -> Option<usize> {
+        self.members.iter().position(|member| member.live_seq() == Some(seq))
+    }
+}
+
+impl Member {
+    /// A container that was never started.
+    pub fn new(name: &str, init: bool) -> Member {
+        Member {
+            name: name.to_owned(),
+            init,
+            starts: 0,
+            state: Member::waiting(if init { "PodInitializing" } else { "ContainerCreating" }),
+            last: None,
+            backoff: Backoff::default(),
+            log_part: 0,
+            oom_kills_before: 0,
+            signalled: false,
+            killed: false,
+            kind: None,
+        }
+    }
+
+    /// The waiting state with a reason alone.
+    pub fn waiting(reason: &str) -> MemberState {
+        MemberState::Waiting { reason: reason.to_owned(), message: String::new() }
+    }
+
+    /// The sequence number of the run that is or may be alive.
+    pub fn live_seq(&self) -> Option<u64> {
+        match self.state {
+            MemberState::Starting { seq } | MemberState::Running { seq, .. } => Some(seq),
+            _ => None,
+        }
+    }
+
+    /// Records the end of the current run.
+    pub fn terminate(&mut self, end: Termination) {
+        self.last = Some(end.clone());
+        self.state = MemberState::Terminated(end);
+        (self.signalled, self.killed) = (false, false);
+    }
+}

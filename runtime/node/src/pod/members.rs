@@ -1,0 +1,318 @@
+//! What happens to members that live: their end, signals, programs run inside them, their input, their log files.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use dwell_spec::facts::ContainerFacts;
+use dwell_spec::plan;
+use dwell_spec::pod::{Container, ImageRef};
+use rustix::process::Signal;
+use tokio::sync::oneshot;
+
+use super::driver::Driver;
+use super::files;
+use super::journal::Termination;
+use super::request::{Attached, ExecRequest, ExecSession, Refusal, pick, require_running};
+use crate::container::log_files;
+use crate::container::report::{Report, read_report};
+use crate::container::source::{self, Opened, Parts};
+use crate::image::rootfs;
+use crate::node::failure::chain;
+use crate::sandbox::keeper::{Birth, BirthStdio, Exit, Process, Take};
+
+impl Driver {
+    /// An exit is written down before pause may forget it.
+    pub(super) async fn exited(&mut self, exit: Exit) {
+        if let Some(index) = self.journal.member_of(exit.seq) {
+            let end = self.describe_end(index, &exit);
+            self.journal.members[index].terminate(end);
+            self.remove_container_cgroup(index);
+        } else if let Some(waiter) = self.execs.remove(&exit.seq) {
+            // Nobody waiting is no failure.
+            let _ = waiter.send(exit_code(exit.wait_status));
+        }
+        self.publish();
+        if let Some(sandbox) = &mut self.sandbox {
+            let _ = sandbox.keeper.acknowledge(exit.seq).await;
+        }
+    }
+
+    fn describe_end(&mut self, index: usize, exit: &Exit) -> Termination {
+        let report = self.reports.remove(&exit.seq).or_else(|| self.reopen_report(index)).as_ref().and_then(read_report);
+        let (code, signal) = (exit_code(exit.wait_status), signal_of(exit.wait_status));
+        let (reason, message) = self.reason(index, code, signal, report);
+        Termination { exit_code: code, signal, reason, message, started_ns: exit.started_ns, finished_ns: exit.finished_ns }
+    }
+
+    fn reason(&self, index: usize, code: i32, signal: Option<i32>, report: Option<Report>) -> (String, String) {
+        if signal == Some(Signal::KILL.as_raw()) && self.oom_kills(index) > self.journal.members[index].oom_kills_before {
+            let limit = self.container(index).resources.memory_limit;
+            let limit = limit.map_or(String::from("the memory there was"), |bytes| format!("its limit of {bytes} bytes"));
+            return ("OOMKilled".into(), format!("the kernel ended it for using more memory than {limit}"));
+        }
+        match report {
+            Some(report) if report.start_failed && matches!(code, 126 | 127) => ("ContainerCannotRun".into(), report.message),
+            Some(report) => (report.reason, report.message),
+            None if code == 0 => ("Completed".into(), String::new()),
+            None => ("Error".into(), String::new()),
+        }
+    }
+
+    fn reopen_report(&self, index: usize) -> Option<File> {
+        files::reopen_report(&self.own_folder(index))
+    }
+
+    fn own_folder(&self, index: usize) -> std::path::PathBuf {
+        let member = &self.journal.members[index];
+        let start = member.starts.saturating_sub(1);
+        self.shared.layout.container_dir(&self.handle.uid, &member.name).join(start.to_string())
+    }
+
+    fn cgroup_id(&self, index: usize) -> String {
+        let member = &self.journal.members[index];
+        format!("{}-{}", member.name, member.starts.saturating_sub(1))
+    }
+
+    fn oom_kills(&self, index: usize) -> u64 {
+        let Some(sandbox) = &self.sandbox else { return 0 };
+        sandbox.cgroup.container(&self.cgroup_id(index)).and_then(|group| group.oom_kills()).unwrap_or(0)
+    }
+
+    /// The group and the writable layer of a run that ended go with it.
+    fn remove_container_cgroup(&mut self, index: usize) {
+        let Some(sandbox) = &self.sandbox else { return };
+        if let Some(group) = sandbox.cgroup.container(&self.cgroup_id(index)) {
+            let _ = group.kill();
+            let _ = group.remove();
+        }
+        let folder = self.own_folder(index);
+        tokio::task::spawn_blocking(move || {
+            let _ = crate::volume::remove_tree(&folder);
+        });
+    }
+
+    /// Sends a signal to the member's first process.
+    pub(super) async fn signal(&mut self, index: usize, number: i32) {
+        let Some(seq) = self.journal.members[index].live_seq() else { return };
+        if let Ok(pidfd) = self.take(seq, Take::Pidfd).await {
+            send_signal(&pidfd, number);
+        }
+    }
+
+    /// Ends everything in the member's cgroup.
+    pub(super) async fn kill_member(&mut self, index: usize) {
+        self.signal(index, Signal::KILL.as_raw()).await;
+        if let Some(sandbox) = &self.sandbox
+            && let Some(group) = sandbox.cgroup.container(&self.cgroup_id(index))
+        {
+            let _ = group.kill();
+        }
+    }
+
+    pub(super) async fn kill(&mut self, container: Option<&str>, number: i32) -> Result<(), Refusal> {
+        let targets: Vec<usize> = match container {
+            Some(name) => vec![pick(&self.journal, Some(name))?],
+            None => (0..self.journal.members.len()).filter(|i| self.journal.members[*i].live_seq().is_some()).collect(),
+        };
+        if targets.is_empty() {
+            return Err(Refusal::NotRunning { what: "the Pod".into(), state: "without a living container".into() });
+        }
+        for index in targets {
+            require_running(&self.journal.members[index])?;
+            self.signal(index, number).await;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, seq: u64, what: Take) -> Result<OwnedFd, Refusal> {
+        let sandbox = self.sandbox.as_mut().ok_or(Refusal::Gone)?;
+        sandbox.keeper.take(seq, what).await.map_err(|error| Refusal::Failed(chain(&error)))
+    }
+
+    pub(super) async fn attach(&mut self, container: Option<&str>) -> Result<Attached, Refusal> {
+        let index = self.pick_interactive(container)?;
+        let seq = require_running(&self.journal.members[index])?;
+        let container = self.container(index).clone();
+        let input = match (container.tty, container.stdin) {
+            (true, _) => Some(self.take(seq, Take::Terminal).await?),
+            (false, true) => Some(self.take(seq, Take::Stdin).await?),
+            (false, false) => None,
+        };
+        Ok(Attached { container: container.name, input, tty: container.tty, stdin_once: container.stdin_once })
+    }
+
+    fn pick_interactive(&self, asked: Option<&str>) -> Result<usize, Refusal> {
+        let interactive = |index: &usize| self.container(*index).stdin || self.container(*index).tty;
+        match (asked, (0..self.journal.members.len()).find(interactive)) {
+            (None, Some(index)) => Ok(index),
+            _ => pick(&self.journal, asked),
+        }
+    }
+
+    pub(super) async fn close_stdin(&mut self, container: &str) {
+        let Ok(index) = pick(&self.journal, Some(container)) else { return };
+        if let (Some(seq), Some(sandbox)) = (self.journal.members[index].live_seq(), &mut self.sandbox) {
+            let _ = sandbox.keeper.close_stdin(seq).await;
+        }
+    }
+
+    /// Hands pause the next file ahead, and lets the oldest go.
+    pub(super) async fn rotate_log(&mut self, seq: u64, rotations: u32) {
+        let Some(index) = self.journal.member_of(seq) else { return };
+        self.journal.members[index].log_part = rotations;
+        let member = &self.journal.members[index];
+        let folder = self.shared.layout.logs(&self.handle.uid, &member.name);
+        let next = log_files::open(&folder, member.starts - 1, member.log_part + 1);
+        let _ = log_files::prune(&folder);
+        if let (Ok(next), Some(sandbox)) = (next, &mut self.sandbox) {
+            let _ = sandbox.keeper.log_next(seq, next.into()).await;
+        }
+    }
+
+    /// A program inside a living native member.
+    pub(super) async fn exec(&mut self, request: ExecRequest) -> Result<ExecSession, Refusal> {
+        let index = pick(&self.journal, request.container.as_deref())?;
+        let target = require_running(&self.journal.members[index])?;
+        if request.command.is_empty() {
+            return Err(Refusal::Invalid("no command was given".into()));
+        }
+        if self.journal.members[index].kind.as_deref() == Some("wasm") {
+            let name = &self.journal.members[index].name;
+            return Err(Refusal::Invalid(format!("container {name} is a Wasm member: it holds no program that could be executed")));
+        }
+        let target_pidfd = self.take(target, Take::Pidfd).await?;
+        let pipes = ExecPipes::open(&request).map_err(|error| Refusal::Failed(format!("make pipes: {error}")))?;
+        let birth = self.open_exec(index, target, &request, target_pidfd, pipes.child)?;
+        let seq = birth.seq;
+        let (sender, exit) = oneshot::channel();
+        self.execs.insert(seq, sender);
+        let _ = self.save();
+        let sandbox = self.sandbox.as_mut().ok_or(Refusal::Gone)?;
+        let born = sandbox.keeper.birth(birth).await.map_err(|error| Refusal::Failed(chain(&error)))?;
+        Ok(ExecSession { stdin: pipes.stdin, stdout: pipes.stdout, stderr: pipes.stderr, exit, pidfd: born.pidfd })
+    }
+
+    fn open_exec(
+        &mut self,
+        index: usize,
+        target: u64,
+        request: &ExecRequest,
+        target_pidfd: OwnedFd,
+        stdio: [OwnedFd; 3],
+    ) -> Result<Birth, Refusal> {
+        let refused = |message: String| Refusal::Failed(message);
+        let container = self.container(index).clone();
+        let facts = exec_facts(&container);
+        let wanted = plan::ExecRequest {
+            argv: request.command.clone(),
+            user: request.user.clone(),
+            tty: request.tty,
+            stdin: request.stdin,
+        };
+        let plan = plan::plan_exec(&self.pod, &container, &self.shared.facts, &facts, &wanted)
+            .map_err(|error| Refusal::Invalid(chain(&error)))?;
+        let cgroup = self.sandbox.as_ref().ok_or(Refusal::Gone)?.cgroup.container(&self.cgroup_id(index));
+        let cgroup = cgroup.ok_or_else(|| refused("its cgroup has no name".into()))?;
+        let tasks = cgroup.all_tasks().map_err(|error| refused(chain(&error)))?;
+        let report: OwnedFd = dwell_sys::memfd::writable("exec-report").map_err(|error| refused(error.to_string()))?;
+        let parts = Parts {
+            volumes: &std::collections::BTreeMap::new(),
+            pod_files: std::path::Path::new(""),
+            own_folder: std::path::PathBuf::new(),
+            cgroup_tasks: &tasks,
+            module: None,
+            worker: None,
+            report: report.as_fd(),
+            target: Some(target_pidfd.as_fd()),
+        };
+        let Opened { slots, .. } = source::open_all(&plan.sources, None, &parts).map_err(|error| refused(chain(&error)))?;
+        let plan = dwell_sys::memfd::sealed("exec-plan", &plan.init.encode()).map_err(|error| refused(error.to_string()))?;
+        let executable = self.shared.embedded.init.try_clone().map_err(|error| refused(error.to_string()))?;
+        let cgroup = cgroup.v2_dir().map_err(|error| refused(chain(&error)))?;
+        let process = Process { executable, plan, report, slots, cgroup };
+        let seq = self.journal.take_seq();
+        let stdio = BirthStdio::Direct(stdio);
+        Ok(Birth { seq, own_pid_namespace: false, join: Some(target), argument: "init", process, stdio })
+    }
+}
+
+/// Accounts as the image has them: a member could have changed its own copy.
+fn exec_facts(container: &Container) -> ContainerFacts {
+    let mut facts = ContainerFacts::default();
+    if let ImageRef::Rootfs(path) = &container.image
+        && let Ok(root) = rootfs::open_root(Path::new(path))
+    {
+        facts.passwd = rootfs::account_file(root.as_fd(), "/etc/passwd");
+        facts.group = rootfs::account_file(root.as_fd(), "/etc/group");
+    }
+    facts
+}
+
+/// Both sides of an exec's streams.
+struct ExecPipes {
+    stdin: Option<OwnedFd>,
+    stdout: OwnedFd,
+    stderr: Option<OwnedFd>,
+    child: [OwnedFd; 3],
+}
+
+impl ExecPipes {
+    fn open(request: &ExecRequest) -> std::io::Result<ExecPipes> {
+        if request.tty { ExecPipes::terminal() } else { ExecPipes::pipes(request.stdin) }
+    }
+
+    fn terminal() -> std::io::Result<ExecPipes> {
+        let devpts = dwell_sys::mount::devpts()?;
+        let (master, slave) = dwell_sys::mount::open_terminal(devpts.as_fd())?;
+        let child = [slave.try_clone()?, slave.try_clone()?, slave];
+        Ok(ExecPipes { stdin: Some(master.try_clone()?), stdout: master, stderr: None, child })
+    }
+
+    fn pipes(with_input: bool) -> std::io::Result<ExecPipes> {
+        use rustix::fs::{Mode, OFlags};
+        let pipe = || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
+        let (stdout, child_out) = pipe()?;
+        let (stderr, child_err) = pipe()?;
+        let (child_in, stdin) = if with_input {
+            let (read, write) = pipe()?;
+            (read, Some(write))
+        } else {
+            (rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?, None)
+        };
+        Ok(ExecPipes { stdin, stdout, stderr: Some(stderr), child: [child_in, child_out, child_err] })
+    }
+}
+
+fn send_signal(pidfd: &OwnedFd, number: i32) {
+    if let Some(signal) = Signal::from_named_raw(number) {
+        // A process that is gone already needs no signal.
+        let _ = rustix::process::pidfd_send_signal(pidfd, signal);
+    }
+}
+
+/// 0 to 255; 128 + signal when a signal ended it.
+fn exit_code(wait_status: i32) -> i32 {
+    match signal_of(wait_status) {
+        Some(signal) => 128 + signal,
+        None => wait_status >> 8 & 0xff,
+    }
+}
+
+fn signal_of(wait_status: i32) -> Option<i32> {
+    let signal = wait_status & 0x7f;
+    (signal != 0).then_some(signal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wait_statuses_become_exit_codes() {
+        assert_eq!(exit_code(7 << 8), 7);
+        assert_eq!(exit_code(9), 137);
+        assert_eq!(exit_code(6 | 0x80), 134);
+        assert_eq!(signal_of(0), None);
+    }
+}

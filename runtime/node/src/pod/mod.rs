@@ -1,0 +1,14 @@
+//! One Pod under supervision: its record, its driver, what can be asked of it, and how a new node finds it again.
+
+pub mod driver;
+pub mod end;
+pub mod files;
+pub mod journal;
+pub mod members;
+pub mod prepare;
+pub mod record;
+pub mod relay;
+pub mod recover;
+pub mod request;
+pub mod start;
+pub mod status;

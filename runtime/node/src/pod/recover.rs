@@ -1,0 +1,174 @@
+//! How a new node finds the Pods of the one before it: each by its record on disk, each sandbox by its pause.
+//!
+//! ```text
+//! record, pause answers      → adopt: take over its exits and living members, go on
+//! record, pause is gone      → its members died with it; the restart policy decides
+//! record, another boot       → the same, and nothing of the sandbox is left
+//! no record, cgroup or folder → an orphan of a node that was killed between two steps: removed
+//! ```
+//! Must never start anything: that is the driver's, once it knows what lives.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use dwell_spec::pod as checked;
+use k8s_openapi::api::core::v1::Pod;
+
+use super::driver::Driver;
+use super::journal::{Journal, Member, MemberState, Termination};
+use super::record;
+use crate::clock::now_ns;
+use crate::node::{PodHandle, Shared};
+use crate::sandbox::Sandbox;
+use crate::sandbox::keeper::{Hello, Keeper};
+
+/// What was found of a Pod's sandbox.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Its pause answered.
+    Alive(Box<(Keeper, Hello)>),
+    /// It is gone.
+    Gone,
+    /// There was none.
+    Never,
+}
+
+/// Takes over every Pod of the state folder, and removes what belongs to none.
+pub(crate) async fn recover(shared: &Arc<Shared>) {
+    let mut known = Vec::new();
+    for uid in recorded(&shared.layout.pods()) {
+        match read(shared, &uid) {
+            Ok((object, pod, journal)) => {
+                known.push(uid);
+                take_over(shared, object, pod, journal).await;
+            }
+            Err(error) => discard(shared, &uid, &error),
+        }
+    }
+    remove_orphans(shared, &known);
+    if let Err(error) = shared.network.settle() {
+        eprintln!("bring the firewall table in order: {error}");
+    }
+}
+
+fn recorded(pods: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(pods) else { return Vec::new() };
+    entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+fn read(shared: &Shared, uid: &str) -> Result<(Pod, checked::Pod, Journal), String> {
+    let object: Pod = record::read(&shared.layout.pod_object(uid)).map_err(|error| format!("pod.json: {error}"))?;
+    let journal: Journal = record::read(&shared.layout.journal(uid)).map_err(|error| format!("journal.json: {error}"))?;
+    let problems = |problems: Vec<dwell_spec::manifest::problem::Problem>| {
+        problems.first().map_or_else(String::new, |problem| format!("{}: {}", problem.path, problem.message))
+    };
+    let pod = checked::Pod::try_from(&object).map_err(problems)?;
+    Ok((object, pod, journal))
+}
+
+/// A folder without a whole record is that of a Pod whose acceptance was never answered: nothing was promised.
+fn discard(shared: &Shared, uid: &str, why: &str) {
+    eprintln!("remove the unfinished record of Pod {uid}: {why}");
+    let _ = crate::volume::remove_tree(&shared.layout.pod(uid));
+}
+
+async fn take_over(shared: &Arc<Shared>, object: Pod, pod: checked::Pod, journal: Journal) {
+    let found = find(shared, &object, &journal).await;
+    if let (Found::Alive(_), Some(sandbox)) = (&found, &journal.sandbox)
+        && let Some(network) = &sandbox.network
+    {
+        shared.network.adopt(network.clone());
+    }
+    let (handle, requests) = PodHandle::new(object);
+    handle.set_finished(journal.finished);
+    shared.adopt(handle.clone());
+    shared.supervise(handle, requests, pod, journal, Some(found));
+}
+
+async fn find(shared: &Shared, object: &Pod, journal: &Journal) -> Found {
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    if journal.sandbox.is_none() {
+        return Found::Never;
+    }
+    if journal.boot_id != shared.boot_id {
+        return Found::Gone;
+    }
+    match Keeper::connect(&shared.layout.pause_socket(uid)).await {
+        Ok(alive) => Found::Alive(Box::new(alive)),
+        Err(_) => Found::Gone,
+    }
+}
+
+fn remove_orphans(shared: &Shared, known: &[String]) {
+    for uid in shared.cgroups.list_pods() {
+        if !known.contains(&uid) {
+            let _ = shared.cgroups.end_pod(&uid);
+        }
+    }
+    for uid in recorded(&shared.layout.run().join("pods")) {
+        if !known.contains(&uid) {
+            let memory = shared.layout.run_pod(&uid).join("volumes");
+            let folders = crate::volume::VolumeFolders { disk: memory.clone(), memory };
+            let _ = crate::volume::remove_all(&folders);
+            let _ = crate::volume::remove_tree(&shared.layout.run_pod(&uid));
+        }
+    }
+}
+
+impl Driver {
+    /// Continues where the node before stopped.
+    pub(super) async fn resume(&mut self, found: Found) {
+        self.journal.boot_id.clone_from(&self.shared.boot_id);
+        match found {
+            Found::Never => {}
+            Found::Gone => self.pause_died().await,
+            Found::Alive(alive) => self.adopt_sandbox(alive.0, alive.1).await,
+        }
+    }
+
+    async fn adopt_sandbox(&mut self, keeper: Keeper, hello: Hello) {
+        let Ok(group) = self.shared.cgroups.pod(&self.handle.uid) else { return };
+        self.journal.next_seq = self.journal.next_seq.max(hello.last_seq + 1);
+        self.sandbox = Some(Sandbox::adopt(keeper, hello.pidfd, group));
+        if let Err(error) = self.open_volumes() {
+            eprintln!("open the volumes of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
+        }
+        for live in &hello.live {
+            if let Some(index) = self.journal.member_of(live.seq) {
+                self.journal.members[index].state = MemberState::Running { seq: live.seq, started_ns: live.started_ns };
+            }
+        }
+        for live in hello.live.iter().filter(|live| live.needs_log) {
+            self.rotate_log(live.seq, live.rotations).await;
+        }
+        let exited: Vec<u64> = hello.exits.iter().map(|exit| exit.seq).collect();
+        for exit in hello.exits {
+            self.exited(exit).await;
+        }
+        let present = |seq: u64| hello.live.iter().any(|live| live.seq == seq) || exited.contains(&seq);
+        for member in &mut self.journal.members {
+            settle_member(member, present);
+        }
+        self.publish();
+    }
+}
+
+/// A birth that was written down but that pause never heard of did not happen; a run that pause does not remember
+/// ended without a witness.
+fn settle_member(member: &mut Member, present: impl Fn(u64) -> bool) {
+    match member.state {
+        MemberState::Starting { seq } if !present(seq) => {
+            member.starts = member.starts.saturating_sub(1);
+            member.state = Member::waiting("ContainerCreating");
+        }
+        MemberState::Running { seq, started_ns } if !present(seq) => member.terminate(Termination {
+            exit_code: 137,
+            signal: None,
+            reason: "ContainerStatusUnknown".into(),
+            message: "its end was not seen".into(),
+            started_ns,
+            finished_ns: now_ns(),
+        }),
+        _ => {}
+    }
+}

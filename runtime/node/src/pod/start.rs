@@ -1,0 +1,214 @@
+//! Bringing a Pod's sandbox and its members to life.
+//!
+//! Sandbox: cgroup → pause (its namespaces) → network → files → relay. Member: sources opened → plan → journalled →
+//! born. Each step that leaves something behind is journalled before it is taken, so that whoever comes after a crash
+//! knows where to look.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use dwell_spec::facts::PodIp;
+use dwell_spec::plan;
+use dwell_spec::plan::container::{ContainerPlan, Stdio};
+use dwell_spec::pod::MemberKind;
+
+use super::driver::Driver;
+use super::files;
+use super::journal::{MemberState, SandboxRecord};
+use super::prepare::Ready;
+use crate::clock::now_ns;
+use crate::container::source::{self, Opened, Parts};
+use crate::container::log_files;
+use crate::network;
+use crate::node::failure::chain;
+use crate::sandbox::keeper::{Birth, BirthStdio, Process};
+use crate::sandbox::{Sandbox, SandboxConfig};
+use crate::volume::{self, VolumeFolders};
+
+/// A step that failed: what was attempted, with its cause in the text.
+type Failed = String;
+
+impl Driver {
+    /// One start of one member. A failure ends the member's run, and the restart policy decides on.
+    pub(super) async fn bring_to_life(&mut self, index: usize, ready: Ready) {
+        self.begin_run(index);
+        if let Err(message) = self.try_bring_to_life(index, ready).await {
+            self.start_failed(index, "CreateContainerError", message, 125);
+        }
+    }
+
+    /// Counts a start, whether or not it succeeds.
+    pub(super) fn begin_run(&mut self, index: usize) {
+        let now = now_ns();
+        let member = &mut self.journal.members[index];
+        member.starts += 1;
+        member.log_part = 0;
+        if member.last.is_some() {
+            member.backoff.advance(now);
+        }
+    }
+
+    async fn try_bring_to_life(&mut self, index: usize, mut ready: Ready) -> Result<(), Failed> {
+        self.ensure_sandbox().await?;
+        let container = self.container(index).clone();
+        ready.facts.file_volumes = self.volumes.iter().filter(|(_, v)| v.is_file).map(|(name, _)| name.clone()).collect();
+        let plan = plan::plan_container(&self.pod, &container, &self.shared.facts, &ready.facts, self.pod_ip())
+            .map_err(|error| chain(&error))?;
+        self.journal.members[index].kind = Some(kind_word(plan.kind).to_owned());
+        let birth = self.open_birth(index, &plan, ready.module)?;
+        let seq = birth.seq;
+        self.journal.members[index].state = MemberState::Starting { seq };
+        self.save().map_err(|error| format!("write the birth down: {error}"))?;
+        let sandbox = self.sandbox.as_mut().ok_or("the sandbox is gone")?;
+        match sandbox.keeper.birth(birth).await {
+            Ok(born) => {
+                let state = MemberState::Running { seq, started_ns: born.started_ns };
+                self.journal.members[index].state = state;
+                Ok(())
+            }
+            Err(error) => {
+                self.reports.remove(&seq);
+                Err(chain(&error))
+            }
+        }
+    }
+
+    fn open_birth(&mut self, index: usize, plan: &ContainerPlan, module: Option<File>) -> Result<Birth, Failed> {
+        let seq = self.journal.take_seq();
+        let member = &self.journal.members[index];
+        let (start, id) = (member.starts - 1, format!("{}-{}", member.name, member.starts - 1));
+        let logs = self.shared.layout.logs(&self.handle.uid, &member.name);
+        let log = log_files::open(&logs, start, 0).map_err(|e| format!("open the log file: {e}"))?;
+        let next = log_files::open(&logs, start, 1).map_err(|e| format!("open the next log file: {e}"))?;
+        let own_folder = self.shared.layout.container_dir(&self.handle.uid, &member.name).join(start.to_string());
+        std::fs::create_dir_all(&own_folder).map_err(|e| format!("make {}: {e}", own_folder.display()))?;
+        let report = files::open_report(&own_folder).map_err(|e| format!("open the report file: {e}"))?;
+        let sandbox = self.sandbox.as_ref().ok_or("the sandbox is gone")?;
+        let cgroup = sandbox.cgroup.create_container(&id, &plan.cgroup).map_err(|e| chain(&e))?;
+        let tasks = cgroup.group.all_tasks().map_err(|e| chain(&e))?;
+        let volumes: BTreeMap<String, BorrowedFd<'_>> = self.volumes.iter().map(|(n, v)| (n.clone(), v.fd())).collect();
+        let parts = Parts {
+            volumes: &volumes,
+            pod_files: &files::folder(&self.shared.layout, &self.handle.uid),
+            own_folder,
+            cgroup_tasks: &tasks,
+            module: module.as_ref().map(|file| file.as_fd()),
+            worker: self.shared.worker.as_ref().map(|worker| (*worker.exe).as_fd()),
+            report: report.as_fd(),
+            target: None,
+        };
+        let Opened { slots, terminal } =
+            source::open_all(&plan.sources, source::encode_worker_plan(plan).as_deref(), &parts).map_err(|e| chain(&e))?;
+        let process = Process {
+            executable: self.shared.embedded.init.try_clone().map_err(|e| format!("copy a descriptor: {e}"))?,
+            plan: dwell_sys::memfd::sealed("init-plan", &plan.init.encode()).map_err(|e| format!("seal the plan: {e}"))?,
+            report: report.try_clone().map_err(|e| format!("copy a descriptor: {e}"))?.into(),
+            slots,
+            cgroup: cgroup.group.v2_dir().map_err(|e| chain(&e))?,
+        };
+        self.reports.insert(seq, report);
+        let stdio = stdio_of(plan.stdio, log, next, terminal)?;
+        Ok(Birth { seq, own_pid_namespace: plan.own_pid_namespace, join: None, argument: "init", process, stdio })
+    }
+
+    /// The Pod's addresses as planners know them.
+    pub(super) fn pod_ip(&self) -> PodIp {
+        let network = self.journal.sandbox.as_ref().and_then(|sandbox| sandbox.network.as_ref());
+        PodIp { v4: network.map(|n| n.v4), v6: network.and_then(|n| n.v6) }
+    }
+
+    /// Makes the sandbox if the Pod has none.
+    async fn ensure_sandbox(&mut self) -> Result<(), Failed> {
+        if self.sandbox.is_some() {
+            return Ok(());
+        }
+        let result = self.make_sandbox().await;
+        if result.is_err() {
+            self.drop_sandbox().await;
+        }
+        result
+    }
+
+    async fn make_sandbox(&mut self) -> Result<(), Failed> {
+        let plan = plan::plan_pod(&self.pod, &self.shared.facts).map_err(|error| chain(&error))?;
+        self.journal.sandbox = Some(SandboxRecord::default());
+        self.journal.sandboxes += 1;
+        self.save().map_err(|error| format!("write the sandbox down: {error}"))?;
+        let sockets = self.bind_host_ports(&plan.host_ports)?;
+        let config = SandboxConfig {
+            layout: &self.shared.layout,
+            uid: &self.handle.uid,
+            title: format!("{}/{}", self.handle.namespace, self.handle.name),
+            plan: &plan.sandbox,
+            limits: &plan.cgroup,
+        };
+        let begun = Sandbox::begin(&config, &self.shared.cgroups, &self.shared.embedded.pause).map_err(|e| chain(&e))?;
+        // pause makes its namespaces meanwhile.
+        self.open_volumes()?;
+        self.sandbox = Some(begun.hello().await.map_err(|e| chain(&e))?);
+        if !self.pod.host_network {
+            self.attach_network(&plan.host_ports)?;
+        }
+        files::write(&self.shared, &self.handle.uid, &self.pod, &plan, self.pod_ip()).map_err(|e| format!("write the Pod's files: {e}"))?;
+        self.start_relay(&plan.host_ports, sockets).await?;
+        self.journal.started_ns.get_or_insert(now_ns());
+        self.plan = Some(plan);
+        self.save().map_err(|error| format!("write the sandbox down: {error}"))
+    }
+
+    /// Opens every volume of the Pod that is not open yet.
+    pub(super) fn open_volumes(&mut self) -> Result<(), Failed> {
+        let folders = self.volume_folders();
+        for wanted in &self.pod.volumes {
+            if !self.volumes.contains_key(&wanted.name) {
+                let open = volume::ensure_open(wanted, &folders).map_err(|error| chain(&error))?;
+                self.volumes.insert(wanted.name.clone(), open);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the Pod's own volumes live.
+    pub(super) fn volume_folders(&self) -> VolumeFolders {
+        let (layout, uid) = (&self.shared.layout, &self.handle.uid);
+        VolumeFolders { disk: layout.volumes(uid), memory: layout.run_pod(uid).join("volumes") }
+    }
+
+    fn bind_host_ports(&self, ports: &[plan::pod::HostPort]) -> Result<Vec<(plan::pod::HostPort, OwnedFd)>, Failed> {
+        if self.pod.host_network {
+            return Ok(Vec::new());
+        }
+        let mut sockets = Vec::new();
+        for port in ports {
+            let bound = network::bind_host_port(port).map_err(|error| chain(&error))?;
+            sockets.extend(bound.into_iter().map(|socket| (*port, socket)));
+        }
+        Ok(sockets)
+    }
+
+    fn attach_network(&mut self, ports: &[plan::pod::HostPort]) -> Result<(), Failed> {
+        let sandbox = self.sandbox.as_ref().ok_or("the sandbox is gone")?;
+        let netns = sandbox.network_namespace().map_err(|error| format!("open the Pod's network namespace: {error}"))?;
+        let attachment = self.shared.network.attach(netns.as_fd(), ports).map_err(|error| chain(&error))?;
+        self.journal.sandbox.get_or_insert_default().network = Some(attachment);
+        Ok(())
+    }
+}
+
+fn kind_word(kind: MemberKind) -> &'static str {
+    match kind {
+        MemberKind::Native => "native",
+        MemberKind::Wasm => "wasm",
+    }
+}
+
+fn stdio_of(kind: Stdio, log: File, next: File, terminal: Option<(OwnedFd, OwnedFd)>) -> Result<BirthStdio, Failed> {
+    let (log, next) = (log.into(), next.into());
+    match (kind, terminal) {
+        (Stdio::Terminal, Some((master, slave))) => Ok(BirthStdio::Terminal { log, next, master, slave }),
+        (Stdio::Terminal, None) => Err("the plan asks for a terminal but makes none".into()),
+        (Stdio::Logged, _) => Ok(BirthStdio::Logged { log, next, input: false }),
+        (Stdio::LoggedWithInput, _) => Ok(BirthStdio::Logged { log, next, input: true }),
+    }
+}

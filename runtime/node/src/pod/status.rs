@@ -1,0 +1,131 @@
+//! From a Pod's journal to the object that readers see. Pure but for the clock of transition times.
+
+use std::net::IpAddr;
+
+use dwell_spec::pod::{Container, ImageRef, Pod, RestartPolicy};
+use dwell_spec::status::{ContainerState, ContainerStatus, PodStatus, Terminated, WaitingReason, to_v1_status};
+use k8s_openapi::api::core::v1;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::journal::{Intent, Journal, Member, MemberState, Termination};
+use crate::clock::now_ns;
+use crate::node::Shared;
+use crate::sandbox::Sandbox;
+
+/// The object with its status of now.
+pub(crate) fn object(before: &v1::Pod, pod: &Pod, journal: &Journal, shared: &Shared, sandbox: Option<&Sandbox>) -> v1::Pod {
+    let mut object = before.clone();
+    let status = pod_status(pod, journal, shared, sandbox);
+    object.status = Some(to_v1_status(pod, &status, before.status.as_ref(), now_ns() as i64));
+    if let Intent::Remove(stopping) = journal.intent {
+        let at = k8s_openapi::jiff::Timestamp::from_nanosecond(i128::from(stopping.kill_at_ns)).ok();
+        object.metadata.deletion_timestamp = at.map(Time);
+        object.metadata.deletion_grace_period_seconds = Some(i64::from(stopping.grace_seconds));
+    }
+    object
+}
+
+fn pod_status(pod: &Pod, journal: &Journal, shared: &Shared, sandbox: Option<&Sandbox>) -> PodStatus {
+    let of = |containers: &[Container], init: bool| -> Vec<ContainerStatus> {
+        let members = journal.members.iter().filter(|member| member.init == init);
+        containers.iter().zip(members).map(|(container, member)| container_status(pod, container, member, journal, shared)).collect()
+    };
+    let host_ips = shared.host_ips.clone();
+    PodStatus {
+        sandbox_ready: sandbox.is_some(),
+        ended: journal.finished || matches!(journal.intent, Intent::Stop(_) | Intent::Remove(_)),
+        pod_ips: if pod.host_network { host_ips.clone() } else { pod_ips(journal) },
+        host_ips,
+        start_time_ns: Some(journal.created_ns as i64),
+        reason: journal.reason.as_ref().map(|(reason, _)| reason.clone()),
+        message: journal.reason.as_ref().map(|(_, message)| message.clone()),
+        init_containers: of(&pod.init_containers, true),
+        containers: of(&pod.containers, false),
+    }
+}
+
+fn pod_ips(journal: &Journal) -> Vec<IpAddr> {
+    let network = journal.sandbox.as_ref().and_then(|sandbox| sandbox.network.as_ref());
+    network.map_or_else(Vec::new, |network| {
+        std::iter::once(IpAddr::V4(network.v4)).chain(network.v6.map(IpAddr::V6)).collect()
+    })
+}
+
+fn container_status(pod: &Pod, container: &Container, member: &Member, journal: &Journal, shared: &Shared) -> ContainerStatus {
+    let id = |starts: u32| (starts > 0).then(|| container_id(shared, pod, member, starts));
+    let (state, last_state) = match &member.state {
+        MemberState::Terminated(end) if will_restart(pod, member, journal, end) => {
+            let message = format!(
+                "back-off {}s restarting failed container={} pod={}_{}",
+                member.backoff.delay_seconds(), member.name, pod.name, pod.namespace
+            );
+            let waiting = ContainerState::Waiting { reason: WaitingReason::CrashLoopBackOff, message };
+            (waiting, Some(terminated(end, id(member.starts))))
+        }
+        MemberState::Terminated(end) => (ContainerState::Terminated(terminated(end, id(member.starts))), None),
+        MemberState::Running { started_ns, .. } => {
+            (ContainerState::Running { started_at_ns: *started_ns as i64 }, last(member, id(member.starts.saturating_sub(1))))
+        }
+        MemberState::Starting { .. } => (waiting_state("ContainerCreating", ""), last(member, id(member.starts.saturating_sub(1)))),
+        MemberState::Waiting { reason, message } => (waiting_state(reason, message), last(member, id(member.starts))),
+    };
+    let running = matches!(state, ContainerState::Running { .. });
+    let completed_init = member.init && matches!(&state, ContainerState::Terminated(end) if end.exit_code == 0);
+    ContainerStatus {
+        name: member.name.clone(),
+        id: id(member.starts),
+        image_id: image_id(&container.image),
+        state,
+        last_state,
+        restart_count: member.starts.saturating_sub(1),
+        ready: running || completed_init,
+        started: running,
+    }
+}
+
+fn will_restart(pod: &Pod, member: &Member, journal: &Journal, end: &Termination) -> bool {
+    let policy_says = match (member.init, pod.restart_policy) {
+        (true, RestartPolicy::Always | RestartPolicy::OnFailure) | (false, RestartPolicy::OnFailure) => end.exit_code != 0,
+        (false, RestartPolicy::Always) => true,
+        (_, RestartPolicy::Never) => false,
+    };
+    policy_says && !journal.finished && journal.intent == Intent::Run
+}
+
+fn last(member: &Member, id: Option<String>) -> Option<Terminated> {
+    member.last.as_ref().map(|end| terminated(end, id))
+}
+
+fn terminated(end: &Termination, id: Option<String>) -> Terminated {
+    Terminated {
+        exit_code: end.exit_code,
+        signal: end.signal,
+        reason: end.reason.as_str().into(),
+        message: end.message.clone(),
+        started_at_ns: end.started_ns as i64,
+        finished_at_ns: end.finished_ns as i64,
+        id,
+    }
+}
+
+fn waiting_state(reason: &str, message: &str) -> ContainerState {
+    let reason = match reason {
+        "PodInitializing" => WaitingReason::PodInitializing,
+        _ => WaitingReason::ContainerCreating,
+    };
+    ContainerState::Waiting { reason, message: message.to_owned() }
+}
+
+fn image_id(image: &ImageRef) -> String {
+    match image {
+        ImageRef::Rootfs(path) => format!("rootfs:{path}"),
+        ImageRef::Wasm(path) => format!("wasm:{path}"),
+    }
+}
+
+/// 64 hexadecimal digits, as other runtimes have them; the same for the same start of the same container.
+fn container_id(shared: &Shared, pod: &Pod, member: &Member, starts: u32) -> String {
+    use sha2::{Digest, Sha256};
+    let text = format!("{}/{}/{}/{}/{starts}", shared.layout.id(), pod.namespace, pod.name, member.name);
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}

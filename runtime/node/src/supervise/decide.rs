@@ -1,0 +1,347 @@
+//! What to do next with a Pod: a pure function of its journal, its restart policy and the clock.
+//!
+//! ```text
+//!            start            exit              policy: restart, after back-off
+//! Waiting ───────► Starting ───────► Terminated ─────────────────────────► Waiting
+//!                     └─► Running ──────┘  └─ policy: no ─► rests; when all rest, the Pod is finished
+//! ```
+//! Init containers run one after the other, each to success, before any container. A stop signals whatever lives and
+//! kills it when its patience ends. Rules: kubelet `computePodActions`, `getPhase`. Must never do IO or read a clock.
+
+use dwell_spec::pod::RestartPolicy;
+
+use crate::pod::journal::{Intent, Journal, Member, MemberState, Stopping, Termination};
+
+/// One thing to do now. Members are named by their index in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Bring the member to life.
+    Start(usize),
+    /// Ask the member to stop.
+    Signal(usize),
+    /// End the member.
+    Kill(usize),
+    /// Nothing of the Pod will ever run again: take it down.
+    Finish,
+    /// Every member has stopped for a restart: begin again.
+    Reset,
+}
+
+/// Everything to do now, and when to look again although nothing happened.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// In order.
+    pub steps: Vec<Step>,
+    /// Nanoseconds since the epoch.
+    pub wake_at_ns: Option<u64>,
+}
+
+/// Decides. `policy` is the Pod's restart policy.
+pub fn decide(journal: &Journal, policy: RestartPolicy, now_ns: u64) -> Decision {
+    if journal.finished {
+        return Decision::default();
+    }
+    match journal.intent {
+        Intent::Run => run(journal, policy, now_ns),
+        Intent::Stop(stopping) | Intent::Remove(stopping) => stop(&journal.members, stopping, Step::Finish, now_ns),
+        Intent::Restart(stopping) => stop(&journal.members, stopping, Step::Reset, now_ns),
+    }
+}
+
+fn stop(members: &[Member], stopping: Stopping, then: Step, now_ns: u64) -> Decision {
+    let patient = now_ns < stopping.kill_at_ns;
+    let mut decision = Decision::default();
+    for (index, member) in living(members) {
+        if !patient && !member.killed {
+            decision.steps.push(Step::Kill(index));
+        } else if patient && !member.signalled {
+            decision.steps.push(Step::Signal(index));
+        }
+        decision.wake_at_ns = patient.then_some(stopping.kill_at_ns);
+    }
+    if living(members).next().is_none() {
+        decision.steps.push(then);
+    }
+    decision
+}
+
+fn run(journal: &Journal, policy: RestartPolicy, now_ns: u64) -> Decision {
+    let (inits, containers) = journal.members.split_at(journal.members.iter().filter(|m| m.init).count());
+    let mut decision = Decision::default();
+    if let Some(index) = inits.iter().position(|member| !succeeded(member)) {
+        return run_init(&inits[index], index, policy, now_ns);
+    }
+    for (offset, member) in containers.iter().enumerate() {
+        decision.consider(member, inits.len() + offset, restarts(member, policy), now_ns);
+    }
+    if containers.iter().all(|member| rests(member, policy)) {
+        decision.steps.push(Step::Finish);
+    }
+    decision
+}
+
+fn run_init(member: &Member, index: usize, policy: RestartPolicy, now_ns: u64) -> Decision {
+    let mut decision = Decision::default();
+    if matches!(member.state, MemberState::Terminated(_)) && policy == RestartPolicy::Never {
+        decision.steps.push(Step::Finish);
+    } else {
+        decision.consider(member, index, true, now_ns);
+    }
+    decision
+}
+
+impl Decision {
+    fn consider(&mut self, member: &Member, index: usize, restarts: bool, now_ns: u64) {
+        match &member.state {
+            MemberState::Waiting { .. } => self.start_at(index, due(member, now_ns), now_ns),
+            MemberState::Terminated(end) if restarts => {
+                self.start_at(index, member.backoff.ready_at(end.finished_ns, now_ns), now_ns);
+            }
+            _ => {}
+        }
+    }
+
+    fn start_at(&mut self, index: usize, due_ns: u64, now_ns: u64) {
+        if due_ns <= now_ns {
+            self.steps.push(Step::Start(index));
+        } else {
+            self.wake_at_ns = Some(self.wake_at_ns.map_or(due_ns, |at| at.min(due_ns)));
+        }
+    }
+}
+
+/// A waiting member that ran before waits for its back-off; one that never ran is due.
+fn due(member: &Member, now_ns: u64) -> u64 {
+    member.last.as_ref().map_or(now_ns, |end| member.backoff.ready_at(end.finished_ns, now_ns))
+}
+
+fn living(members: &[Member]) -> impl Iterator<Item = (usize, &Member)> {
+    members.iter().enumerate().filter(|(_, member)| member.live_seq().is_some())
+}
+
+fn succeeded(member: &Member) -> bool {
+    matches!(&member.state, MemberState::Terminated(end) if end.exit_code == 0)
+}
+
+fn restarts(member: &Member, policy: RestartPolicy) -> bool {
+    match (&member.state, policy) {
+        (MemberState::Terminated(_), RestartPolicy::Always) => true,
+        (MemberState::Terminated(Termination { exit_code, .. }), RestartPolicy::OnFailure) => *exit_code != 0,
+        _ => false,
+    }
+}
+
+fn rests(member: &Member, policy: RestartPolicy) -> bool {
+    matches!(member.state, MemberState::Terminated(_)) && !restarts(member, policy)
+}
+
+/// After pause died: whether the restart policy lets the Pod have a fresh sandbox, and what its members then are.
+/// Everything alive is dead (status 137); init containers run again; what rests, rests.
+pub fn after_pause_death(journal: &mut Journal, policy: RestartPolicy, now_ns: u64) -> bool {
+    for member in journal.members.iter_mut().filter(|member| member.live_seq().is_some()) {
+        let started_ns = match member.state {
+            MemberState::Running { started_ns, .. } => started_ns,
+            _ => now_ns,
+        };
+        member.terminate(Termination {
+            exit_code: 137,
+            signal: Some(9),
+            reason: "Error".into(),
+            message: "the Pod's pause ended, and every member with it".into(),
+            started_ns,
+            finished_ns: now_ns,
+        });
+    }
+    let inits = journal.members.iter().filter(|m| m.init).count();
+    let wanted = policy != RestartPolicy::Never
+        && journal.intent == Intent::Run
+        && journal.members[inits..].iter().any(|member| !rests(member, policy));
+    if wanted {
+        for member in &mut journal.members[..inits] {
+            member.state = Member::waiting("PodInitializing");
+            member.last = None;
+        }
+    }
+    wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervise::backoff;
+    use dwell_spec::pod;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn journal(inits: usize, containers: usize) -> Journal {
+        let member = |init: bool| move |n: usize| Member::new(&format!("{}{n}", if init { "i" } else { "c" }), init);
+        let mut journal = Journal::new(&empty_pod(), "boot", SECOND);
+        journal.members = (0..inits).map(member(true)).chain((0..containers).map(member(false))).collect();
+        journal
+    }
+
+    fn empty_pod() -> pod::Pod {
+        pod::Pod {
+            name: "p".into(),
+            namespace: "default".into(),
+            labels: Default::default(),
+            annotations: Default::default(),
+            hostname: "p".into(),
+            host_network: false,
+            share_process_namespace: false,
+            restart_policy: RestartPolicy::Always,
+            termination_grace_period_seconds: 30,
+            volumes: Vec::new(),
+            init_containers: Vec::new(),
+            containers: Vec::new(),
+        }
+    }
+
+    fn start(journal: &mut Journal, index: usize, now: u64) {
+        let seq = journal.take_seq();
+        let member = &mut journal.members[index];
+        member.starts += 1;
+        if member.last.is_some() {
+            member.backoff.advance(now);
+        }
+        member.state = MemberState::Running { seq, started_ns: now };
+    }
+
+    fn end(journal: &mut Journal, index: usize, code: i32, now: u64) {
+        let end = Termination {
+            exit_code: code,
+            signal: None,
+            reason: "Error".into(),
+            message: String::new(),
+            started_ns: now,
+            finished_ns: now,
+        };
+        journal.members[index].terminate(end);
+    }
+
+    #[test]
+    fn init_containers_run_one_by_one_and_only_then_the_rest_together() {
+        let (mut journal, policy) = (journal(2, 2), RestartPolicy::Always);
+        assert_eq!(decide(&journal, policy, SECOND).steps, [Step::Start(0)]);
+        start(&mut journal, 0, SECOND);
+        assert_eq!(decide(&journal, policy, SECOND).steps, []);
+        end(&mut journal, 0, 0, SECOND);
+        assert_eq!(decide(&journal, policy, SECOND).steps, [Step::Start(1)]);
+        start(&mut journal, 1, SECOND);
+        end(&mut journal, 1, 0, SECOND);
+        assert_eq!(decide(&journal, policy, SECOND).steps, [Step::Start(2), Step::Start(3)]);
+    }
+
+    #[test]
+    fn a_failed_init_container_ends_the_pod_or_is_tried_again() {
+        let mut journal = journal(1, 1);
+        start(&mut journal, 0, SECOND);
+        end(&mut journal, 0, 1, SECOND);
+        assert_eq!(decide(&journal, RestartPolicy::Never, SECOND).steps, [Step::Finish]);
+        assert_eq!(decide(&journal, RestartPolicy::OnFailure, SECOND).steps, [Step::Start(0)]);
+        start(&mut journal, 0, SECOND);
+        end(&mut journal, 0, 1, SECOND);
+        let decision = decide(&journal, RestartPolicy::OnFailure, SECOND);
+        assert_eq!((decision.steps.len(), decision.wake_at_ns), (0, Some(SECOND + backoff::INITIAL_NS)));
+    }
+
+    #[test]
+    fn a_stop_signals_once_then_kills_once_then_finishes() {
+        let mut journal = journal(0, 1);
+        start(&mut journal, 0, SECOND);
+        journal.intent = Intent::Stop(Stopping { since_ns: SECOND, kill_at_ns: 3 * SECOND, grace_seconds: 2 });
+        assert_eq!(decide(&journal, RestartPolicy::Always, SECOND).steps, [Step::Signal(0)]);
+        journal.members[0].signalled = true;
+        assert_eq!(decide(&journal, RestartPolicy::Always, SECOND).wake_at_ns, Some(3 * SECOND));
+        assert_eq!(decide(&journal, RestartPolicy::Always, 3 * SECOND).steps, [Step::Kill(0)]);
+        journal.members[0].killed = true;
+        assert_eq!(decide(&journal, RestartPolicy::Always, 4 * SECOND).steps, []);
+        end(&mut journal, 0, 137, 4 * SECOND);
+        assert_eq!(decide(&journal, RestartPolicy::Always, 4 * SECOND).steps, [Step::Finish]);
+    }
+
+    #[test]
+    fn pause_death_restarts_what_the_policy_restarts() {
+        for (policy, code, wanted) in [
+            (RestartPolicy::Always, 0, true),
+            (RestartPolicy::OnFailure, 0, true),
+            (RestartPolicy::Never, 0, false),
+        ] {
+            let mut journal = journal(1, 2);
+            for index in 0..3 {
+                start(&mut journal, index, SECOND);
+            }
+            end(&mut journal, 0, 0, SECOND);
+            end(&mut journal, 1, code, SECOND);
+            assert_eq!(after_pause_death(&mut journal, policy, SECOND), wanted, "{policy:?}");
+            assert!(journal.members.iter().all(|member| member.live_seq().is_none()), "somebody survived their pause");
+            if wanted {
+                assert!(matches!(journal.members[0].state, MemberState::Waiting { .. }), "init containers run again");
+            }
+        }
+    }
+
+    /// Thousands of random histories: whatever happens, no state is reached in which nothing is wanted, nothing lives
+    /// and the Pod is not finished, and no member is started while it lives.
+    #[test]
+    fn no_history_gets_stuck_or_starts_twice() {
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut roll = move |sides: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % sides
+        };
+        for _ in 0..4000 {
+            let policy = [RestartPolicy::Always, RestartPolicy::OnFailure, RestartPolicy::Never][roll(3) as usize];
+            let mut journal = journal(roll(3) as usize, 1 + roll(3) as usize);
+            let mut now = SECOND;
+            for _ in 0..60 {
+                let decision = decide(&journal, policy, now);
+                let living = journal.members.iter().any(|member| member.live_seq().is_some());
+                assert!(
+                    !decision.steps.is_empty() || decision.wake_at_ns.is_some() || living || journal.finished,
+                    "stuck: {journal:?}"
+                );
+                for step in &decision.steps {
+                    match *step {
+                        Step::Start(index) => {
+                            assert!(journal.members[index].live_seq().is_none(), "started twice");
+                            start(&mut journal, index, now);
+                        }
+                        Step::Signal(index) => journal.members[index].signalled = true,
+                        Step::Kill(index) => {
+                            journal.members[index].killed = true;
+                            end(&mut journal, index, 137, now);
+                        }
+                        Step::Finish => {
+                            assert!(!living, "finished over the living");
+                            journal.finished = true;
+                        }
+                        Step::Reset => journal.reset(),
+                    }
+                }
+                let count = journal.members.len() as u64;
+                match roll(6) {
+                    0 => now = decision.wake_at_ns.unwrap_or(now),
+                    1 if journal.intent == Intent::Run && !journal.finished => {
+                        let stopping = Stopping { since_ns: now, kill_at_ns: now + roll(5) * SECOND, grace_seconds: 1 };
+                        journal.intent = if roll(2) == 0 { Intent::Restart(stopping) } else { Intent::Stop(stopping) };
+                    }
+                    2 if roll(4) == 0 && !journal.finished => {
+                        if !after_pause_death(&mut journal, policy, now) && journal.intent == Intent::Run {
+                            journal.finished = true;
+                        }
+                    }
+                    _ => {
+                        let index = roll(count) as usize;
+                        if journal.members[index].live_seq().is_some() {
+                            end(&mut journal, index, roll(3) as i32, now);
+                        }
+                    }
+                }
+                now += roll(3) * SECOND;
+            }
+        }
+    }
+}

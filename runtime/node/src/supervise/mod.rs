@@ -1,0 +1,4 @@
+//! Supervision: the rules by which members are started again, stopped and given up. Pure, with the clock as argument.
+
+pub mod backoff;
+pub mod decide;

@@ -1,0 +1,69 @@
+//! The node's face over HTTP/1.1 on a root-only unix socket, shaped as Kubernetes shapes it. The commands speak it
+//! today; kubectl's port will be this one grown.
+
+pub mod answer;
+pub mod pods;
+pub mod route;
+pub mod stream;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use dwell::Node;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, server};
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::net::{UnixListener, UnixStream};
+
+use answer::Answer;
+use route::{Query, Route, Verb};
+
+/// Serves every connection until the future is dropped; connections in progress are dropped with it.
+pub async fn serve(listener: UnixListener, node: Arc<Node>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => drop(tokio::spawn(serve_connection(stream, node.clone()))),
+            // Out of descriptors, say: others must finish first.
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+        }
+    }
+}
+
+async fn serve_connection(stream: UnixStream, node: Arc<Node>) {
+    let service = service_fn(move |request| answer(node.clone(), request));
+    let connection = server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades();
+    // A client that went away in the middle is no event of ours.
+    let _ = connection.await;
+}
+
+async fn answer(node: Arc<Node>, request: Request<Incoming>) -> Result<Answer, Infallible> {
+    let query = Query::parse(request.uri().query());
+    let Some(route) = route::route(request.method(), request.uri().path(), &query) else {
+        return Ok(answer::not_found(request.uri().path()));
+    };
+    Ok(match route {
+        Route::Version => answer::ok(&version()),
+        Route::Health => answer::ok(&"ok"),
+        Route::Info => answer::ok(&node.info()),
+        Route::Check => answer::ok(&node.check().await),
+        Route::Shutdown => {
+            node.shutdown();
+            answer::success()
+        }
+        Route::List { namespace, watch: true, name } => pods::watch(&node, namespace, name),
+        Route::List { namespace, name, .. } => pods::list(&node, namespace.as_deref(), name.as_deref()),
+        Route::Create { namespace } => pods::create(&node, namespace, request.into_body()).await,
+        Route::Pod { key, verb: Verb::Exec } => stream::exec(&node, &key, &query, request).await,
+        Route::Pod { key, verb: Verb::Attach } => stream::attach(&node, &key, &query, request).await,
+        Route::Pod { key, verb } => pods::verb(&node, &key, &verb, &query).await,
+    })
+}
+
+fn version() -> serde_json::Value {
+    json!({
+        "major": "1", "minor": "35", "gitVersion": concat!("v1.35.0+dwell.", env!("CARGO_PKG_VERSION")),
+        "platform": format!("linux/{}", std::env::consts::ARCH), "dwell": env!("CARGO_PKG_VERSION"),
+    })
+}

@@ -1,0 +1,195 @@
+//! From a request's method, path and query to what is meant. Pure, so that the whole surface can be read and tested
+//! in one place; it is Kubernetes' surface, plus a few verbs of dwell's own below `/dwell/v1`.
+
+use hyper::Method;
+
+/// What a request means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// `GET /version`
+    Version,
+    /// `GET /healthz`, `/readyz`, `/livez`
+    Health,
+    /// `GET /dwell/v1/info`
+    Info,
+    /// `GET /dwell/v1/check`
+    Check,
+    /// `POST /dwell/v1/shutdown`
+    Shutdown,
+    /// `GET /api/v1[/namespaces/NS]/pods`
+    List {
+        /// One namespace, or all.
+        namespace: Option<String>,
+        /// Follow changes.
+        watch: bool,
+        /// `metadata.name` of the one Pod that is meant.
+        name: Option<String>,
+    },
+    /// `POST /api/v1/namespaces/NS/pods`
+    Create {
+        /// The namespace.
+        namespace: String,
+    },
+    /// A verb on one Pod.
+    Pod {
+        /// Which.
+        key: Key,
+        /// What.
+        verb: Verb,
+    },
+}
+
+/// A Pod's namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// `metadata.namespace`
+    pub namespace: String,
+    /// `metadata.name`
+    pub name: String,
+}
+
+/// A verb on one Pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verb {
+    /// The object.
+    Get,
+    /// Stop and forget.
+    Delete,
+    /// Stop and keep the record.
+    Stop,
+    /// Stop and start the members.
+    Restart,
+    /// Send a signal.
+    Kill,
+    /// Run a program inside (WebSocket).
+    Exec,
+    /// Connect to a member's stdio (WebSocket).
+    Attach,
+}
+
+/// The decoded query of a request, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Splits and decodes; never fails, since an odd pair is only a value nobody asks for.
+    pub fn parse(text: Option<&str>) -> Query {
+        let pairs = text.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+        Query(pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(k, v)| (decode(k), decode(v))).collect())
+    }
+
+    /// The first value of that name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Every value of that name.
+    pub fn all(&self, name: &str) -> Vec<String> {
+        self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect()
+    }
+
+    /// `1` and `true` are true.
+    pub fn flag(&self, name: &str) -> bool {
+        matches!(self.get(name), Some("1" | "true"))
+    }
+}
+
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let escaped = (first == b'%' && tail.len() >= 2).then(|| hex(tail[0]).zip(hex(tail[1]))).flatten();
+        rest = if escaped.is_some() { &tail[2..] } else { tail };
+        bytes.push(match (escaped, first) {
+            (Some((high, low)), _) => high * 16 + low,
+            (None, b'+') => b' ',
+            (None, other) => other,
+        });
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    (digit as char).to_digit(16).map(|value| value as u8)
+}
+
+/// Finds the route; `None` is a 404.
+pub fn route(method: &Method, path: &str, query: &Query) -> Option<Route> {
+    let parts: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(decode).collect();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let (get, post) = (method == Method::GET, method == Method::POST);
+    match parts.as_slice() {
+        ["version"] if get => Some(Route::Version),
+        ["healthz" | "readyz" | "livez"] if get => Some(Route::Health),
+        ["dwell", "v1", "info"] if get => Some(Route::Info),
+        ["dwell", "v1", "check"] if get => Some(Route::Check),
+        ["dwell", "v1", "shutdown"] if post => Some(Route::Shutdown),
+        ["api", "v1", "pods"] if get => Some(list(None, query)),
+        ["api", "v1", "namespaces", namespace, "pods"] if get => Some(list(Some(namespace), query)),
+        ["api", "v1", "namespaces", namespace, "pods"] if post => Some(Route::Create { namespace: (*namespace).into() }),
+        ["api", "v1", "namespaces", namespace, "pods", name] => {
+            let verb = if get { Some(Verb::Get) } else { (method == Method::DELETE).then_some(Verb::Delete) };
+            verb.map(|verb| pod(namespace, name, verb))
+        }
+        ["api", "v1", "namespaces", namespace, "pods", name, stream] if get || post => {
+            let verb = match *stream {
+                "exec" => Verb::Exec,
+                "attach" => Verb::Attach,
+                _ => return None,
+            };
+            Some(pod(namespace, name, verb))
+        }
+        ["dwell", "v1", "namespaces", namespace, "pods", name, verb] if post => {
+            let verb = match *verb {
+                "stop" => Verb::Stop,
+                "restart" => Verb::Restart,
+                "kill" => Verb::Kill,
+                _ => return None,
+            };
+            Some(pod(namespace, name, verb))
+        }
+        _ => None,
+    }
+}
+
+fn pod(namespace: &str, name: &str, verb: Verb) -> Route {
+    Route::Pod { key: Key { namespace: namespace.into(), name: name.into() }, verb }
+}
+
+fn list(namespace: Option<&str>, query: &Query) -> Route {
+    let selector = query.get("fieldSelector").unwrap_or_default();
+    let name = selector.split(',').find_map(|term| term.strip_prefix("metadata.name=")).map(|n| n.trim_start_matches('='));
+    Route::List { namespace: namespace.map(str::to_owned), watch: query.flag("watch"), name: name.map(str::to_owned) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(method: Method, path: &str, query: &str) -> Option<Route> {
+        route(&method, path, &Query::parse(Some(query)))
+    }
+
+    #[test]
+    fn kubernetes_paths_are_understood() {
+        let list = find(Method::GET, "/api/v1/namespaces/default/pods", "watch=1&fieldSelector=metadata.name%3Dweb");
+        let expected =
+            Route::List { namespace: Some("default".into()), watch: true, name: Some("web".into()) };
+        assert_eq!(list, Some(expected));
+        assert!(matches!(find(Method::DELETE, "/api/v1/namespaces/a/pods/b", ""), Some(Route::Pod { verb: Verb::Delete, .. })));
+        assert!(matches!(find(Method::GET, "/api/v1/namespaces/a/pods/b/exec", ""), Some(Route::Pod { verb: Verb::Exec, .. })));
+    }
+
+    #[test]
+    fn what_is_not_on_the_surface_is_not_found() {
+        assert_eq!(find(Method::PUT, "/api/v1/namespaces/a/pods/b", ""), None);
+        assert_eq!(find(Method::POST, "/dwell/v1/namespaces/a/pods/b/explode", ""), None);
+        assert_eq!(find(Method::GET, "/", ""), None);
+    }
+
+    #[test]
+    fn queries_decode_and_repeat() {
+        let query = Query::parse(Some("command=sh&command=-c&command=echo+a%26b%zz"));
+        assert_eq!(query.all("command"), ["sh", "-c", "echo a&b%zz"]);
+    }
+}

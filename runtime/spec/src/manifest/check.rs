@@ -1,0 +1,149 @@
+//! A `v1.Pod` to a checked `Pod`: the API server's validation and defaults, and dwell's own rules.
+//!
+//! Sources: pkg/apis/core/validation and pkg/apis/core/v1/defaults.go; the words are theirs where the rule is. All
+//! problems are collected. Whatever the Pod came from, it first goes through the strict walk (see `walk`), so that a
+//! checked Pod never lacks something that was asked for.
+
+use k8s_openapi::api::core::v1;
+
+use super::node::Node;
+use super::problem::{Cause, Problem};
+use super::walk;
+use crate::pod::{Pod, RestartPolicy};
+
+mod annotations;
+mod container;
+mod env;
+mod metadata;
+pub(super) mod names;
+mod ports;
+mod resources;
+mod volumes;
+
+/// What is wrong, in the order in which it was found.
+pub(super) type Problems = Vec<Problem>;
+
+/// Seconds of grace when none is given.
+const DEFAULT_GRACE: u32 = 30;
+
+impl TryFrom<&v1::Pod> for Pod {
+    type Error = Vec<Problem>;
+
+    fn try_from(source: &v1::Pod) -> Result<Self, Vec<Problem>> {
+        let json = serde_json::to_value(source).map_err(|error| {
+            vec![Problem::new(Cause::Malformed, "", format!("the Pod cannot be written as JSON: {error}"))]
+        })?;
+        let mut problems = walk::pod(&Node::from_json(&json), "").problems;
+        let (pod, found) = check(source);
+        problems.extend(found);
+        if problems.is_empty() { Ok(pod) } else { Err(problems) }
+    }
+}
+
+/// The rules alone, without the walk. The Pod means something only if there are no problems.
+pub(super) fn check(source: &v1::Pod) -> (Pod, Problems) {
+    let mut problems = Problems::new();
+    let Some(spec) = &source.spec else {
+        problems.push(Problem::required("spec", ""));
+        return (checked(source, &v1::PodSpec::default(), &mut Problems::new()), problems);
+    };
+    let pod = checked(source, spec, &mut problems);
+    (pod, problems)
+}
+
+fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
+    let meta = metadata::check(&source.metadata, out);
+    let restart_policy = restart_policy(spec.restart_policy.as_deref(), out);
+    let grace = grace(spec.termination_grace_period_seconds, out);
+    let hostname = metadata::hostname(spec.hostname.as_deref(), &meta.name, out);
+    os(spec.os.as_ref(), out);
+    let volumes = volumes::check(spec.volumes.as_deref().unwrap_or_default(), out);
+    let mut containers = container::All::new(source, spec, &volumes);
+    let init_containers = containers.check(spec.init_containers.as_deref().unwrap_or_default(), "initContainers", out);
+    let regular = containers.check(&spec.containers, "containers", out);
+    if spec.containers.is_empty() {
+        out.push(Problem::required("spec.containers", ""));
+    }
+    ports::check_host_ports(&init_containers, &regular, out);
+    annotations::check(&meta.annotations, &containers.names, out);
+    Pod {
+        name: meta.name,
+        namespace: meta.namespace,
+        labels: meta.labels,
+        annotations: meta.annotations,
+        hostname,
+        host_network: spec.host_network.unwrap_or(false),
+        share_process_namespace: spec.share_process_namespace.unwrap_or(false),
+        restart_policy,
+        termination_grace_period_seconds: grace,
+        volumes,
+        init_containers,
+        containers: regular,
+    }
+}
+
+fn restart_policy(text: Option<&str>, out: &mut Problems) -> RestartPolicy {
+    match text {
+        None | Some("" | "Always") => RestartPolicy::Always,
+        Some("OnFailure") => RestartPolicy::OnFailure,
+        Some("Never") => RestartPolicy::Never,
+        Some(other) => {
+            out.push(Problem::unsupported("spec.restartPolicy", other, &["Always", "OnFailure", "Never"]));
+            RestartPolicy::Always
+        }
+    }
+}
+
+fn grace(seconds: Option<i64>, out: &mut Problems) -> u32 {
+    let path = "spec.terminationGracePeriodSeconds";
+    match seconds {
+        None => DEFAULT_GRACE,
+        Some(seconds) if seconds < 0 => {
+            out.push(Problem::invalid_number(path, seconds, "must be greater than or equal to 0"));
+            DEFAULT_GRACE
+        }
+        Some(seconds) => u32::try_from(seconds).unwrap_or(u32::MAX),
+    }
+}
+
+fn os(os: Option<&v1::PodOS>, out: &mut Problems) {
+    match os.map(|os| os.name.as_str()) {
+        None | Some("linux") => {}
+        Some("") => out.push(Problem::required("spec.os.name", "")),
+        Some(other) => out.push(Problem::unsupported("spec.os.name", other, &["linux"])),
+    }
+}
+
+/// A uid or gid, 0 to 2^31 - 1 as Kubernetes allows.
+fn id(value: Option<i64>, path: &str, out: &mut Problems) -> Option<u32> {
+    let value = value?;
+    if !(0..=i64::from(i32::MAX)).contains(&value) {
+        out.push(Problem::invalid_number(path, value, "must be between 0 and 2147483647, inclusive"));
+        return None;
+    }
+    u32::try_from(value).ok()
+}
+
+/// Why an absolute path will not do, if so. Slashes are tidied by `tidy`.
+fn path_fault(path: &str) -> Option<&'static str> {
+    if !path.starts_with('/') {
+        Some("must be an absolute path")
+    } else if path.split('/').any(|part| part == "..") {
+        Some("must not contain '..'")
+    } else if path.contains('\0') {
+        Some("must not contain a NUL byte")
+    } else if path.len() > 4095 {
+        Some("must be no more than 4095 bytes")
+    } else {
+        None
+    }
+}
+
+/// One slash between parts, none at the end, no `.`.
+fn tidy(path: &str) -> String {
+    let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    format!("/{}", parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! The Pod's volumes.
+
+use std::collections::HashSet;
+
+use k8s_openapi::api::core::v1;
+
+use super::metadata::report;
+use super::{Problems, names, path_fault, tidy};
+use crate::manifest::problem::{Cause, Problem};
+use crate::pod::{HostPathKind, Volume, VolumeSource};
+use crate::quantity::Quantity;
+
+const HOST_PATH_TYPES: [&str; 8] =
+    ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
+
+pub fn check(volumes: &[v1::Volume], out: &mut Problems) -> Vec<Volume> {
+    let (mut checked, mut names_seen) = (Vec::new(), HashSet::new());
+    for (n, volume) in volumes.iter().enumerate() {
+        let path = format!("spec.volumes[{n}]");
+        let name_path = format!("{path}.name");
+        if volume.name.is_empty() {
+            out.push(Problem::required(name_path, ""));
+        } else if !names_seen.insert(volume.name.clone()) {
+            out.push(Problem::duplicate(name_path, &volume.name));
+        } else {
+            report(&name_path, &volume.name, names::label(&volume.name), out);
+        }
+        checked.push(Volume { name: volume.name.clone(), source: source(volume, &path, out) });
+    }
+    checked
+}
+
+/// A volume without a source is an emptyDir (SetDefaults_Volume). What is not honoured was reported by the walk.
+fn source(volume: &v1::Volume, path: &str, out: &mut Problems) -> VolumeSource {
+    if volume.empty_dir.is_some() && volume.host_path.is_some() {
+        let message = "Forbidden: may not specify more than 1 volume type";
+        out.push(Problem::new(Cause::Forbidden, format!("{path}.hostPath"), message));
+    }
+    match (&volume.host_path, &volume.empty_dir) {
+        (Some(host), _) => host_path(host, &format!("{path}.hostPath"), out),
+        (None, Some(empty)) => empty_dir(empty, &format!("{path}.emptyDir"), out),
+        (None, None) => VolumeSource::EmptyDir { memory: false, size_limit: None },
+    }
+}
+
+fn empty_dir(source: &v1::EmptyDirVolumeSource, path: &str, out: &mut Problems) -> VolumeSource {
+    let medium = source.medium.as_deref().unwrap_or_default();
+    match medium {
+        "" | "Memory" => {}
+        _ if medium.starts_with("HugePages") => {
+            out.push(Problem::not_yet(format!("{path}.medium"), "huge pages"));
+        }
+        _ => out.push(Problem::unsupported(format!("{path}.medium"), medium, &["", "Memory"])),
+    }
+    let limit = source.size_limit.as_ref().and_then(|q| size_limit(&q.0, &format!("{path}.sizeLimit"), out));
+    VolumeSource::EmptyDir { memory: medium == "Memory", size_limit: limit }
+}
+
+/// The kubelet takes 0 for no limit.
+fn size_limit(text: &str, path: &str, out: &mut Problems) -> Option<u64> {
+    match Quantity::parse(text) {
+        Ok(limit) if !limit.is_negative() => Some(limit.units()).filter(|bytes| *bytes > 0),
+        Ok(_) => {
+            out.push(Problem::invalid(path, text, "must be greater than or equal to 0"));
+            None
+        }
+        Err(error) => {
+            out.push(Problem::invalid(path, text, &error.to_string()));
+            None
+        }
+    }
+}
+
+fn host_path(source: &v1::HostPathVolumeSource, path: &str, out: &mut Problems) -> VolumeSource {
+    let path_path = format!("{path}.path");
+    match source.path.as_str() {
+        "" => out.push(Problem::required(path_path, "")),
+        text => out.extend(path_fault(text).map(|fault| Problem::invalid(path_path, text, fault))),
+    }
+    let kind = host_path_kind(source.type_.as_deref().unwrap_or_default(), &format!("{path}.type"), out);
+    VolumeSource::HostPath { path: tidy(&source.path), kind }
+}
+
+fn host_path_kind(text: &str, path: &str, out: &mut Problems) -> HostPathKind {
+    match text {
+        "" => return HostPathKind::Unchecked,
+        "DirectoryOrCreate" => return HostPathKind::DirectoryOrCreate,
+        "Directory" => return HostPathKind::Directory,
+        "FileOrCreate" => return HostPathKind::FileOrCreate,
+        "File" => return HostPathKind::File,
+        "Socket" => return HostPathKind::Socket,
+        "CharDevice" | "BlockDevice" => out.push(Problem::not_yet(path, "devices as volumes")),
+        _ => out.push(Problem::unsupported(path, text, &HOST_PATH_TYPES)),
+    }
+    HostPathKind::Unchecked
+}

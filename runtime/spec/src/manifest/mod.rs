@@ -1,0 +1,175 @@
+//! Manifests as people write them: text → documents with places → `v1.Pod` → checked `Pod`.
+//!
+//! ```text
+//! text ─yaml→ Node ─kinds, walk (fields × schema)→ v1::Pod ─check→ pod::Pod
+//!        └ every problem of a file, with path, line and column, in one ManifestError
+//! ```
+//!
+//! Strict by design: what dwell does not honour is an error with its path, what needs a cluster is a warning, what
+//! changes nothing passes. Pure; no file is opened here, and what a text can cost is bounded (see `yaml`).
+
+use std::collections::HashSet;
+
+use k8s_openapi::api::core::v1;
+
+use self::kinds::Kind;
+use self::node::{Node, Value};
+pub use self::emit::{to_yaml, yaml_of};
+pub use self::fields::{explain, support_table};
+pub use self::prepare::{assign_name, resolve_paths};
+pub use self::problem::{Cause, ManifestError, Problem};
+
+mod check;
+mod emit;
+mod fields;
+mod kinds;
+pub mod node;
+mod prepare;
+pub mod problem;
+mod scalar;
+mod schema;
+mod suggest;
+mod token;
+mod walk;
+mod yaml;
+
+/// Problems of one file that are kept; the rest is counted.
+const MAX_PROBLEMS: usize = 100;
+
+/// What a file held.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parsed {
+    /// Its Pods, in order, all well. A Pod may still lack its name if it has a `generateName` (see `assign_name`).
+    pub pods: Vec<v1::Pod>,
+    /// What is ignored, since it means something in a cluster only.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads a manifest: YAML or JSON, any number of documents. `origin` is the file's name for messages.
+///
+/// # Errors
+/// Every problem of the file, in its order.
+pub fn parse_manifests(text: &str, origin: &str) -> Result<Parsed, ManifestError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut reader = Reader::default();
+    match yaml::read(text) {
+        Ok(documents) => documents.iter().for_each(|document| reader.document(document, "")),
+        Err(problem) => reader.problems.push(*problem),
+    }
+    if reader.pods.is_empty() && reader.problems.is_empty() {
+        let problem = Problem::new(Cause::Malformed, "", "there is no Pod in it");
+        reader.problems.push(problem.with_hint("a Pod begins with `apiVersion: v1` and `kind: Pod`"));
+    }
+    if !reader.problems.is_empty() {
+        return Err(ManifestError { origin: origin.to_owned(), problems: cited(reader.problems, text) });
+    }
+    Ok(Parsed { pods: reader.pods, warnings: cited(reader.warnings, text) })
+}
+
+/// In the order of the text, with their source lines, bounded.
+fn cited(mut problems: Vec<Problem>, text: &str) -> Vec<Problem> {
+    problems.sort_by_key(|problem| problem.at);
+    let more = problems.len().saturating_sub(MAX_PROBLEMS);
+    problems.truncate(MAX_PROBLEMS);
+    problems.iter_mut().for_each(|problem| problem.cite(text));
+    if more > 0 {
+        problems.push(Problem::new(Cause::Malformed, "", format!("and {more} more")));
+    }
+    problems
+}
+
+#[derive(Default)]
+struct Reader {
+    pods: Vec<v1::Pod>,
+    names: HashSet<(String, String)>,
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+impl Reader {
+    fn document(&mut self, document: &Node, prefix: &str) {
+        if !matches!(document.value, Value::Map(_)) {
+            let message = format!("expected a mapping with `apiVersion` and `kind`, found {}", document.describe());
+            self.problem(document, prefix, Problem::new(Cause::Type, "", message));
+            return;
+        }
+        match kinds::of(document, prefix) {
+            Ok(Kind::Pod) => self.pod(document, prefix),
+            Ok(Kind::List) => self.list(document, prefix),
+            Err(problem) => self.problems.push(*problem),
+        }
+    }
+
+    fn list(&mut self, list: &Node, prefix: &str) {
+        let items = list.get("items").map_or(&[][..], Node::items);
+        for (n, item) in items.iter().enumerate() {
+            self.document(item, &format!("{prefix}items[{n}]."));
+        }
+    }
+
+    fn pod(&mut self, document: &Node, prefix: &str) {
+        let mut document = document.clone();
+        self.warnings.extend(token::strip(&mut document, prefix));
+        let findings = walk::pod(&document, prefix);
+        self.warnings.extend(findings.warnings);
+        let typed = !findings.problems.iter().any(|problem| problem.cause == Cause::Type);
+        self.problems.extend(findings.problems);
+        if typed {
+            self.typed(&document, prefix);
+        }
+    }
+
+    fn typed(&mut self, document: &Node, prefix: &str) {
+        match to_v1(document) {
+            Ok(pod) => {
+                let found = check_unnamed(&pod);
+                self.unique(&pod, document, prefix);
+                found.into_iter().for_each(|problem| self.problem(document, prefix, problem));
+                self.pods.push(pod);
+            }
+            Err(error) => self.problem(document, prefix, Problem::new(Cause::Type, "", format!("not a Pod: {error}"))),
+        }
+    }
+
+    fn unique(&mut self, pod: &v1::Pod, document: &Node, prefix: &str) {
+        let Some(name) = pod.metadata.name.clone().filter(|name| !name.is_empty()) else { return };
+        let namespace = pod.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        if !self.names.insert((namespace, name.clone())) {
+            let problem = Problem::duplicate("metadata.name", &name).with_hint("another Pod of this file has this name");
+            self.problem(document, prefix, problem);
+        }
+    }
+
+    /// Keeps a problem of a document, with the place that its path leads to.
+    fn problem(&mut self, document: &Node, prefix: &str, mut problem: Problem) {
+        let at = document.locate(&problem.path);
+        problem.at = (at.line > 0).then_some(at);
+        problem.path.insert_str(0, prefix);
+        self.problems.push(problem);
+    }
+}
+
+/// The Kubernetes type; what the system sets is left out, since a newer Kubernetes may have written it.
+fn to_v1(document: &Node) -> Result<v1::Pod, serde_json::Error> {
+    let mut json = document.to_json();
+    if let Some(map) = json.as_object_mut() {
+        map.remove("status");
+    }
+    if let Some(meta) = json.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {
+        ["managedFields", "selfLink", "generation"].iter().for_each(|key| drop(meta.remove(*key)));
+    }
+    serde_json::from_value(json)
+}
+
+/// Checks a Pod that may get its name later.
+fn check_unnamed(pod: &v1::Pod) -> Vec<Problem> {
+    let generated = pod.metadata.generate_name.is_some() && pod.metadata.name.as_deref().is_none_or(str::is_empty);
+    if !generated {
+        return check::check(pod).1;
+    }
+    let mut named = pod.clone();
+    assign_name(&mut named, 0);
+    let mut problems = check::check(&named).1;
+    problems.retain(|problem| problem.path != "metadata.name" || named.metadata.name.is_none());
+    problems
+}

@@ -1,0 +1,143 @@
+//! Limits of cgroups, the device allow-list, and rlimits.
+//!
+//! A container without a pids limit gets 4096: a fork bomb must meet a wall before it meets the host's.
+//! Devices are an allow-list of what every program expects, with mknod (`m`) for the same and for nothing else: other
+//! runtimes allow mknod of anything because a node that cannot be opened does no harm, but a node left in a volume can
+//! be opened by whoever is allowed more later. `/dev/console` is not on it: a member's console is its own terminal.
+
+use super::container::{CgroupLimits, DeviceRule};
+use super::init::Op;
+use crate::facts::HostFacts;
+use crate::pod::{Pod, Resources};
+
+/// Processes and threads of a container that names no limit.
+pub const DEFAULT_PIDS: u64 = 4096;
+
+/// `cpu.cfs_period_us` is 100000 everywhere: a thousandth of a CPU is 100 µs of it.
+const QUOTA_US_PER_MILLI: u64 = 100;
+/// The kernel refuses less.
+const QUOTA_US_MIN: u64 = 1000;
+/// The kernel's range of `cpu.shares`.
+const SHARES: std::ops::RangeInclusive<u64> = 2..=262_144;
+
+const RLIMIT_CORE: u32 = 4;
+const RLIMIT_NOFILE: u32 = 7;
+/// Open files as systemd and current runtimes give them: old programs that try every number stay quick, new ones
+/// raise the first to the second.
+const NOFILE_SOFT: u64 = 1024;
+const NOFILE_HARD: u64 = 524_288;
+
+/// Character devices: (major, minor) of null, zero, full, random, urandom, tty, ptmx, and every terminal of a devpts.
+const DEVICES: [(u32, Option<u32>); 8] = [
+    (1, Some(3)),
+    (1, Some(5)),
+    (1, Some(7)),
+    (1, Some(8)),
+    (1, Some(9)),
+    (5, Some(0)),
+    (5, Some(2)),
+    (136, None),
+];
+
+/// The allow-list of a native member. A Wasm member's is empty: it opens no device.
+pub fn devices() -> Vec<DeviceRule> {
+    let rule = |(major, minor)| DeviceRule { block: false, major: Some(major), minor, access: "rwm".to_owned() };
+    DEVICES.into_iter().map(rule).collect()
+}
+
+/// Limits of one container's cgroup.
+pub fn container(resources: &Resources, devices: Vec<DeviceRule>) -> CgroupLimits {
+    CgroupLimits {
+        memory: resources.memory_limit,
+        cpu_quota_us: resources.cpu_limit_millis.map(quota),
+        cpu_shares: resources.cpu_request_millis.or(resources.cpu_limit_millis).map(shares),
+        pids: Some(resources.pids_limit.unwrap_or(DEFAULT_PIDS)),
+        devices,
+    }
+}
+
+/// Limits of the Pod's cgroup, above its containers': the larger of what any init container and all containers
+/// together may use; none where one of them has none (as the kubelet computes it). Its devices are those of its
+/// members, so that a container's group never starts with more.
+pub fn pod(pod: &Pod) -> CgroupLimits {
+    let total = |of: fn(&Resources) -> Option<u64>| pod_total(pod, of);
+    CgroupLimits {
+        memory: total(|resources| resources.memory_limit),
+        cpu_quota_us: total(|resources| resources.cpu_limit_millis).map(quota),
+        cpu_shares: requested(pod).map(shares),
+        pids: None,
+        devices: devices(),
+    }
+}
+
+fn quota(millis: u64) -> u64 {
+    millis.saturating_mul(QUOTA_US_PER_MILLI).max(QUOTA_US_MIN)
+}
+
+fn shares(millis: u64) -> u64 {
+    (millis.saturating_mul(1024) / 1000).clamp(*SHARES.start(), *SHARES.end())
+}
+
+fn pod_total(pod: &Pod, of: fn(&Resources) -> Option<u64>) -> Option<u64> {
+    let together = pod.containers.iter().map(|container| of(&container.resources)).try_fold(0u64, add)?;
+    pod.init_containers.iter().map(|container| of(&container.resources)).try_fold(together, larger)
+}
+
+fn add(sum: u64, value: Option<u64>) -> Option<u64> {
+    value.map(|value| sum.saturating_add(value))
+}
+
+fn larger(most: u64, value: Option<u64>) -> Option<u64> {
+    value.map(|value| most.max(value))
+}
+
+fn requested(pod: &Pod) -> Option<u64> {
+    let of = |resources: &Resources| resources.cpu_request_millis.or(resources.cpu_limit_millis);
+    let sum: u64 = pod.containers.iter().filter_map(|container| of(&container.resources)).sum();
+    (sum > 0).then_some(sum)
+}
+
+/// Open files within what this host can give; no core files unless the program asks for them.
+pub fn rlimits(host: &HostFacts) -> [Op; 2] {
+    let hard = host.nofile_hard.min(NOFILE_HARD);
+    [
+        Op::SetRlimit { resource: RLIMIT_NOFILE, soft: hard.min(NOFILE_SOFT), hard },
+        Op::SetRlimit { resource: RLIMIT_CORE, soft: 0, hard: u64::MAX },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn units_are_the_kernels() {
+        let resources = Resources { cpu_limit_millis: Some(500), memory_limit: Some(1 << 20), ..Resources::default() };
+        let limits = container(&resources, Vec::new());
+        assert_eq!((limits.cpu_quota_us, limits.cpu_shares, limits.memory), (Some(50_000), Some(512), Some(1 << 20)));
+        assert_eq!(limits.pids, Some(DEFAULT_PIDS));
+        let tiny = Resources { cpu_limit_millis: Some(1), ..Resources::default() };
+        assert_eq!(container(&tiny, Vec::new()).cpu_quota_us, Some(1000));
+        assert_eq!(container(&tiny, Vec::new()).cpu_shares, Some(2));
+    }
+
+    #[test]
+    fn a_pod_is_bounded_only_if_every_container_is() {
+        let mut pod = samples::pod();
+        pod.containers = vec![samples::container("a"), samples::container("b")];
+        pod.containers[0].resources.memory_limit = Some(10);
+        assert_eq!(super::pod(&pod).memory, None);
+        pod.containers[1].resources.memory_limit = Some(20);
+        assert_eq!(super::pod(&pod).memory, Some(30));
+        pod.init_containers = vec![samples::container("i")];
+        pod.init_containers[0].resources.memory_limit = Some(50);
+        assert_eq!(super::pod(&pod).memory, Some(50));
+    }
+
+    #[test]
+    fn no_block_device_and_no_wildcard_but_terminals() {
+        assert!(devices().iter().all(|rule| !rule.block && rule.major.is_some()));
+        assert_eq!(devices().iter().filter(|rule| rule.minor.is_none()).count(), 1);
+    }
+}

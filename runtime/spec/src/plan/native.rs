@@ -1,0 +1,156 @@
+//! One start of a native member.
+//!
+//! no_new_privs is always on: members are started with all they will ever hold, and a setuid program in an image is
+//! the usual first step out of it. Kubernetes' own default would leave it off until `allowPrivilegeEscalation: false`;
+//! the price of the stricter choice is that `sudo`, and `su` as another user than root, do not raise anybody. When that
+//! field is honoured, an explicit `true` will turn it off.
+//!
+//! The default filter is always on too (as Docker and containerd apply it; Kubernetes asks for it by `RuntimeDefault`).
+//!
+//! A read-only root is an overlay sealed at the end, not a read-only clone of the image: mount points and the working
+//! directory may have to be made, and they must not be made in the image.
+
+use super::capabilities::DEFAULT;
+use super::container::{ContainerPlan, FdSource, Stdio};
+use super::environment::{self, joined, value};
+use super::init::{Exec, InitPlan, Namespace, Op};
+use super::refusal::{PlanError, Problem};
+use super::seccomp_profile::{Arch, default_filter};
+use super::steps::Steps;
+use super::user::{self, User};
+use super::{limits, mounts};
+use crate::facts::{ContainerFacts, HostFacts};
+use crate::pod::{Container, ImageRef, MemberKind, Pod, UserRef};
+
+/// Plans it; `because` is what decided that it is native.
+///
+/// # Errors
+/// See `Problem`.
+pub fn plan(
+    pod: &Pod,
+    container: &Container,
+    host: &HostFacts,
+    facts: &ContainerFacts,
+    because: String,
+) -> Result<ContainerPlan, PlanError> {
+    let user = user_of(container, container.user.as_ref(), facts)?;
+    let mut steps = Steps::default();
+    steps.enter_cgroups(host);
+    root(&mut steps, container)?;
+    mounts::system(&mut steps, host, container.tty);
+    mounts::pod_owned(&mut steps, pod, container, facts)?;
+    steps.then([Op::PivotRoot, working_directory(container, &user)?]);
+    if container.read_only_root {
+        steps.then([Op::SealRoot]);
+    }
+    steps.then([Op::NewSessionKeyring]);
+    steps.then(process(host, container.tty, &user));
+    steps.then(privileges(&container.name, host, &user)?);
+    steps.check(&container.name)?;
+    let env = environment::native(container, &pod.hostname, &user.home, container.tty)?;
+    let exec = Exec::Path {
+        argv: program(container)?,
+        path: value(&env, "PATH").unwrap_or_default().to_owned(),
+        env: joined(&env),
+    };
+    Ok(ContainerPlan {
+        name: container.name.clone(),
+        kind: MemberKind::Native,
+        kind_because: because,
+        sources: steps.sources,
+        init: InitPlan { ops: steps.ops, exec },
+        worker: None,
+        cgroup: limits::container(&container.resources, limits::devices()),
+        stdio: stdio(container),
+        own_pid_namespace: !pod.share_process_namespace,
+    })
+}
+
+/// What the member's standard streams are.
+pub fn stdio(container: &Container) -> Stdio {
+    match (container.tty, container.stdin) {
+        (true, _) => Stdio::Terminal,
+        (false, true) => Stdio::LoggedWithInput,
+        (false, false) => Stdio::Logged,
+    }
+}
+
+/// # Errors
+/// As `user::resolve`, with the field's name.
+pub fn user_of(container: &Container, user: Option<&UserRef>, facts: &ContainerFacts) -> Result<User, PlanError> {
+    let resolved = user::resolve(user, container.group, facts);
+    resolved.map_err(|problem| PlanError::of(&container.name, "securityContext.runAsUser", problem))
+}
+
+fn root(steps: &mut Steps, container: &Container) -> Result<(), PlanError> {
+    let ImageRef::Rootfs(image_dir) = &container.image else {
+        return Err(PlanError::of(&container.name, "image", Problem::NativeModule));
+    };
+    let mount = steps.source(FdSource::OverlayRoot { image_dir: image_dir.clone() });
+    steps.then([own_mounts(), Op::MakeMountsPrivate, Op::AttachRoot { mount }]);
+    Ok(())
+}
+
+/// The mount namespace, and the cgroup namespace whose root is the container's own group.
+pub fn own_mounts() -> Op {
+    Op::Unshare { namespaces: vec![Namespace::Mount, Namespace::Cgroup] }
+}
+
+fn working_directory(container: &Container, user: &User) -> Result<Op, PlanError> {
+    let path = container.working_dir.clone().unwrap_or_else(|| "/".to_owned());
+    if !mounts::is_plain(&path) {
+        return Err(PlanError::of(&container.name, "workingDir", Problem::PathSyntax(path)));
+    }
+    Ok(Op::ChangeDirectory { path, create_as: Some((user.uid, user.gid)) })
+}
+
+/// What belongs to the process and not to its mounts; the same for a member and for an exec into it.
+pub fn process(host: &HostFacts, tty: bool, user: &User) -> Vec<Op> {
+    let mut ops = limits::rlimits(host).to_vec();
+    if user.uid != 0 {
+        ops.push(Op::ChownStdio { uid: user.uid, gid: user.gid });
+    }
+    if tty {
+        ops.push(Op::ControllingTerminal);
+    }
+    ops.push(Op::SetUmask { mask: 0o022 });
+    ops
+}
+
+/// User, capabilities, no_new_privs, filter: in this order, and nothing after them but the execution. Who is not root
+/// holds no capability (an execve would take them anyway), only the bounding set.
+///
+/// # Errors
+/// An architecture without a system call table.
+pub fn privileges(container: &str, host: &HostFacts, user: &User) -> Result<Vec<Op>, PlanError> {
+    let effective = if user.uid == 0 { DEFAULT } else { 0 };
+    let mut ops = vec![
+        Op::SetUser { uid: user.uid, gid: user.gid, groups: user.groups.clone() },
+        Op::SetCapabilities { bounding: DEFAULT, effective },
+        Op::NoNewPrivileges,
+    ];
+    if host.seccomp {
+        let unknown = || PlanError::of(container, "image", Problem::Architecture(host.arch.clone()));
+        let arch = Arch::by_name(&host.arch).ok_or_else(unknown)?;
+        ops.push(Op::Seccomp { program: default_filter(arch, DEFAULT) });
+    }
+    Ok(ops)
+}
+
+fn program(container: &Container) -> Result<Vec<String>, PlanError> {
+    let argv: Vec<String> = container.command.iter().chain(&container.args).cloned().collect();
+    if argv.first().is_none_or(String::is_empty) {
+        return Err(PlanError::of(&container.name, "command", Problem::NoProgram));
+    }
+    check_arguments(container, "command", &argv)?;
+    Ok(argv)
+}
+
+/// # Errors
+/// An argument that the kernel cannot carry.
+pub fn check_arguments(container: &Container, field: &'static str, argv: &[String]) -> Result<(), PlanError> {
+    match argv.iter().find(|argument| argument.contains('\0')) {
+        Some(argument) => Err(PlanError::of(&container.name, field, Problem::NulByte(argument.clone()))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,95 @@
+//! Why something cannot be planned: which container, which field, what about it. For people, before anything exists.
+
+use std::fmt;
+
+/// A Pod or container that cannot be run as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanError {
+    /// The container, unless it is the Pod itself.
+    pub container: Option<String>,
+    /// The field in the manifest's words, as `securityContext.runAsUser`.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// Neither the image nor the manifest says what to execute.
+    NoProgram,
+    /// Asked to be native, but the image is a module.
+    NativeModule,
+    /// This host's architecture has no system call table here.
+    Architecture(String),
+    /// Not in the image's `/etc/passwd`.
+    UnknownUser(String),
+    /// Not in the image's `/etc/group`.
+    UnknownGroup(String),
+    /// A name, but the image has no such file.
+    NoUserFile(String),
+    /// Above 2147483647, where kernels, file systems and programs disagree about the sign (CVE-2024-40635).
+    IdTooLarge(String),
+    /// Not `user`, `user:group`, a number or `number:number`.
+    UserSyntax(String),
+    /// A name that is empty or holds `=`, or a name or value with a NUL byte.
+    EnvironmentName(String),
+    /// A NUL byte in an argument or path.
+    NulByte(String),
+    /// Not absolute, or with `..`.
+    PathSyntax(String),
+    /// A volume inside `/proc`, or over it.
+    InsideProc(String),
+    /// `/` of a native member.
+    AtRoot,
+    /// Two grants with the same name.
+    TwiceMounted(String),
+    /// No such volume in the Pod.
+    UnknownVolume(String),
+    /// More descriptors than one birth carries.
+    TooManyMounts(usize),
+    /// Only native members have processes to start another beside.
+    ExecIntoWasm,
+}
+
+impl PlanError {
+    /// About a field of a container.
+    pub(super) fn of(container: &str, field: &'static str, problem: Problem) -> Self {
+        Self { container: Some(container.to_owned()), field, problem }
+    }
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(container) = &self.container {
+            write!(f, "container {container}: ")?;
+        }
+        write!(f, "{}: {}", self.field, self.problem)
+    }
+}
+
+impl std::error::Error for PlanError {}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoProgram => f.write_str("nothing to execute: a plain root directory names no program, so give one"),
+            Self::NativeModule => f.write_str("a wasm: image cannot run as a native member"),
+            Self::Architecture(name) => write!(f, "no default system call filter for architecture {name}"),
+            Self::UnknownUser(name) => write!(f, "user {name:?} is not in the image's /etc/passwd"),
+            Self::UnknownGroup(name) => write!(f, "group {name:?} is not in the image's /etc/group"),
+            Self::NoUserFile(name) => write!(f, "{name:?} is a name, and the image has no file to look it up in"),
+            Self::IdTooLarge(id) => write!(f, "{id} is above 2147483647, the largest id"),
+            Self::UserSyntax(text) => write!(f, "{text:?} is neither user, user:group, number nor number:number"),
+            Self::EnvironmentName(name) => write!(f, "variable {name:?} has an empty name, a '=' in it or a NUL byte"),
+            Self::NulByte(text) => write!(f, "{text:?} holds a NUL byte"),
+            Self::PathSyntax(path) => write!(f, "{path:?} must be absolute and without .. components"),
+            Self::InsideProc(path) => write!(f, "{path:?} would cover part of /proc, which dwell guards"),
+            Self::AtRoot => f.write_str("a native member's root is its image; only a Wasm member takes a volume at /"),
+            Self::TwiceMounted(path) => write!(f, "{path:?} is granted twice"),
+            Self::UnknownVolume(name) => write!(f, "the Pod has no volume {name:?}"),
+            Self::TooManyMounts(count) => write!(f, "{count} descriptors needed, at most {} fit", super::steps::SLOTS_MAX),
+            Self::ExecIntoWasm => f.write_str("a Wasm member has no file system or process to execute another beside"),
+        }
+    }
+}

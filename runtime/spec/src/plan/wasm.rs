@@ -1,0 +1,133 @@
+//! One start of a Wasm member: the same walls as a native member's, and an emptier root.
+//!
+//! The worker holds no capability, whatever its user; its files carry `runAsUser`, else uid 0. It installs its own,
+//! stricter filter once the module is loaded. Its grants are never executable, its device allow-list is empty.
+
+use super::container::{ContainerPlan, FdSource};
+use super::environment;
+use super::init::{Exec, InitPlan, Op};
+use super::refusal::{PlanError, Problem};
+use super::steps::Steps;
+use super::user::User;
+use super::worker::{MODULE_PATH, ModuleKind, WorkerPlan};
+use super::{limits, native, pod_files, worker_layout};
+use crate::facts::{ContainerFacts, HostFacts, ModuleFacts, PodIp};
+use crate::pod::{Container, ImageRef, MemberKind, Pod, Protocol};
+
+/// Bytes of the root's tmpfs, which holds nothing but mount points.
+const ROOT_BYTES: u64 = 64 * 1024;
+/// Where an HTTP handler listens when no port is declared.
+const DEFAULT_PORT: u16 = 8080;
+/// Stands for a digest in a plan that cannot be started yet.
+pub const UNKNOWN_DIGEST: &str = "unknown until compiled";
+
+/// Plans it; `because` is what decided that it is Wasm.
+///
+/// # Errors
+/// See `Problem`. A module that is not compiled yet is no error: `ContainerPlan::worker` is `None` then, and the plan
+/// can be shown but not started.
+pub fn plan(
+    pod: &Pod,
+    container: &Container,
+    host: &HostFacts,
+    facts: &ContainerFacts,
+    ip: PodIp,
+    because: String,
+) -> Result<ContainerPlan, PlanError> {
+    let user = native::user_of(container, container.user.as_ref(), facts)?;
+    let mut steps = Steps::default();
+    steps.enter_cgroups(host);
+    steps.then([native::own_mounts(), Op::MakeMountsPrivate, Op::TmpfsRoot { size: ROOT_BYTES }]);
+    let digest = facts.module.as_ref().map_or(UNKNOWN_DIGEST, |module| &module.digest).to_owned();
+    steps.attach(FdSource::CompiledModule { digest }, MODULE_PATH, false);
+    let preopens = worker_layout::grants(&mut steps, pod, container, facts)?;
+    steps.then([Op::PivotRoot, Op::SealRoot, Op::ChangeDirectory { path: "/".to_owned(), create_as: None }]);
+    steps.then([Op::NewSessionKeyring]);
+    steps.then(native::process(host, container.tty, &user));
+    steps.then(privileges(&user));
+    if container.tty {
+        steps.source(FdSource::Devpts);
+    }
+    let program = steps.source(FdSource::WorkerExecutable);
+    let keep = vec![steps.source(FdSource::WorkerPlan), steps.source(FdSource::Report)];
+    steps.check(&container.name)?;
+    let argv = vec!["dwell".to_owned(), "worker".to_owned()];
+    let exec = Exec::Descriptor { program, argv, env: Vec::new(), keep };
+    let told = Told { pod, container, host, ip };
+    Ok(ContainerPlan {
+        name: container.name.clone(),
+        kind: MemberKind::Wasm,
+        kind_because: because,
+        sources: steps.sources,
+        init: InitPlan { ops: steps.ops, exec },
+        worker: facts.module.as_ref().map(|module| told.worker(module, preopens)).transpose()?,
+        cgroup: limits::container(&container.resources, Vec::new()),
+        stdio: native::stdio(container),
+        own_pid_namespace: !pod.share_process_namespace,
+    })
+}
+
+fn privileges(user: &User) -> [Op; 3] {
+    [
+        Op::SetUser { uid: user.uid, gid: user.gid, groups: user.groups.clone() },
+        Op::SetCapabilities { bounding: 0, effective: 0 },
+        Op::NoNewPrivileges,
+    ]
+}
+
+/// What the worker's own plan is made of.
+struct Told<'a> {
+    pod: &'a Pod,
+    container: &'a Container,
+    host: &'a HostFacts,
+    ip: PodIp,
+}
+
+impl Told<'_> {
+    fn worker(&self, module: &ModuleFacts, preopens: Vec<super::worker::Preopen>) -> Result<WorkerPlan, PlanError> {
+        let container = self.container;
+        Ok(WorkerPlan {
+            kind: module.kind,
+            args: arguments(container, module)?,
+            env: environment::wasm(container, &self.pod.hostname)?,
+            preopens,
+            working_dir: working_directory(container)?,
+            listen: self.listen(module.kind),
+            network: true,
+            resolv_conf: pod_files::resolv_conf(self.pod, self.host),
+            hosts: pod_files::hosts(self.pod, &self.ip),
+            memory_limit: container.resources.memory_limit,
+            stdin: container.stdin || container.tty,
+            tty: container.tty,
+            drain_seconds: self.pod.termination_grace_period_seconds,
+        })
+    }
+
+    /// Both families, on the first declared TCP port.
+    fn listen(&self, kind: ModuleKind) -> Vec<std::net::SocketAddr> {
+        if kind != ModuleKind::HttpHandler {
+            return Vec::new();
+        }
+        let declared = self.container.ports.iter().find(|port| port.protocol == Protocol::Tcp);
+        let port = declared.map_or(DEFAULT_PORT, |port| port.container_port);
+        vec![(std::net::Ipv4Addr::UNSPECIFIED, port).into(), (std::net::Ipv6Addr::UNSPECIFIED, port).into()]
+    }
+}
+
+/// A `wasm:` image is the program itself, so command and args are its arguments; in a `rootfs:` `command[0]` is it.
+fn arguments(container: &Container, module: &ModuleFacts) -> Result<Vec<String>, PlanError> {
+    let skipped = usize::from(matches!(container.image, ImageRef::Rootfs(_)));
+    let given = container.command.iter().chain(&container.args).skip(skipped).cloned();
+    let argv: Vec<String> = std::iter::once(module.file_name.clone()).chain(given).collect();
+    native::check_arguments(container, "args", &argv)?;
+    Ok(argv)
+}
+
+fn working_directory(container: &Container) -> Result<Option<String>, PlanError> {
+    match &container.working_dir {
+        Some(path) if !super::mounts::is_plain(path) => {
+            Err(PlanError::of(&container.name, "workingDir", Problem::PathSyntax(path.clone())))
+        }
+        other => Ok(other.clone()),
+    }
+}

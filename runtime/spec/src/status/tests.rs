@@ -1,0 +1,222 @@
+use super::*;
+use crate::pod::{ImageRef, RestartPolicy};
+
+fn container(name: &str) -> Container {
+    Container {
+        name: name.into(),
+        image: ImageRef::Wasm("/a.wasm".into()),
+        command: vec![],
+        args: vec![],
+        working_dir: None,
+        env: vec![],
+        ports: vec![],
+        mounts: vec![],
+        resources: Resources::default(),
+        user: None,
+        group: None,
+        read_only_root: false,
+        stdin: false,
+        stdin_once: false,
+        tty: false,
+        kind_hint: None,
+    }
+}
+
+fn pod(policy: RestartPolicy, init: &[&str], containers: &[&str]) -> Pod {
+    Pod {
+        name: "p".into(),
+        namespace: "default".into(),
+        labels: Default::default(),
+        annotations: Default::default(),
+        hostname: "p".into(),
+        host_network: false,
+        share_process_namespace: false,
+        restart_policy: policy,
+        termination_grace_period_seconds: 30,
+        volumes: vec![],
+        init_containers: init.iter().map(|n| container(n)).collect(),
+        containers: containers.iter().map(|n| container(n)).collect(),
+    }
+}
+
+fn end(code: i32) -> Terminated {
+    Terminated {
+        exit_code: code,
+        signal: None,
+        reason: if code == 0 {
+            TerminatedReason::Completed
+        } else {
+            TerminatedReason::Error
+        },
+        message: String::new(),
+        started_at_ns: 1_000_000_000,
+        finished_at_ns: 2_500_000_000,
+        id: Some("c0".into()),
+    }
+}
+
+fn ended(status: &mut ContainerStatus, code: i32) {
+    status.state = ContainerState::Terminated(end(code));
+}
+
+fn runs(status: &mut ContainerStatus) {
+    status.state = ContainerState::Running {
+        started_at_ns: 3_000_000_000,
+    };
+    status.ready = true;
+    status.started = true;
+}
+
+fn backs_off(status: &mut ContainerStatus, code: i32) {
+    status.last_state = Some(end(code));
+    status.state = ContainerState::Waiting {
+        reason: WaitingReason::CrashLoopBackOff,
+        message: String::new(),
+    };
+}
+
+type Step = fn(&mut ContainerStatus);
+
+fn phase(policy: RestartPolicy, init: &[Step], containers: &[Step], over: bool) -> Phase {
+    let names = ["a", "b", "c"];
+    let pod = pod(
+        policy,
+        &names[..init.len()],
+        &["x", "y", "z"][..containers.len()],
+    );
+    let mut status = PodStatus::accepted(&pod, 0);
+    status.ended = over;
+    init.iter()
+        .zip(&mut status.init_containers)
+        .for_each(|(step, s)| step(s));
+    containers
+        .iter()
+        .zip(&mut status.containers)
+        .for_each(|(step, s)| step(s));
+    status.phase(&pod)
+}
+
+#[test]
+fn phases_are_the_kubelets() {
+    use Phase::*;
+    use RestartPolicy::*;
+    let (ok, bad, run, wait, back): (Step, Step, Step, Step, Step) = (
+        |s| ended(s, 0),
+        |s| ended(s, 1),
+        runs,
+        |_| {},
+        |s| backs_off(s, 1),
+    );
+    let rows: &[(RestartPolicy, &[Step], &[Step], bool, Phase)] = &[
+        (Never, &[], &[wait], false, Pending),
+        (Never, &[], &[run, wait], false, Pending),
+        (Never, &[], &[run, ok], false, Running),
+        (Never, &[], &[ok, ok], false, Succeeded),
+        (Never, &[], &[ok, bad], false, Failed),
+        (OnFailure, &[], &[ok, bad], false, Running),
+        (OnFailure, &[], &[ok, ok], false, Succeeded),
+        (Always, &[], &[ok, ok], false, Running),
+        (Always, &[], &[back], false, Running),
+        (Always, &[], &[ok, bad], true, Failed),
+        (Always, &[], &[ok, ok], true, Succeeded),
+        (Never, &[bad], &[wait], false, Failed),
+        (OnFailure, &[bad], &[wait], false, Pending),
+        (Always, &[back], &[wait], false, Pending),
+        (Always, &[run], &[wait], false, Pending),
+        (Always, &[ok], &[run], false, Running),
+        (Always, &[bad], &[wait], true, Failed),
+        (Always, &[], &[wait], true, Failed),
+    ];
+    for (n, (policy, init, containers, over, expected)) in rows.iter().enumerate() {
+        assert_eq!(
+            phase(*policy, init, containers, *over),
+            *expected,
+            "row {n}"
+        );
+    }
+}
+
+#[test]
+fn qos_follows_requests_and_limits() {
+    let mut pod = pod(RestartPolicy::Never, &[], &["x"]);
+    assert_eq!(qos_class(&pod), "BestEffort");
+    pod.containers[0].resources.memory_limit = Some(1);
+    assert_eq!(qos_class(&pod), "Burstable");
+    pod.containers[0].resources.cpu_limit_millis = Some(1);
+    assert_eq!(qos_class(&pod), "Guaranteed");
+    pod.containers[0].resources.cpu_request_millis = Some(0);
+    assert_eq!(qos_class(&pod), "Burstable");
+}
+
+#[cfg(feature = "manifest")]
+mod shaped {
+    use super::*;
+
+    fn condition<'a>(
+        status: &'a k8s_openapi::api::core::v1::PodStatus,
+        name: &str,
+    ) -> &'a k8s_openapi::api::core::v1::PodCondition {
+        status
+            .conditions
+            .as_ref()
+            .unwrap()
+            .iter()
+            .find(|c| c.type_ == name)
+            .unwrap()
+    }
+
+    #[test]
+    fn conditions_name_who_is_late_and_keep_their_time() {
+        let pod = pod(RestartPolicy::Always, &["i"], &["x", "y"]);
+        let mut status = PodStatus::accepted(&pod, 0);
+        let first = to_v1_status(&pod, &status, None, 10_000_000_000);
+        let ready = condition(&first, "Ready");
+        assert_eq!(
+            ready.message.as_deref(),
+            Some("containers with unready status: [x y]")
+        );
+        assert_eq!(condition(&first, "Initialized").status, "False");
+        assert_eq!(
+            condition(&first, "PodReadyToStartContainers").status,
+            "False"
+        );
+
+        status.sandbox_ready = true;
+        status.pod_ips = vec!["10.88.0.2".parse().unwrap(), "fd00::2".parse().unwrap()];
+        ended(&mut status.init_containers[0], 0);
+        status.containers.iter_mut().for_each(runs);
+        let second = to_v1_status(&pod, &status, Some(&first), 20_000_000_000);
+        let json = serde_json::to_value(&second).unwrap();
+        assert_eq!(json["phase"], "Running");
+        assert_eq!(json["podIPs"][1]["ip"], "fd00::2");
+        assert_eq!(json["containerStatuses"][0]["image"], "wasm:/a.wasm");
+        assert_eq!(json["initContainerStatuses"][0]["ready"], true);
+        assert_eq!(
+            json["initContainerStatuses"][0]["state"]["terminated"]["containerID"],
+            "dwell://c0"
+        );
+        assert_eq!(
+            json["initContainerStatuses"][0]["state"]["terminated"]["finishedAt"],
+            "1970-01-01T00:00:02Z"
+        );
+        let at = |status, name| {
+            serde_json::to_value(condition(status, name)).unwrap()["lastTransitionTime"].clone()
+        };
+        assert_eq!(at(&second, "Ready"), "1970-01-01T00:00:20Z");
+        assert_eq!(at(&second, "PodScheduled"), "1970-01-01T00:00:10Z");
+    }
+
+    #[test]
+    fn a_finished_pod_is_not_ready_but_initialized() {
+        let pod = pod(RestartPolicy::Never, &[], &["x"]);
+        let mut status = PodStatus::accepted(&pod, 0);
+        ended(&mut status.containers[0], 0);
+        let shown = to_v1_status(&pod, &status, None, 0);
+        assert_eq!(
+            condition(&shown, "Ready").reason.as_deref(),
+            Some("PodCompleted")
+        );
+        assert_eq!(condition(&shown, "Initialized").status, "True");
+        assert_eq!(shown.phase.as_deref(), Some("Succeeded"));
+    }
+}

@@ -1,0 +1,264 @@
+//! `PodStatus` as Kubernetes shapes it.
+//!
+//! Times are cut to seconds, as Kubernetes does. A condition keeps its `lastTransitionTime` while its status stays the
+//! same, so the caller hands in what it showed last.
+
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
+use super::{ContainerState, ContainerStatus, Phase, PodStatus, Terminated, find, qos_class};
+use crate::pod::{Container, Pod};
+
+/// What the API and `-o yaml` show. `previous` is what was shown last (for transition times), `now_ns` is in
+/// nanoseconds since 1970.
+#[must_use]
+pub fn to_v1_status(
+    pod: &Pod,
+    status: &PodStatus,
+    previous: Option<&v1::PodStatus>,
+    now_ns: i64,
+) -> v1::PodStatus {
+    let phase = status.phase(pod);
+    let mut conditions = conditions(pod, status, phase);
+    for condition in &mut conditions {
+        condition.last_transition_time = Some(transition_time(condition, previous, now_ns));
+    }
+    v1::PodStatus {
+        phase: Some(phase.as_str().to_owned()),
+        conditions: Some(conditions),
+        reason: status.reason.clone(),
+        message: status.message.clone(),
+        host_ip: status.host_ips.first().map(IpAddr::to_string),
+        host_ips: addresses(&status.host_ips, |ip| v1::HostIP { ip }),
+        pod_ip: status.pod_ips.first().map(IpAddr::to_string),
+        pod_ips: addresses(&status.pod_ips, |ip| v1::PodIP { ip }),
+        start_time: status.start_time_ns.and_then(time),
+        qos_class: Some(qos_class(pod).to_owned()),
+        init_container_statuses: container_statuses(
+            &pod.init_containers,
+            &status.init_containers,
+            true,
+        ),
+        container_statuses: container_statuses(&pod.containers, &status.containers, false),
+        ..v1::PodStatus::default()
+    }
+}
+
+fn addresses<T>(ips: &[IpAddr], wrap: impl Fn(String) -> T) -> Option<Vec<T>> {
+    (!ips.is_empty()).then(|| ips.iter().map(|ip| wrap(ip.to_string())).collect())
+}
+
+fn time(ns: i64) -> Option<Time> {
+    Timestamp::from_second(ns.div_euclid(1_000_000_000))
+        .ok()
+        .map(Time)
+}
+
+fn transition_time(
+    condition: &v1::PodCondition,
+    previous: Option<&v1::PodStatus>,
+    now_ns: i64,
+) -> Time {
+    previous
+        .and_then(|status| status.conditions.as_ref())
+        .and_then(|conditions| conditions.iter().find(|old| old.type_ == condition.type_))
+        .filter(|old| old.status == condition.status)
+        .and_then(|old| old.last_transition_time.clone())
+        .or_else(|| time(now_ns))
+        .unwrap_or(Time(Timestamp::UNIX_EPOCH))
+}
+
+fn conditions(pod: &Pod, status: &PodStatus, phase: Phase) -> Vec<v1::PodCondition> {
+    let initialized = initialized(pod, status, phase);
+    let ready = containers_ready(pod, status, phase);
+    vec![
+        condition("PodReadyToStartContainers", &verdict(status.sandbox_ready)),
+        condition("Initialized", &initialized),
+        condition("Ready", &ready),
+        condition("ContainersReady", &ready),
+        condition("PodScheduled", &verdict(true)),
+    ]
+}
+
+/// Status, and for `False` the reason and message.
+struct Verdict {
+    status: bool,
+    reason: Option<&'static str>,
+    message: Option<String>,
+}
+
+fn verdict(status: bool) -> Verdict {
+    Verdict {
+        status,
+        reason: None,
+        message: None,
+    }
+}
+
+fn condition(type_: &str, verdict: &Verdict) -> v1::PodCondition {
+    v1::PodCondition {
+        type_: type_.to_owned(),
+        status: if verdict.status { "True" } else { "False" }.to_owned(),
+        reason: verdict.reason.map(str::to_owned),
+        message: verdict.message.clone(),
+        ..v1::PodCondition::default()
+    }
+}
+
+fn initialized(pod: &Pod, status: &PodStatus, phase: Phase) -> Verdict {
+    if phase == Phase::Succeeded {
+        return Verdict {
+            status: true,
+            reason: Some("PodCompleted"),
+            message: None,
+        };
+    }
+    let incomplete = names_without(
+        &pod.init_containers,
+        &status.init_containers,
+        ContainerStatus::completed,
+    );
+    if incomplete.is_empty() {
+        return verdict(true);
+    }
+    let message = format!(
+        "containers with incomplete status: [{}]",
+        incomplete.join(" ")
+    );
+    Verdict {
+        status: false,
+        reason: Some("ContainersNotInitialized"),
+        message: Some(message),
+    }
+}
+
+fn containers_ready(pod: &Pod, status: &PodStatus, phase: Phase) -> Verdict {
+    match phase {
+        Phase::Succeeded => {
+            return Verdict {
+                status: false,
+                reason: Some("PodCompleted"),
+                message: None,
+            };
+        }
+        Phase::Failed => {
+            return Verdict {
+                status: false,
+                reason: Some("PodFailed"),
+                message: None,
+            };
+        }
+        _ => {}
+    }
+    let unready = names_without(&pod.containers, &status.containers, |container| {
+        container.ready
+    });
+    if unready.is_empty() {
+        return verdict(true);
+    }
+    let message = format!("containers with unready status: [{}]", unready.join(" "));
+    Verdict {
+        status: false,
+        reason: Some("ContainersNotReady"),
+        message: Some(message),
+    }
+}
+
+fn names_without<'a>(
+    of: &'a [Container],
+    statuses: &[ContainerStatus],
+    has: impl Fn(&ContainerStatus) -> bool,
+) -> Vec<&'a str> {
+    of.iter()
+        .filter(|c| !find(statuses, &c.name).is_some_and(&has))
+        .map(|c| c.name.as_str())
+        .collect()
+}
+
+fn container_statuses(
+    of: &[Container],
+    statuses: &[ContainerStatus],
+    init: bool,
+) -> Option<Vec<v1::ContainerStatus>> {
+    let shown: Vec<_> = of
+        .iter()
+        .filter_map(|c| Some(container_status(c, find(statuses, &c.name)?, init)))
+        .collect();
+    (!shown.is_empty()).then_some(shown)
+}
+
+fn container_status(
+    container: &Container,
+    status: &ContainerStatus,
+    init: bool,
+) -> v1::ContainerStatus {
+    v1::ContainerStatus {
+        name: container.name.clone(),
+        image: container.image.to_string(),
+        image_id: status.image_id.clone(),
+        container_id: status.id.as_deref().map(container_id),
+        state: Some(state(&status.state)),
+        last_state: Some(
+            status
+                .last_state
+                .as_ref()
+                .map(|end| ended(end))
+                .unwrap_or_default(),
+        ),
+        restart_count: i32::try_from(status.restart_count).unwrap_or(i32::MAX),
+        // An init container is ready when it has done its work, and never `started` (prober_manager.go).
+        ready: if init {
+            status.completed()
+        } else {
+            status.ready && status.is_running()
+        },
+        started: Some(!init && status.started && status.is_running()),
+        ..v1::ContainerStatus::default()
+    }
+}
+
+fn container_id(id: &str) -> String {
+    format!("dwell://{id}")
+}
+
+fn state(state: &ContainerState) -> v1::ContainerState {
+    match state {
+        ContainerState::Waiting { reason, message } => v1::ContainerState {
+            waiting: Some(v1::ContainerStateWaiting {
+                reason: Some(reason.as_str().to_owned()),
+                message: some_text(message),
+            }),
+            ..v1::ContainerState::default()
+        },
+        ContainerState::Running { started_at_ns } => v1::ContainerState {
+            running: Some(v1::ContainerStateRunning {
+                started_at: time(*started_at_ns),
+            }),
+            ..v1::ContainerState::default()
+        },
+        ContainerState::Terminated(end) => ended(end),
+    }
+}
+
+fn ended(end: &Terminated) -> v1::ContainerState {
+    let terminated = v1::ContainerStateTerminated {
+        container_id: end.id.as_deref().map(container_id),
+        exit_code: end.exit_code,
+        signal: end.signal,
+        reason: Some(end.reason.as_str().to_owned()),
+        message: some_text(&end.message),
+        started_at: time(end.started_at_ns),
+        finished_at: time(end.finished_at_ns),
+    };
+    v1::ContainerState {
+        terminated: Some(terminated),
+        ..v1::ContainerState::default()
+    }
+}
+
+fn some_text(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}

@@ -1,0 +1,258 @@
+//! Mounts by descriptor: made detached, given their rights, and only then attached (open_tree(2), fsopen(2),
+//! mount_setattr(2), move_mount(2)). No path of the host or of an image is walked here: what is mounted and where are
+//! descriptors that somebody opened with a scope (see `fs`).
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
+    fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
+    open_tree,
+};
+
+/// Rights of a mount.
+pub use rustix::mount::MountAttrFlags as Attributes;
+
+/// `struct mount_attr`.
+#[repr(C)]
+struct MountAttr {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    user_namespace: u64,
+}
+
+/// Adds `attributes` to a mount, and to every mount below it if `recursive`.
+///
+/// # Errors
+/// Those of `mount_setattr`: EPERM, EINVAL when the descriptor is not the root of a mount.
+pub fn set_attr(
+    mount: BorrowedFd<'_>,
+    attributes: Attributes,
+    recursive: bool,
+) -> Result<(), Errno> {
+    change(
+        mount,
+        MountAttr {
+            set: u64::from(attributes.bits()),
+            clear: 0,
+            propagation: 0,
+            user_namespace: 0,
+        },
+        recursive,
+    )
+}
+
+/// Nothing propagates into or out of `mount` and every mount below it.
+///
+/// # Errors
+/// As `set_attr`.
+pub fn make_private(mount: BorrowedFd<'_>) -> Result<(), Errno> {
+    change(
+        mount,
+        MountAttr {
+            set: 0,
+            clear: 0,
+            propagation: libc::MS_PRIVATE,
+            user_namespace: 0,
+        },
+        true,
+    )
+}
+
+fn change(mount: BorrowedFd<'_>, attr: MountAttr, recursive: bool) -> Result<(), Errno> {
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is a constant and `attr` lives across the call, with its size given.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            std::ptr::from_ref(&attr),
+            size_of::<MountAttr>(),
+        )
+    };
+    if result == 0 {
+        return Ok(());
+    }
+    Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO))
+}
+
+/// A detached copy of the mount at `dir`/`path` (empty: `dir` itself, a file too), seen from there down. A last
+/// component that is a symbolic link is not followed, but `path` is an ordinary walk: hand hostile paths to `fs` first.
+///
+/// # Errors
+/// Those of `open_tree`: EINVAL when `dir` lies in another mount namespace.
+pub fn clone_tree(dir: BorrowedFd<'_>, path: &str, recursive: bool) -> Result<OwnedFd, Errno> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH
+        | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+    flags.set(OpenTreeFlags::AT_RECURSIVE, recursive);
+    open_tree(dir, path, flags)
+}
+
+/// A detached copy of what `fd` refers to, through which nothing can be written.
+///
+/// # Errors
+/// As `clone_tree` and `set_attr`.
+pub fn clone_readonly(fd: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd, Errno> {
+    let copy = clone_tree(fd, "", recursive)?;
+    set_attr(copy.as_fd(), Attributes::MOUNT_ATTR_RDONLY, recursive)?;
+    Ok(copy)
+}
+
+/// Attaches a detached mount on what `target` refers to.
+///
+/// # Errors
+/// Those of `move_mount`: ENOTDIR when one is a file and the other a directory.
+pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(mount, "", target, "", flags)
+}
+
+/// Attaches a detached mount over this process's root directory.
+///
+/// # Errors
+/// Those of `move_mount`.
+pub fn attach_over_root(mount: BorrowedFd<'_>) -> Result<(), Errno> {
+    move_mount(
+        mount,
+        "",
+        rustix::fs::CWD,
+        "/",
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )
+}
+
+/// A new, detached instance of a file system. `options` are (key, value), a flag has none.
+///
+/// # Errors
+/// Those of `fsopen` (ENODEV: not in this kernel), `fsconfig` (EINVAL: an option) and `fsmount`.
+pub fn instance(
+    kind: &str,
+    options: &[(&str, Option<&str>)],
+    attributes: Attributes,
+) -> Result<OwnedFd, Errno> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (key, value) in options {
+        match value {
+            Some(value) => fsconfig_set_string(context.as_fd(), *key, *value)?,
+            None => fsconfig_set_flag(context.as_fd(), *key)?,
+        }
+    }
+    fsconfig_create(context.as_fd())?;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
+/// A new, detached tmpfs of at most `size` bytes (0: no limit of its own) whose root has `mode`.
+///
+/// # Errors
+/// As `instance`.
+pub fn tmpfs(size: u64, mode: u32, attributes: Attributes) -> Result<OwnedFd, Errno> {
+    let (size, mode) = (size.to_string(), format!("{mode:o}"));
+    instance(
+        "tmpfs",
+        &[("size", Some(&size)), ("mode", Some(&mode))],
+        attributes,
+    )
+}
+
+/// A new, detached devpts: terminals of group 5 (tty), `ptmx` open to all.
+///
+/// # Errors
+/// As `instance`.
+pub fn devpts() -> Result<OwnedFd, Errno> {
+    let options = [
+        ("newinstance", None),
+        ("ptmxmode", Some("0666")),
+        ("mode", Some("0620")),
+        ("gid", Some("5")),
+    ];
+    instance(
+        "devpts",
+        &options,
+        Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC,
+    )
+}
+
+/// Master and slave of a new terminal of a devpts, attached or not. Neither becomes a controlling terminal.
+///
+/// # Errors
+/// ENOSPC at the kernel's limit of terminals; those of `openat2` and `ioctl_tty`.
+pub fn open_terminal(devpts: BorrowedFd<'_>) -> Result<(OwnedFd, OwnedFd), Errno> {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let master = openat2(devpts, "ptmx", flags, Mode::empty(), resolve)?;
+    rustix::pty::unlockpt(&master)?;
+    let slave = rustix::pty::ioctl_tiocgptpeer(
+        &master,
+        rustix::pty::OpenptFlags::from_bits_retain(flags.bits()),
+    )?;
+    Ok((master, slave))
+}
+
+/// A detached overlay: `lowers` top first, `upper` and `work` two empty directories of one file system.
+///
+/// It is `volatile`: the kernel never flushes `upper`, neither for a member's `fsync` nor at the unmount (which on
+/// ext4 would wait for the journal). That is right for a layer which is new at every start and thrown away at its end,
+/// and for nothing else. `work` cannot be mounted again afterwards.
+///
+/// # Errors
+/// Those of `fsopen`, `fsconfig` and `fsmount`. Kernels before 6.13 take layers as paths, so there `/proc` must be
+/// mounted.
+pub fn overlay(
+    lowers: &[BorrowedFd<'_>],
+    upper: BorrowedFd<'_>,
+    work: BorrowedFd<'_>,
+) -> Result<OwnedFd, Errno> {
+    match overlay_by_descriptor(lowers, upper, work) {
+        Err(Errno::INVAL) => overlay_by_path(lowers, upper, work),
+        result => result,
+    }
+}
+
+fn overlay_by_descriptor(
+    lowers: &[BorrowedFd<'_>],
+    upper: BorrowedFd<'_>,
+    work: BorrowedFd<'_>,
+) -> Result<OwnedFd, Errno> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for lower in lowers {
+        fsconfig_set_fd(context.as_fd(), "lowerdir+", lower)?;
+    }
+    fsconfig_set_fd(context.as_fd(), "upperdir", upper)?;
+    fsconfig_set_fd(context.as_fd(), "workdir", work)?;
+    finish_overlay(context)
+}
+
+/// The kernel walks `/proc/self/fd/N`, a magic link to the very directory: nothing hostile is in that path.
+fn overlay_by_path(
+    lowers: &[BorrowedFd<'_>],
+    upper: BorrowedFd<'_>,
+    work: BorrowedFd<'_>,
+) -> Result<OwnedFd, Errno> {
+    let path = |fd: &BorrowedFd<'_>| format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let lowerdir: Vec<String> = lowers.iter().map(path).collect();
+    fsconfig_set_string(context.as_fd(), "lowerdir", lowerdir.join(":"))?;
+    fsconfig_set_string(context.as_fd(), "upperdir", path(&upper))?;
+    fsconfig_set_string(context.as_fd(), "workdir", path(&work))?;
+    finish_overlay(context)
+}
+
+fn finish_overlay(context: OwnedFd) -> Result<OwnedFd, Errno> {
+    fsconfig_set_flag(context.as_fd(), "volatile")?;
+    fsconfig_create(context.as_fd())?;
+    fsmount(
+        context.as_fd(),
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::empty(),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! One node in a state folder of its own, driven as a user drives it: by the command line.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// How long anything may take before a test gives up; generous, since the machine is shared and may be emulated.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A state folder and whatever runs in it.
+pub struct Node {
+    folder: PathBuf,
+}
+
+/// What a command said.
+#[derive(Debug)]
+pub struct Said {
+    /// Exit status, 128 + signal if one ended it.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Said {
+        use std::os::unix::process::ExitStatusExt;
+        let code = output.status.code().or_else(|| output.status.signal().map(|signal| 128 + signal));
+        Said {
+            code: code.unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Said {
+    /// Panics unless the command succeeded; returns its standard output.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, 0, "{self:#?}");
+        self.out
+    }
+}
+
+/// The binary under test: `DWELL_BIN`, else the one beside this test's own executable.
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("DWELL_BIN") {
+        return path.into();
+    }
+    let own = std::env::current_exe().expect("a test has an executable");
+    let path = own.parent().and_then(Path::parent).expect("it lies in target/…/deps").join("dwell");
+    assert!(path.exists(), "{} is missing: build it with `cargo build --release`, or set DWELL_BIN", path.display());
+    path
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Node {
+    /// A fresh folder; no node is started yet.
+    pub fn new() -> Node {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let base = std::env::var_os("DWELL_TEST_DIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
+        let folder = base.join(format!("dwell-test-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(folder.join("files")).expect("make the test's folder");
+        Node { folder }
+    }
+
+    /// The state folder.
+    pub fn state_dir(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    /// A folder for the test's own files.
+    pub fn files(&self) -> PathBuf {
+        self.folder.join("files")
+    }
+
+    /// Writes a file into the test's folder.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.files().join(name);
+        std::fs::write(&path, text).expect("write a test's file");
+        path
+    }
+
+    /// A command of dwell's, not started.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.arg("--state-dir").arg(self.state_dir()).args(args).current_dir(self.files()).stdin(Stdio::null());
+        command.env_remove("RUST_BACKTRACE").env("NO_COLOR", "1");
+        command
+    }
+
+    /// Runs a command to its end.
+    #[track_caller]
+    pub fn dwell(&self, args: &[&str]) -> Said {
+        let child = self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start dwell");
+        finish(child, args)
+    }
+
+    /// Runs a manifest in the foreground to its end.
+    #[track_caller]
+    pub fn run(&self, manifest: &str) -> Said {
+        let path = self.manifest(manifest);
+        self.dwell(&["run", path.to_str().expect("a readable path")])
+    }
+
+    /// Starts a manifest and leaves it running.
+    #[track_caller]
+    pub fn start(&self, manifest: &str) -> String {
+        let path = self.manifest(manifest);
+        self.dwell(&["run", "-d", path.to_str().expect("a readable path")]).ok().trim().to_owned()
+    }
+
+    fn manifest(&self, text: &str) -> PathBuf {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        self.file(&format!("pod-{number}.yaml"), text)
+    }
+
+    /// The Pod's object.
+    #[track_caller]
+    pub fn pod(&self, name: &str) -> Value {
+        let text = self.dwell(&["inspect", "-o", "json", name]).ok();
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("inspect printed no JSON ({error}): {text}"))
+    }
+
+    /// Waits until the Pod's object satisfies the condition.
+    #[track_caller]
+    pub fn wait_for(&self, name: &str, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
+        let began = Instant::now();
+        loop {
+            let pod = self.pod(name);
+            if condition(&pod) {
+                return pod;
+            }
+            assert!(began.elapsed() < PATIENCE, "waited too long for {what}: {pod:#}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits for a phase.
+    #[track_caller]
+    pub fn wait_for_phase(&self, name: &str, phase: &str) -> Value {
+        self.wait_for(name, phase, |pod| pod["status"]["phase"] == phase)
+    }
+
+    /// Pid of the node that serves this folder now.
+    pub fn node_pid(&self) -> Option<i32> {
+        holder(&self.state_dir().join("lib/lock"))
+    }
+
+    /// Kills the node with SIGKILL, and waits until it is gone.
+    pub fn kill_node(&self) -> bool {
+        let Some(pid) = self.node_pid() else { return false };
+        kill(pid, libc::SIGKILL);
+        wait_until(|| self.node_pid() != Some(pid));
+        true
+    }
+
+    /// Ends everything and removes the folder; also done when dropped.
+    pub fn end(&self) {
+        let _ = self.dwell(&["rm", "-f", "--all"]);
+        if let Some(pid) = self.node_pid() {
+            kill(pid, libc::SIGTERM);
+            wait_until(|| self.node_pid() != Some(pid));
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.end();
+        if std::env::var_os("DWELL_TEST_KEEP").is_none() {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+#[track_caller]
+fn finish(child: Child, args: &[&str]) -> Said {
+    let pid = child.id() as i32;
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = sender.send(child.wait_with_output());
+    });
+    match receiver.recv_timeout(PATIENCE) {
+        Ok(output) => output.expect("read what dwell says").into(),
+        Err(_) => {
+            kill(pid, libc::SIGKILL);
+            let output = receiver.recv().map(|output| output.map(Said::from));
+            panic!("dwell {args:?} did not end: {output:#?}");
+        }
+    }
+}
+
+/// Sends a signal.
+pub fn kill(pid: i32, signal: i32) {
+    dwell_sys_kill(pid, signal);
+}
+
+fn dwell_sys_kill(pid: i32, signal: i32) {
+    let _ = Command::new("/bin/kill").arg(format!("-{signal}")).arg(pid.to_string()).stderr(Stdio::null()).status();
+}
+
+/// Waits for a condition; `false` if it did not come.
+pub fn wait_until(condition: impl Fn() -> bool) -> bool {
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
+        if condition() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    false
+}
+
+/// Who holds the flock of a file, from `/proc/locks`.
+fn holder(path: &Path) -> Option<i32> {
+    use std::os::unix::fs::MetadataExt;
+    let inode = std::fs::metadata(path).ok()?.ino();
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    let wanted = format!(":{inode}");
+    let line = locks.lines().find(|line| line.contains("FLOCK") && line.split_whitespace().any(|word| word.ends_with(&wanted)))?;
+    line.split_whitespace().nth(4)?.parse().ok()
+}

@@ -1,0 +1,97 @@
+//! Restarts, stops, deaths: of members, of pause, of the node.
+
+use std::time::{Duration, Instant};
+
+use dwell_tests::node::{Node, kill, wait_until};
+
+use crate::shell;
+
+fn restarts(pod: &serde_json::Value) -> u64 {
+    pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or(0)
+}
+
+#[test]
+fn always_restarts_at_once_and_then_backs_off() {
+    let node = Node::new();
+    node.start(&shell(&node, "again", "Always", "echo run; exit 1"));
+    let pod = node.wait_for("again", "a back-off", |pod| {
+        pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    });
+    assert_eq!(restarts(&pod), 1, "{pod:#}");
+    assert_eq!(node.dwell(&["logs", "--previous", "again"]).ok(), "run\n");
+}
+
+#[test]
+fn on_failure_leaves_success_alone() {
+    let node = Node::new();
+    node.run(&shell(&node, "fine", "OnFailure", "exit 0")).ok();
+    assert_eq!(restarts(&node.pod("fine")), 0);
+}
+
+#[test]
+fn a_stop_asks_first_and_kills_afterwards() {
+    let node = Node::new();
+    node.start(&shell(&node, "polite", "Always", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done"));
+    assert!(wait_until(|| node.dwell(&["logs", "polite"]).out.contains("up")));
+    node.dwell(&["stop", "polite"]).ok();
+    assert!(node.dwell(&["logs", "polite"]).ok().contains("bye"));
+    node.start(&shell(&node, "deaf", "Always", "trap '' TERM; echo up; while :; do sleep 0.1; done"));
+    assert!(wait_until(|| node.dwell(&["logs", "deaf"]).out.contains("up")));
+    let began = Instant::now();
+    node.dwell(&["stop", "-t", "1", "deaf"]).ok();
+    assert!(began.elapsed() >= Duration::from_secs(1), "it was not given its second");
+    let pod = node.pod("deaf");
+    assert_eq!(pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"], 137, "{pod:#}");
+}
+
+#[test]
+fn a_killed_node_is_noticed_by_no_member_and_the_next_one_goes_on() {
+    let node = Node::new();
+    let lines = 300_000;
+    let script = format!("i=0; while [ $i -lt {lines} ]; do i=$((i+1)); echo $i; done; exit 4");
+    node.start(&shell(&node, "counter", "Never", &script));
+    let mut kills = 0;
+    while kills < 20 {
+        std::thread::sleep(Duration::from_millis(20));
+        kills += u32::from(node.kill_node());
+        // The next command finds the Pod and starts the next node.
+        node.dwell(&["ps"]).ok();
+    }
+    let pod = node.wait_for_phase("counter", "Failed");
+    assert_eq!(pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"], 4, "{pod:#}");
+    let log = node.dwell(&["logs", "counter"]).ok();
+    let numbers: Vec<u64> = log.lines().map(|line| line.parse().expect("a number a line")).collect();
+    assert_eq!(numbers.len(), lines, "lines were lost or doubled");
+    assert!(numbers.iter().zip(1..).all(|(found, expected)| *found == expected), "lines are out of order");
+}
+
+#[test]
+fn a_killed_pause_ends_its_members_and_the_policy_decides() {
+    let node = Node::new();
+    node.start(&shell(&node, "lives", "Always", "sleep 600"));
+    let pod = node.wait_for_phase("lives", "Running");
+    let before = pod["status"]["containerStatuses"][0]["containerID"].clone();
+    kill(pause_of("default/lives", &node), libc::SIGKILL);
+    node.wait_for("lives", "a fresh sandbox", |pod| {
+        pod["status"]["phase"] == "Running"
+            && pod["status"]["containerStatuses"][0]["containerID"] != before
+            && !pod["status"]["containerStatuses"][0]["state"]["running"].is_null()
+    });
+    node.start(&shell(&node, "dies", "Never", "sleep 600"));
+    node.wait_for_phase("dies", "Running");
+    kill(pause_of("default/dies", &node), libc::SIGKILL);
+    node.wait_for_phase("dies", "Failed");
+}
+
+/// Pid of a Pod's pause: its title in `ps`, in a cgroup of this node's state folder.
+fn pause_of(title: &str, node: &Node) -> i32 {
+    let wanted = format!("pause\0{title}\0");
+    let net = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let pids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let uid = node.pod(title.split('/').nth(1).unwrap())["metadata"]["uid"].as_str().unwrap().to_owned();
+    pids.into_iter()
+        .find(|pid| {
+            std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == wanted.as_bytes()) && net(*pid).contains(&uid)
+        })
+        .expect("the Pod has a pause")
+}

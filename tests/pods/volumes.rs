@@ -1,0 +1,68 @@
+//! Volumes: shared between both kinds of member, with the rights that the manifest gives.
+
+use dwell_tests::node::Node;
+use dwell_tests::{guest, rootfs};
+
+fn pod(name: &str, volumes: &str, containers: &[String]) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  restartPolicy: Never\n  volumes:\n{volumes}  containers:\n{}",
+        containers.concat()
+    )
+}
+
+fn native(node: &Node, name: &str, script: &str, mounts: &str) -> String {
+    let root = rootfs::busybox(&node.files());
+    format!("  - name: {name}\n    image: rootfs:{}\n    command: [sh, -c, {script:?}]\n    volumeMounts: [{mounts}]\n", root.display())
+}
+
+#[test]
+fn a_read_only_mount_refuses_writes_and_a_writable_one_does_not() {
+    let node = Node::new();
+    let script = "echo x > /rw/a && ! echo y > /ro/b 2>/dev/null && cat /ro/a";
+    let volumes = "  - {name: v, emptyDir: {}}\n";
+    let mounts = "{name: v, mountPath: /rw}, {name: v, mountPath: /ro, readOnly: true}";
+    assert_eq!(node.run(&pod("rights", volumes, &[native(&node, "main", script, mounts)])).ok(), "x\n");
+}
+
+#[test]
+fn a_memory_volume_has_a_hard_limit() {
+    let node = Node::new();
+    let script = "dd if=/dev/zero of=/m/big bs=1M count=8 2>/dev/null; s=$?; wc -c < /m/big; exit $s";
+    let volumes = "  - {name: m, emptyDir: {medium: Memory, sizeLimit: 4Mi}}\n";
+    let said = node.run(&pod("memory", volumes, &[native(&node, "main", script, "{name: m, mountPath: /m}")]));
+    assert_ne!(said.code, 0, "{said:#?}");
+    assert!(said.out.trim().parse::<u64>().unwrap() <= 4 << 20, "{said:#?}");
+}
+
+#[test]
+fn a_host_path_is_the_hosts_own() {
+    let node = Node::new();
+    let shared = node.files().join("shared");
+    std::fs::create_dir(&shared).unwrap();
+    let volumes = format!("  - {{name: h, hostPath: {{path: {}, type: Directory}}}}\n", shared.display());
+    node.run(&pod("host", &volumes, &[native(&node, "main", "echo here > /h/file", "{name: h, mountPath: /h}")])).ok();
+    assert_eq!(std::fs::read_to_string(shared.join("file")).unwrap(), "here\n");
+}
+
+#[test]
+fn a_host_path_of_the_wrong_type_names_itself() {
+    let node = Node::new();
+    let volumes = "  - {name: h, hostPath: {path: /etc/passwd, type: Directory}}\n";
+    let said = node.run(&pod("wrong", volumes, &[native(&node, "main", "true", "{name: h, mountPath: /h}")]));
+    assert_eq!(said.code, 125, "{said:#?}");
+    assert!(said.err.contains("/etc/passwd") && said.err.contains("not a directory"), "{said:#?}");
+}
+
+#[test]
+fn a_file_goes_from_native_to_wasm_and_back() {
+    let node = Node::new();
+    let wasm = guest::path("files.wasm");
+    let volumes = "  - {name: v, emptyDir: {}}\n";
+    let writer = native(&node, "native", "echo from native > /v/t; mv /v/t /v/a; while [ ! -s /v/b ]; do sleep 0.05; done; cat /v/b", "{name: v, mountPath: /v}");
+    let copier = format!(
+        "  - name: wasm\n    image: wasm:{}\n    args: [wait, /data/a, --, copy, /data/a, /data/b]\n    volumeMounts: [{{name: v, mountPath: /data}}]\n",
+        wasm.display()
+    );
+    let said = node.run(&pod("exchange", volumes, &[writer, copier]));
+    assert!(said.code == 0 && said.out.contains("from native"), "{said:#?}");
+}
