@@ -1,126 +1,146 @@
 //! One request in, one answer out.
+//!
+//! An answer is one number: a refusal when negative, else the descriptor that goes with it (0: none). Its body and kind
+//! are put into the connection's outgoing message. Numbers instead of enums, because a program of 8 KB moves values in
+//! registers.
 
-use crate::birth::{Stillborn, birth};
-use crate::keeper::Keeper;
+use crate::keeper::{Keeper, find};
 use crate::log::{self, Buffers};
-use crate::protocol::{self, Event, Held, Invalid, Refusal, Request};
-use crate::sys::{self, Descriptors, Received};
+use crate::protocol::{Held, MAGIC, Operation, Refusal, SIZE, VERSION, kind};
+use crate::sys::{self, Mail, Outcome};
 use crate::table::Member;
 
-/// The answer, and the descriptor that goes with it (0: none; still pause's own).
-pub type Answer = Result<(Event, i32), Stillborn>;
+/// A refusal (negative), or a descriptor.
+pub type Answer = i32;
 
-/// Carries out what was received. Returns the answer, its id and subject, and the descriptor that goes with it.
-/// Every descriptor that came and that pause does not keep is closed.
-pub fn answer(keeper: &mut Keeper, got: &mut Received, buffers: &mut Buffers) -> (Event, u64, u64, i32) {
-    let bytes = got.bytes.get(..got.len).unwrap_or(&[]);
-    let (_, id) = protocol::peek(bytes).unwrap_or((0, 0));
-    let mut subject = 0;
-    let answer = match Request::decode(bytes) {
-        _ if got.truncated => Err(Stillborn::refused(Refusal::Truncated)),
-        Err(invalid) => Err(Stillborn::refused(reason(invalid))),
-        Ok((header, request)) => {
-            subject = header.subject;
-            carry_out(keeper, subject, &request, &mut got.fds, buffers)
-        }
-    };
-    got.fds.close_all();
-    let (event, fd) = answer.unwrap_or_else(|refused| (refusal(&refused), 0));
-    (event, id, subject, fd)
+/// A refusal of pause's own.
+pub const fn refused(reason: Refusal) -> Answer {
+    -(reason as i32)
 }
 
-fn reason(invalid: Invalid) -> Refusal {
-    match invalid {
-        Invalid::Malformed => Refusal::Malformed,
-        Invalid::Version => Refusal::Version,
-        Invalid::Kind => Refusal::Kind,
+/// A refusal because a system call failed.
+pub const fn failed(operation: Operation, outcome: Outcome) -> Answer {
+    -(Refusal::System as i32 | (operation as i32) << 8 | (-outcome as i32) << 16)
+}
+
+impl Keeper {
+    /// Carries out what was received and says the answer. Every descriptor that came and is not kept is closed.
+    pub fn answer(&mut self, buffers: &mut Buffers) {
+        let [first, id, subject, ..] = self.mail.words;
+        let ours = self.mail.len >= SIZE && first as u32 == MAGIC;
+        let answer = if self.mail.truncated {
+            refused(Refusal::Truncated)
+        } else if !ours {
+            refused(Refusal::Malformed)
+        } else if (first >> 32) as u16 != VERSION {
+            refused(Refusal::Version)
+        } else {
+            self.carry_out((first >> 48) as u16, subject, buffers)
+        };
+        self.mail.close_all();
+        let out = &mut self.connection.out;
+        if ours {
+            (out[1], out[2]) = (id, subject);
+        }
+        if answer < 0 {
+            let code = -answer as u32;
+            self.connection.kind = kind::REFUSED;
+            out[3] = u64::from(code & 0xff) | u64::from(code >> 8 & 0xff) << 32;
+            out[4] = u64::from(code >> 16);
+        }
+        if !self.connection.say(answer.max(0)) {
+            // Cannot be (there was room). A new connection learns from the list what came of the request.
+            sys::close(&mut self.connection.fd);
+        }
+    }
+
+    fn carry_out(&mut self, kind: u16, subject: u64, buffers: &mut Buffers) -> Answer {
+        self.connection.kind = kind::DONE;
+        if kind == kind::BIRTH {
+            return self.birth(subject);
+        }
+        if kind == 0 || kind > kind::PING {
+            return refused(Refusal::Kind);
+        }
+        if self.mail.len != SIZE {
+            return refused(Refusal::Malformed);
+        }
+        if self.mail.count != usize::from(kind == kind::LOG_NEXT || kind == kind::KEEP) {
+            return refused(Refusal::Descriptors);
+        }
+        match kind {
+            kind::PING => {
+                self.connection.kind = kind::PONG;
+                0
+            }
+            kind::KEEP..=kind::FORGET => self.kept(kind, subject),
+            _ => {
+                let Some(member) = find(&mut self.members, subject) else {
+                    return refused(Refusal::NotFound);
+                };
+                if kind == kind::TAKE {
+                    self.connection.kind = kind::GIVEN;
+                }
+                of_member(member, kind, &mut self.mail, buffers)
+            }
+        }
+    }
+
+    fn kept(&mut self, kind: u16, key: u64) -> Answer {
+        let keep = kind == kind::KEEP;
+        let mut found = None;
+        for kept in &mut self.kept {
+            if kept.fd != 0 && kept.key == key {
+                if keep {
+                    return refused(Refusal::Repeat);
+                }
+                found = Some(kept);
+            } else if kept.fd == 0 && keep {
+                found = Some(kept);
+            }
+        }
+        let Some(kept) = found else {
+            return refused(if keep { Refusal::TableFull } else { Refusal::NotFound });
+        };
+        if keep {
+            kept.key = key;
+            kept.fd = self.mail.take(0);
+        } else if kind == kind::TAKE_KEPT {
+            self.connection.kind = kind::GIVEN;
+            return kept.fd;
+        } else {
+            sys::close(&mut kept.fd);
+        }
+        0
     }
 }
 
-fn refusal(refused: &Stillborn) -> Event {
-    Event::Refused { reason: refused.reason, operation: refused.operation, errno: u32::from(refused.errno) }
-}
-
-fn carry_out(
-    keeper: &mut Keeper,
-    subject: u64,
-    request: &Request,
-    fds: &mut Descriptors,
-    buffers: &mut Buffers,
-) -> Answer {
-    if fds.count != request.descriptors() {
-        return Err(Stillborn::refused(Refusal::Descriptors));
-    }
-    match request {
-        Request::Birth(wanted) => birth(keeper, subject, wanted, fds),
-        Request::Keep => keep(keeper, subject, fds),
-        Request::TakeKept => kept(keeper, subject).map(|fd| (Event::Given, *fd)),
-        Request::Forget => kept(keeper, subject).map(|fd| {
-            sys::close(fd);
-            (Event::Done, 0)
-        }),
-        Request::Ping => Ok((Event::Pong, 0)),
-        Request::Take(_) | Request::CloseStdin | Request::Ack | Request::LogNext => {
-            let member = keeper.find(subject).ok_or(Stillborn::refused(Refusal::NotFound))?;
-            of_member(member, request, fds, buffers)
-        }
-    }
-}
-
-fn of_member(member: &mut Member, request: &Request, fds: &mut Descriptors, buffers: &mut Buffers) -> Answer {
-    match request {
-        Request::Take(held) => {
-            let fd = match held {
-                Held::Pidfd => member.pidfd,
-                Held::Stdin => member.stdin,
-                Held::Terminal if member.terminal => member.streams[0].fd,
-                Held::Terminal => 0,
-            };
-            if fd == 0 { Err(Stillborn::refused(Refusal::NotFound)) } else { Ok((Event::Given, fd)) }
-        }
-        Request::CloseStdin if member.stdin == 0 => Err(Stillborn::refused(Refusal::NotFound)),
-        Request::CloseStdin => {
-            sys::close(&mut member.stdin);
-            Ok((Event::Done, 0))
-        }
-        Request::LogNext => log_next(member, fds, buffers),
-        _ if member.is_done() => {
+fn of_member(member: &mut Member, kind: u16, mail: &mut Mail, buffers: &mut Buffers) -> Answer {
+    const PIDFD: u64 = Held::Pidfd as u64;
+    const STDIN: u64 = Held::Stdin as u64;
+    const TERMINAL: u64 = Held::Terminal as u64;
+    let refusal = match (kind, mail.words[3] as u32 as u64) {
+        (kind::ACK, _) if member.is_done() => {
             member.seq = 0;
-            Ok((Event::Done, 0))
+            return 0;
         }
-        _ => Err(Stillborn::refused(Refusal::NotEnded)),
-    }
-}
-
-fn log_next(member: &mut Member, fds: &mut Descriptors, buffers: &mut Buffers) -> Answer {
-    if member.log.current == 0 {
-        return Err(Stillborn::refused(Refusal::NotFound));
-    }
-    if member.log.next != 0 {
-        return Err(Stillborn::refused(Refusal::Full));
-    }
-    member.log.next = fds.take(0);
-    log::settle(member, buffers);
-    Ok((Event::Done, 0))
-}
-
-/// What is kept under the key.
-fn kept(keeper: &mut Keeper, key: u64) -> Result<&mut i32, Stillborn> {
-    keeper
-        .kept
-        .iter_mut()
-        .find(|kept| kept.fd != 0 && kept.key == key)
-        .map(|kept| &mut kept.fd)
-        .ok_or_else(|| Stillborn::refused(Refusal::NotFound))
-}
-
-fn keep(keeper: &mut Keeper, key: u64, fds: &mut Descriptors) -> Answer {
-    if kept(keeper, key).is_ok() {
-        return Err(Stillborn::refused(Refusal::Repeat));
-    }
-    let free = keeper.kept.iter_mut().find(|kept| kept.fd == 0);
-    let kept = free.ok_or_else(|| Stillborn::refused(Refusal::TableFull))?;
-    kept.key = key;
-    kept.fd = fds.take(0);
-    Ok((Event::Done, 0))
+        (kind::ACK, _) => Refusal::NotEnded,
+        (kind::LOG_NEXT, _) if member.log.current == 0 => Refusal::NotFound,
+        (kind::LOG_NEXT, _) if member.log.next != 0 => Refusal::Full,
+        (kind::LOG_NEXT, _) => {
+            member.log.next = mail.take(0);
+            log::settle(member, buffers);
+            return 0;
+        }
+        (kind::CLOSE, STDIN) if member.stdin != 0 => {
+            sys::close(&mut member.stdin);
+            return 0;
+        }
+        (kind::TAKE, PIDFD) if member.pidfd != 0 => return member.pidfd,
+        (kind::TAKE, STDIN) if member.stdin != 0 => return member.stdin,
+        (kind::TAKE, TERMINAL) if member.terminal && member.streams[0].fd != 0 => return member.streams[0].fd,
+        (kind::CLOSE, STDIN) | (kind::TAKE, PIDFD | STDIN | TERMINAL) => Refusal::NotFound,
+        _ => Refusal::Malformed,
+    };
+    refused(refusal)
 }

@@ -7,126 +7,159 @@
 use core::cell::UnsafeCell;
 
 use crate::Global;
+use crate::answer::{Answer, failed, refused};
 use crate::arch::{clone_onto_stack, nr};
-use crate::answer::Answer;
-use crate::keeper::Keeper;
-use crate::protocol::{ARGV_MAX, Birth, DESCRIPTORS_MAX, Event, Operation, Refusal, Stdio};
+use crate::keeper::{Keeper, find, free};
+use crate::protocol::{ARGV_MAX, Birth, DESCRIPTORS_MAX, Operation, Refusal, Stdio, kind};
 use crate::sandbox::OWN_PIDFD;
-use crate::sys::{self, AT_EMPTY_PATH, Descriptors, Errno, F_DUPFD_CLOEXEC, F_SETFL, O_NONBLOCK};
+use crate::sys::{self, AT_EMPTY_PATH, F_DUPFD_CLOEXEC, F_SETFL, Mail, O_NONBLOCK, Outcome};
 use crate::table::Member;
 
 /// Descriptors 0 to 4 of a newborn: stdio, plan, report.
 const FIXED: usize = 5;
 const STACK: usize = 4096;
 
-#[repr(C, align(4096))]
+#[repr(C, align(16))]
 struct Stack([u8; STACK]);
 
 static NEWBORN_STACK: Global<Stack> = Global(UnsafeCell::new(Stack([0; STACK])));
 
-/// Why nothing was born, or another request was refused. Small, so that it travels in a register.
-pub struct Stillborn {
-    pub reason: Refusal,
-    pub operation: Operation,
-    pub errno: u16,
-}
-
-impl Stillborn {
-    pub const fn refused(reason: Refusal) -> Self {
-        Self { reason, operation: Operation::None, errno: 0 }
-    }
-
-    fn failed(operation: Operation, errno: Errno) -> Self {
-        Self { reason: Refusal::System, operation, errno: errno.0 as u16 }
-    }
-
-    fn system(operation: Operation) -> impl Fn(Errno) -> Self {
-        move |errno| Self::failed(operation, errno)
-    }
-}
-
 /// What the newborn needs to know, in memory that both see.
-struct Newborn {
-    executable: i32,
-    /// Where its descriptors 0, 1, … come from.
-    sources: [i32; FIXED + DESCRIPTORS_MAX],
+struct Newborn<'a> {
+    mail: &'a Mail,
+    stdio: [i32; 3],
+    /// Position of the first slot in the message.
+    slots_at: usize,
+    /// How many descriptors it will have.
     count: usize,
-    argv: [*const u8; ARGV_MAX + 1],
     descriptor_limit: [u64; 2],
+    argv: [*const u8; ARGV_MAX + 1],
     /// What failed; written by the newborn.
-    failure: (Operation, Errno),
+    failure: Answer,
 }
 
-/// The pipes of a logged member: standard input, output, error; zeros when there are none.
-#[derive(Default)]
-struct Pipes([[i32; 2]; 3]);
+/// Read and write ends of standard input, output and error; zeros when there are none.
+type Pipes = [[i32; 2]; 3];
 
-impl Pipes {
-    fn close(&mut self) {
-        for end in self.0.as_flattened_mut() {
+impl Keeper {
+    /// Gives birth to what the message asks for. The descriptors that pause keeps are taken out of it.
+    pub fn birth(&mut self, seq: u64) -> Answer {
+        let [_, _, _, shape, target, limit, length, ..] = self.mail.words;
+        let Some(birth) = Birth::from_words([shape, target, limit, length], self.mail.args()) else {
+            return refused(Refusal::Malformed);
+        };
+        if self.mail.count != birth.descriptors() {
+            return refused(Refusal::Descriptors);
+        }
+        if seq <= self.last_seq {
+            return refused(Refusal::Repeat);
+        }
+        let mut target = 0;
+        if birth.flags & Birth::JOIN != 0 {
+            target = find(&mut self.members, birth.target).map_or(0, |member| member.pidfd);
+            if target == 0 {
+                return refused(Refusal::NotFound);
+            }
+        }
+        let Some(at) = free(&self.members) else {
+            return refused(Refusal::TableFull);
+        };
+        // The message is read until the newborn has executed, then it may be changed.
+        let birth = Birth { args: &[], ..birth };
+        let mut pipes = [[0; 2]; 3];
+        let answer = self.bear(seq, &birth, target, at, &mut pipes);
+        for end in pipes.as_flattened_mut() {
             sys::close(end);
         }
+        answer
     }
-}
 
-/// Gives birth; the member is in the table when this returns BORN and the pidfd.
-///
-/// Descriptors that pause keeps are taken out of `fds`; the caller closes the others.
-pub fn birth(keeper: &mut Keeper, seq: u64, birth: &Birth, fds: &mut Descriptors) -> Answer {
-    if seq <= keeper.last_seq {
-        return Err(Stillborn::refused(Refusal::Repeat));
-    }
-    let target = target_of(keeper, birth)?;
-    if keeper.free_slot().is_none() {
-        return Err(Stillborn::refused(Refusal::TableFull));
-    }
-    let mut pipes = Pipes::default();
-    let born = make_pipes(birth, &mut pipes).and_then(|()| {
-        let mut newborn = newborn(keeper, birth, fds, &pipes)?;
-        let time = sys::now();
-        let (pid, pidfd) = clone(keeper, birth, &mut newborn, target, cgroup(birth, fds))?;
-        Ok((pid, pidfd, time.seconds as u64 * 1_000_000_000 + time.nanos as u64))
-    });
-    let done = born.map(|(pid, pidfd, start)| {
-        keeper.last_seq = seq;
-        if let Some(member) = keeper.free_slot() {
-            *member = Member { seq, start, pid, pidfd, ..Member::EMPTY };
-            keep(member, birth, fds, &mut pipes);
+    fn bear(&mut self, seq: u64, birth: &Birth, target: i32, at: usize, pipes: &mut Pipes) -> Answer {
+        let made = make_pipes(birth, pipes);
+        if made < 0 {
+            return failed(Operation::Pipe, made);
         }
-        (Event::Born { pid: pid as u32, start }, pidfd)
-    });
-    pipes.close();
-    done
-}
-
-/// The pidfd of the member to join; 0: none.
-fn target_of(keeper: &mut Keeper, birth: &Birth) -> Result<i32, Stillborn> {
-    if birth.flags & Birth::JOIN == 0 {
-        return Ok(0);
+        let start = sys::now().nanoseconds();
+        let mut pidfd = 0;
+        let pid = self.deliver(birth, target, pipes, &mut pidfd);
+        if pid < 0 {
+            return pid;
+        }
+        self.last_seq = seq;
+        self.used = self.used.max(at + 1);
+        self.connection.kind = kind::BORN;
+        self.connection.out[3] = pid as u64;
+        self.connection.out[4] = start;
+        if let Some(member) = self.members.get_mut(at) {
+            *member = Member::EMPTY;
+            (member.seq, member.start, member.pid, member.pidfd) = (seq, start, pid, pidfd);
+            keep(member, birth, &mut self.mail, pipes);
+        }
+        pidfd
     }
-    keeper
-        .find(birth.target)
-        .filter(|member| member.is_living())
-        .map(|member| member.pidfd)
-        .ok_or_else(|| Stillborn::refused(Refusal::NotFound))
+
+    /// Clones and executes: the pid, and the pidfd behind the reference.
+    fn deliver(&mut self, birth: &Birth, target: i32, pipes: &Pipes, pidfd: &mut i32) -> Answer {
+        let stdio_at = stdio_at(birth);
+        let direct = |at| self.mail.peek(stdio_at + at);
+        let slots = usize::from(birth.slots);
+        let slots_at = birth.descriptors() - slots;
+        let mut newborn = Newborn {
+            mail: &self.mail,
+            stdio: match birth.stdio {
+                // Without a pipe standard input is descriptor 0 of pause: /dev/null.
+                Stdio::Logged => [pipes[0][0], pipes[1][1], pipes[2][1]],
+                Stdio::Direct => [direct(0), direct(1), direct(2)],
+                Stdio::Terminal => [direct(1); 3],
+            },
+            slots_at,
+            count: FIXED + slots,
+            descriptor_limit: self.descriptor_limit,
+            argv: [core::ptr::null(); ARGV_MAX + 1],
+            failure: 0,
+        };
+        if !point_at_arguments(self.mail.args(), &mut newborn.argv) {
+            return refused(Refusal::Malformed);
+        }
+        let mut outcome = go_home(&mut self.astray);
+        if outcome >= 0 && target != 0 {
+            self.astray = true;
+            outcome = sys::enter_pid_namespace(target);
+        }
+        if outcome < 0 {
+            return failed(Operation::JoinPid, outcome);
+        }
+        let pid = clone_newborn(birth, &mut newborn, pidfd, self.mail.peek(slots_at.wrapping_sub(1)));
+        if go_home(&mut self.astray) < 0 {
+            // From here nothing could be born in the right place any more.
+            sys::exit(71);
+        }
+        if pid < 0 {
+            return failed(Operation::Clone, pid);
+        }
+        if newborn.failure < 0 {
+            sys::close(pidfd);
+            sys::reap_this(pid as i32);
+            return newborn.failure;
+        }
+        pid as i32
+    }
 }
 
-fn make_pipes(birth: &Birth, pipes: &mut Pipes) -> Result<(), Stillborn> {
+fn make_pipes(birth: &Birth, pipes: &mut Pipes) -> Outcome {
     if birth.stdio != Stdio::Logged {
-        return Ok(());
+        return 0;
     }
-    let Pipes([stdin, stdout, stderr]) = pipes;
-    let made = (|| {
-        if birth.flags & Birth::STDIN_PIPE != 0 {
-            sys::pipe(stdin)?;
+    let mut outcome = 0;
+    for (at, ends) in pipes.iter_mut().enumerate() {
+        if outcome >= 0 && (at > 0 || birth.flags & Birth::STDIN_PIPE != 0) {
+            outcome = sys::pipe(ends);
+            if at > 0 {
+                sys::fcntl(ends[0], F_SETFL, O_NONBLOCK);
+            }
         }
-        for ends in [stdout, stderr] {
-            sys::pipe(ends)?;
-            sys::fcntl(ends[0], F_SETFL, O_NONBLOCK)?;
-        }
-        Ok(())
-    })();
-    made.map_err(Stillborn::system(Operation::Pipe))
+    }
+    outcome
 }
 
 /// Position of the first stdio descriptor in the message: after executable, plan, report and the logs.
@@ -134,189 +167,127 @@ fn stdio_at(birth: &Birth) -> usize {
     3 + usize::from(birth.flags & Birth::LOG_CURRENT != 0) + usize::from(birth.flags & Birth::LOG_NEXT != 0)
 }
 
-fn slots_at(birth: &Birth) -> usize {
-    birth.descriptors() - usize::from(birth.slots)
-}
-
-/// The v2 cgroup folder; 0: none.
-fn cgroup(birth: &Birth, fds: &Descriptors) -> i32 {
-    if birth.flags & Birth::INTO_CGROUP == 0 { 0 } else { fds.peek(slots_at(birth) - 1) }
-}
-
-fn newborn(keeper: &Keeper, birth: &Birth, fds: &Descriptors, pipes: &Pipes) -> Result<Newborn, Stillborn> {
-    let mut newborn = Newborn {
-        executable: fds.peek(0),
-        sources: [0; FIXED + DESCRIPTORS_MAX],
-        count: FIXED + usize::from(birth.slots),
-        argv: [core::ptr::null(); ARGV_MAX + 1],
-        descriptor_limit: keeper.descriptor_limit,
-        failure: (Operation::None, Errno(0)),
-    };
-    let stdio = stdio_at(birth);
-    let Pipes([stdin, stdout, stderr]) = pipes;
-    let sources = match birth.stdio {
-        // Without a pipe standard input is descriptor 0 of pause: /dev/null.
-        Stdio::Logged => [stdin[0], stdout[1], stderr[1]],
-        Stdio::Direct => [fds.peek(stdio), fds.peek(stdio + 1), fds.peek(stdio + 2)],
-        Stdio::Terminal => [fds.peek(stdio + 1); 3],
-    };
-    let slots = slots_at(birth);
-    for (at, source) in newborn.sources.iter_mut().enumerate().take(newborn.count) {
-        *source = match at {
-            0..3 => sources.get(at).copied().unwrap_or(0),
-            3..5 => fds.peek(at - 2),
-            _ => fds.peek(slots + at - FIXED),
-        };
-    }
-    arguments(birth.args, &mut newborn.argv)?;
-    Ok(newborn)
-}
-
-/// Points at the strings of the block, whose last byte is a NUL.
-fn arguments(block: &[u8], argv: &mut [*const u8; ARGV_MAX + 1]) -> Result<(), Stillborn> {
-    let block = if block.is_empty() { b"init\0" } else { block };
-    for (at, string) in block.split_inclusive(|byte| *byte == 0).enumerate() {
-        match argv.get_mut(at) {
-            Some(place) if at < ARGV_MAX => *place = string.as_ptr(),
-            _ => return Err(Stillborn::refused(Refusal::Malformed)),
+/// Points at the strings of the block, whose last byte is a NUL. False: there are too many.
+fn point_at_arguments(block: &[u8], argv: &mut [*const u8; ARGV_MAX + 1]) -> bool {
+    let mut block = if block.is_empty() { b"init\0" } else { block };
+    for place in argv.iter_mut().take(ARGV_MAX) {
+        if block.is_empty() {
+            return true;
+        }
+        *place = block.as_ptr();
+        while let [byte, rest @ ..] = block {
+            block = rest;
+            if *byte == 0 {
+                break;
+            }
         }
     }
-    Ok(())
-}
-
-/// Clones and executes: the pid and the pidfd.
-fn clone(
-    keeper: &mut Keeper,
-    birth: &Birth,
-    newborn: &mut Newborn,
-    target: i32,
-    cgroup: i32,
-) -> Result<(i32, i32), Stillborn> {
-    go_home(keeper)?;
-    if target != 0 {
-        keeper.astray = true;
-        sys::enter_pid_namespace(target).map_err(Stillborn::system(Operation::JoinPid))?;
-    }
-    let mut pidfd = 0i32;
-    let pid = clone_newborn(birth, newborn, &mut pidfd, cgroup);
-    let home = go_home(keeper);
-    let pid = pid.map_err(Stillborn::system(Operation::Clone))?;
-    let (operation, errno) = newborn.failure;
-    if operation == Operation::None && home.is_ok() {
-        return Ok((pid, pidfd));
-    }
-    // Executed or not, it is not going to be a member: what pause cannot come back from must not go on.
-    if operation == Operation::None {
-        sys::exit(71);
-    }
-    sys::close(&mut pidfd);
-    sys::reap_this(pid);
-    Err(Stillborn::failed(operation, errno))
+    block.is_empty()
 }
 
 /// Children to come are born into pause's own pid namespace again.
-fn go_home(keeper: &mut Keeper) -> Result<(), Stillborn> {
-    if keeper.astray {
-        sys::enter_pid_namespace(OWN_PIDFD).map_err(Stillborn::system(Operation::JoinPid))?;
-        keeper.astray = false;
+fn go_home(astray: &mut bool) -> Outcome {
+    let mut outcome = 0;
+    if *astray {
+        outcome = sys::enter_pid_namespace(OWN_PIDFD);
+        *astray = outcome < 0;
     }
-    Ok(())
+    outcome
 }
 
-fn clone_newborn(birth: &Birth, newborn: &mut Newborn, pidfd: &mut i32, cgroup: i32) -> Result<i32, Errno> {
-    const VM_VFORK_PIDFD_NEWNS: u64 = 0x100 | 0x4000 | 0x1000 | 0x0002_0000;
-    const CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+fn clone_newborn(birth: &Birth, newborn: &mut Newborn, pidfd: &mut i32, cgroup: i32) -> Outcome {
+    const VM_VFORK_PIDFD_NEWNS_CLEAR_SIGHAND: u64 = 0x100 | 0x4000 | 0x1000 | 0x0002_0000 | 0x1_0000_0000;
     const NEWPID: u64 = 0x2000_0000;
     const INTO_CGROUP: u64 = 0x2_0000_0000;
     const SIGCHLD: u64 = 17;
-    let when = |flag: u32, clone: u64| if birth.flags & flag != 0 { clone } else { 0 };
-    let flags = VM_VFORK_PIDFD_NEWNS
-        | CLEAR_SIGHAND
-        | when(Birth::NEW_PID, NEWPID)
-        | when(Birth::INTO_CGROUP, INTO_CGROUP);
+    let mut flags = VM_VFORK_PIDFD_NEWNS_CLEAR_SIGHAND;
+    if birth.flags & Birth::NEW_PID != 0 {
+        flags |= NEWPID;
+    }
+    if birth.flags & Birth::INTO_CGROUP != 0 {
+        flags |= INTO_CGROUP;
+    }
     let stack = NEWBORN_STACK.0.get() as u64;
     let arguments =
         [flags, &raw mut *pidfd as u64, 0, 0, SIGCHLD, stack, STACK as u64, 0, 0, 0, cgroup as u64];
     // SAFETY: the stack is used by one newborn at a time, since pause is suspended until it has executed or exited;
     // `run` never returns, and touches `newborn` alone, which lives until then.
-    let result = unsafe {
-        clone_onto_stack(arguments.as_ptr(), size_of_val(&arguments), run, (&raw mut *newborn).cast())
-    };
-    if result < 0 { Err(Errno(-result as usize)) } else { Ok(result as i32) }
+    unsafe { clone_onto_stack(arguments.as_ptr(), size_of_val(&arguments), run, (&raw mut *newborn).cast()) }
 }
 
 /// The newborn's whole life as pause's child.
 extern "C" fn run(newborn: *mut u8) -> ! {
     // SAFETY: `clone_newborn` passes a `Newborn` that nobody else touches while this runs.
     let newborn = unsafe { &mut *newborn.cast::<Newborn>() };
-    if let Err(errno) = place_all(newborn) {
-        newborn.failure = (Operation::Place, errno);
-    } else if let Err(errno) = execute(newborn) {
-        newborn.failure = (Operation::Execute, errno);
-    }
+    let mut executable = 0;
+    let placed = place_all(newborn, &mut executable);
+    newborn.failure = if placed < 0 {
+        failed(Operation::Place, placed)
+    } else {
+        failed(Operation::Execute, execute(newborn, executable))
+    };
     sys::exit(127)
 }
 
-/// First everything that is in the way goes up above the numbers to be filled, then each to its place.
-fn place_all(newborn: &mut Newborn) -> Result<(), Errno> {
+/// First everything goes up above the numbers to be filled, then each to its place.
+fn place_all(newborn: &Newborn, executable: &mut i32) -> Outcome {
     let above = newborn.count;
-    newborn.executable = lift(newborn.executable, above)?;
-    for source in newborn.sources.iter_mut().take(above) {
-        *source = lift(*source, above)?;
+    let mut lifted = [0; FIXED + DESCRIPTORS_MAX];
+    let mut worst = 0;
+    let mut lift = |fd: i32| {
+        let lifted = sys::fcntl(fd, F_DUPFD_CLOEXEC, above);
+        worst = worst.min(lifted);
+        lifted as i32
+    };
+    *executable = lift(newborn.mail.peek(0));
+    for (at, place) in lifted.iter_mut().enumerate().take(above) {
+        *place = lift(match at {
+            0..3 => newborn.stdio.get(at).copied().unwrap_or(0),
+            3..FIXED => newborn.mail.peek(at - 2),
+            _ => newborn.mail.peek(newborn.slots_at + at - FIXED),
+        });
     }
-    for (to, source) in newborn.sources.iter().enumerate().take(above) {
-        sys::place(*source, to as i32)?;
+    for (at, fd) in lifted.iter().enumerate().take(above) {
+        worst = worst.min(sys::place(*fd, at as i32));
     }
-    sys::close_from(above as i32, true)?;
-    Ok(())
+    worst.min(sys::close_from(above as i32, true))
 }
 
-fn lift(fd: i32, above: usize) -> Result<i32, Errno> {
-    if fd as usize >= above { Ok(fd) } else { sys::fcntl(fd, F_DUPFD_CLOEXEC, above).map(|fd| fd as i32) }
-}
-
-fn execute(newborn: &Newborn) -> Result<usize, Errno> {
+/// Returns only when it failed.
+fn execute(newborn: &Newborn, executable: i32) -> Outcome {
     const RLIMIT_NOFILE: usize = 7;
-    let none = 0u64;
-    let environment = [core::ptr::null::<u8>()];
+    let none = [0u64];
     let limit = newborn.descriptor_limit.as_ptr() as usize;
-    // SAFETY: an rlimit64 and an 8-byte signal set are read; path, argv and envp are terminated as execveat wants it.
+    let argv = newborn.argv.as_ptr() as usize;
+    let zero = none.as_ptr() as usize;
+    // SAFETY: an rlimit64 and an 8-byte signal set are read; path, argv and envp are terminated as execveat wants it
+    // (eight zero bytes are the empty path, the empty signal set and the empty environment).
     unsafe {
-        sys::call6(nr::PRLIMIT64, [0, RLIMIT_NOFILE, limit, 0, 0, 0])?;
-        sys::call6(nr::RT_SIGPROCMASK, [2, &raw const none as usize, 0, 8, 0, 0])?;
-        sys::call6(
-            nr::EXECVEAT,
-            [
-                newborn.executable as usize,
-                c"".as_ptr() as usize,
-                newborn.argv.as_ptr() as usize,
-                environment.as_ptr() as usize,
-                AT_EMPTY_PATH,
-                0,
-            ],
-        )
+        sys::call6(nr::PRLIMIT64, [0, RLIMIT_NOFILE, limit, 0, 0, 0]);
+        sys::call6(nr::RT_SIGPROCMASK, [2, zero, 0, 8, 0, 0]);
+        sys::call6(nr::EXECVEAT, [executable as usize, zero, argv, zero, AT_EMPTY_PATH, 0])
     }
 }
 
 /// What pause keeps of a birth.
-fn keep(member: &mut Member, birth: &Birth, fds: &mut Descriptors, pipes: &mut Pipes) {
-    let Pipes([stdin, stdout, stderr]) = pipes;
+fn keep(member: &mut Member, birth: &Birth, mail: &mut Mail, pipes: &mut Pipes) {
+    let [stdin, stdout, stderr] = pipes;
     let [out, err] = &mut member.streams;
     member.stdin = core::mem::take(&mut stdin[1]);
     out.fd = core::mem::take(&mut stdout[0]);
     err.fd = core::mem::take(&mut stderr[0]);
     if birth.stdio == Stdio::Terminal {
         member.terminal = true;
-        out.fd = fds.take(stdio_at(birth));
-        let _ = sys::fcntl(out.fd, F_SETFL, sys::O_RDWR | O_NONBLOCK);
+        out.fd = mail.take(stdio_at(birth));
+        sys::fcntl(out.fd, F_SETFL, sys::O_RDWR | O_NONBLOCK);
     }
     let log = &mut member.log;
     log.limit = birth.log_limit;
     if birth.flags & Birth::LOG_CURRENT != 0 {
-        log.current = fds.take(3);
+        log.current = mail.take(3);
         log.size = sys::file_size(log.current);
     }
     if birth.flags & Birth::LOG_NEXT != 0 {
-        log.next = fds.take(4);
+        log.next = mail.take(4);
     }
 }

@@ -8,51 +8,80 @@
 //! none ─accept→ greeting ─READY sent→ open ─end of file→ none
 //! ```
 
-use crate::answer::answer;
 use crate::keeper::Keeper;
 use crate::log::Buffers;
-use crate::protocol::{Event, Hello};
+use crate::protocol::{first_word, kind};
 use crate::sandbox::OWN_PIDFD;
-use crate::sys::{self, EAGAIN, Errno, POLLHUP, POLLIN, POLLOUT};
+use crate::sys::{self, EAGAIN, ECONNRESET, EINTR, EPIPE, POLLHUP, POLLIN, POLLOUT};
+use crate::table::Member;
 
-const EPIPE: Errno = Errno(32);
-const ECONNRESET: Errno = Errno(104);
 const POLLRDHUP: i16 = 0x2000;
 
 /// State of the connection.
 pub struct Connection {
     /// 0: none.
     pub fd: i32,
+    /// Kind of the outgoing message.
+    pub kind: u16,
     greeted: bool,
     ready: bool,
     /// The socket takes nothing more for now.
     blocked: bool,
+    /// The outgoing message (the first word is made from `kind`); all zeros between two messages.
+    pub out: [u64; 8],
 }
 
 impl Connection {
-    pub const NONE: Self = Self { fd: 0, greeted: false, ready: false, blocked: false };
+    pub const NONE: Self = Self { fd: 0, kind: 0, greeted: false, ready: false, blocked: false, out: [0; 8] };
 
     /// What to wait for.
     pub fn interest(&self) -> i16 {
         if self.blocked { POLLOUT } else { POLLIN }
     }
 
-    /// Sends a message; false: not now. To a node that is gone everything can be said.
-    fn say(&mut self, event: &Event, id: u64, subject: u64, fd: i32) -> bool {
-        if self.fd == 0 {
+    /// Sends the outgoing message; false: not now. To a node that is gone everything can be said.
+    pub fn say(&mut self, fd: i32) -> bool {
+        self.out[0] = first_word(self.kind);
+        let sent = sys::send(self.fd, &self.out, fd);
+        self.out = [0; 8];
+        if sent < 0 && sent != EPIPE && sent != ECONNRESET {
+            self.blocked = true;
+            if sent != EAGAIN {
+                sys::close(&mut self.fd);
+            }
             return false;
         }
-        match sys::send(self.fd, &event.encode(id, subject), fd) {
-            Ok(_) | Err(EPIPE | ECONNRESET) => true,
-            Err(EAGAIN) => {
-                self.blocked = true;
-                false
-            }
-            Err(_) => {
-                sys::close(&mut self.fd);
-                false
-            }
+        true
+    }
+
+    fn push(&mut self, kind: u16, subject: u64, fd: i32) -> bool {
+        self.kind = kind;
+        self.out[2] = subject;
+        self.say(fd)
+    }
+
+    /// What this member is still to be told; false: the socket takes no more.
+    fn tell(&mut self, member: &mut Member) -> bool {
+        let done = member.is_done();
+        if !self.ready && !member.listed && !done {
+            member.live(&mut self.out);
+            member.listed = self.push(kind::LIVE, member.seq, member.pidfd);
+            member.log.announced = member.log.rotations;
+            return member.listed;
         }
+        if member.log.announced != member.log.rotations {
+            self.out[3] = u64::from(member.log.rotations);
+            if !self.push(kind::ROTATED, member.seq, 0) {
+                return false;
+            }
+            member.log.announced = member.log.rotations;
+        }
+        if done && !member.told {
+            member.exit(&mut self.out);
+            member.told = self.push(kind::EXIT, member.seq, 0);
+            return member.told;
+        }
+        true
     }
 }
 
@@ -68,93 +97,64 @@ impl Keeper {
 
     /// Takes a new connection, or tells it that another node is there.
     pub fn accept(&mut self, listener: i32) {
+        let current = self.connection.fd;
         // A node that is gone is heard to its end first.
-        if self.connection.fd != 0 && sys::poll_now(self.connection.fd, 0) & POLLHUP != 0 {
+        if current != 0 && sys::poll_now(current, 0) & POLLHUP != 0 {
             return;
         }
-        let Ok(mut fd) = sys::accept(listener) else { return };
-        if self.connection.fd == 0 {
+        let mut fd = sys::accept(listener);
+        if fd < 0 {
+            return;
+        }
+        if current == 0 {
             return self.adopt(fd);
         }
-        let _ = sys::send(fd, &Event::Busy.encode(0, 0), 0);
+        sys::send(fd, &[first_word(kind::BUSY), 0, 0, 0, 0, 0, 0, 0], 0);
         sys::close(&mut fd);
     }
 
     /// Says what there is to say, as far as the socket takes it.
     pub fn tell(&mut self) {
-        self.connection.blocked = false;
-        if self.connection.fd != 0 && self.greet() && self.tell_members() && !self.connection.ready {
-            self.connection.ready = self.connection.say(&Event::Ready, 0, 0, 0);
+        let connection = &mut self.connection;
+        connection.blocked = false;
+        if connection.fd == 0 {
+            return;
         }
-    }
-
-    fn greet(&mut self) -> bool {
-        if !self.connection.greeted {
-            let hello = Event::Hello(self.hello());
-            self.connection.greeted = self.connection.say(&hello, 0, 0, OWN_PIDFD);
-        }
-        self.connection.greeted
-    }
-
-    fn hello(&mut self) -> Hello {
-        let kept = self.kept.iter().filter(|kept| kept.fd != 0).count() as u32;
-        let mut hello = Hello { living: 0, exits: 0, kept, last_seq: self.last_seq };
-        for member in self.slots().iter().filter(|member| member.seq != 0) {
-            *(if member.is_done() { &mut hello.exits } else { &mut hello.living }) += 1;
-        }
-        hello
-    }
-
-    fn tell_members(&mut self) -> bool {
-        let ready = self.connection.ready;
-        for member in self.members.iter_mut().take(self.used).filter(|member| member.seq != 0) {
-            let connection = &mut self.connection;
-            let rotations = member.log.rotations;
-            if !ready && !member.listed && !member.is_done() {
-                if !connection.say(&Event::Live(member.live()), 0, member.seq, member.pidfd) {
-                    return false;
-                }
-                member.listed = true;
-                member.log.announced = rotations;
+        if !connection.greeted {
+            connection.out[5] = self.last_seq;
+            connection.out[4] = self.kept.iter().map(|kept| u64::from(kept.fd != 0)).sum();
+            for member in self.members.iter().take(self.used) {
+                let unit = if member.is_done() { 1 << 32 } else { 1 };
+                connection.out[3] += if member.seq != 0 { unit } else { 0 };
             }
-            if member.log.announced != rotations {
-                if !connection.say(&Event::Rotated { rotations }, 0, member.seq, 0) {
-                    return false;
-                }
-                member.log.announced = rotations;
-            }
-            if member.is_done() && !member.told {
-                member.told = connection.say(&Event::Exit(member.exit()), 0, member.seq, 0);
-                if !member.told {
-                    return false;
-                }
-            }
+            connection.greeted = connection.push(kind::HELLO, 0, OWN_PIDFD);
         }
-        true
+        let mut told = connection.greeted;
+        for member in self.members.iter_mut().take(self.used) {
+            told = told && (member.seq == 0 || connection.tell(member));
+        }
+        if told && !connection.ready {
+            connection.ready = connection.push(kind::READY, 0, 0);
+        }
     }
 
     /// Takes one request, if its answer will fit.
     pub fn hear(&mut self, buffers: &mut Buffers) {
-        if self.connection.blocked || !self.connection.ready {
+        let connection = &mut self.connection;
+        if connection.blocked || !connection.ready {
             return;
         }
-        let now = sys::poll_now(self.connection.fd, POLLOUT | POLLRDHUP);
+        let now = sys::poll_now(connection.fd, POLLOUT | POLLRDHUP);
         if now & (POLLOUT | POLLHUP) == 0 {
-            self.connection.blocked = true;
+            connection.blocked = true;
             return;
         }
-        match sys::receive(self.connection.fd) {
+        match self.mail.receive(connection.fd) {
+            EAGAIN | ECONNRESET | EINTR => {}
             // An empty message looks like the end of file; only the end comes with a hang-up.
-            Ok(got) if got.len == 0 && now & (POLLHUP | POLLRDHUP) != 0 => sys::close(&mut self.connection.fd),
-            Ok(mut got) => {
-                let (event, id, subject, fd) = answer(self, &mut got, buffers);
-                if !self.connection.say(&event, id, subject, fd) {
-                    // Cannot be (there was room). A new connection learns from the list what came of the request.
-                    sys::close(&mut self.connection.fd);
-                }
-            }
-            Err(EAGAIN | ECONNRESET | sys::EINTR) => {}
-            Err(_) => sys::close(&mut self.connection.fd),
+            0 if now & (POLLHUP | POLLRDHUP) == 0 => self.answer(buffers),
+            1.. => self.answer(buffers),
+            _ => sys::close(&mut connection.fd),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::connection::Connection;
 use crate::log::{self, Buffers};
 use crate::protocol::{KEPT_SLOTS, LISTEN_FD, TABLE_SLOTS};
 use crate::sandbox::SIGNAL_FD;
-use crate::sys::{self, POLLIN, PollFd};
+use crate::sys::{self, Mail, POLLIN, PollFd};
 use crate::table::{Kept, Member};
 
 /// Milliseconds without output after which the buffers are given back.
@@ -28,9 +28,20 @@ pub struct Keeper {
     /// No slot from here on is taken.
     pub used: usize,
     pub kept: [Kept; KEPT_SLOTS],
+    pub mail: Mail,
     buffers_used: bool,
     poll: [PollFd; FIRST_STREAM + 2 * TABLE_SLOTS],
     pub members: [Member; TABLE_SLOTS],
+}
+
+/// The member of this number, which is not 0.
+pub fn find(members: &mut [Member], seq: u64) -> Option<&mut Member> {
+    members.iter_mut().find(|member| member.seq == seq && seq != 0)
+}
+
+/// A free position.
+pub fn free(members: &[Member]) -> Option<usize> {
+    members.iter().position(|member| member.seq == 0)
 }
 
 impl Keeper {
@@ -41,6 +52,7 @@ impl Keeper {
         descriptor_limit: [0; 2],
         used: 0,
         kept: [const { Kept { key: 0, fd: 0 } }; KEPT_SLOTS],
+        mail: Mail::EMPTY,
         buffers_used: false,
         poll: [PollFd { fd: 0, events: 0, revents: 0 }; FIRST_STREAM + 2 * TABLE_SLOTS],
         members: [const { Member::EMPTY }; TABLE_SLOTS],
@@ -49,18 +61,6 @@ impl Keeper {
     /// The slots below the high-water mark.
     pub fn slots(&mut self) -> &mut [Member] {
         self.members.get_mut(..self.used).unwrap_or(&mut [])
-    }
-
-    /// The member.
-    pub fn find(&mut self, seq: u64) -> Option<&mut Member> {
-        self.slots().iter_mut().find(|member| member.seq == seq && seq != 0)
-    }
-
-    /// A free slot, from now on below the high-water mark.
-    pub fn free_slot(&mut self) -> Option<&mut Member> {
-        let at = self.members.iter().position(|member| member.seq == 0)?;
-        self.used = self.used.max(at + 1);
-        self.members.get_mut(at)
     }
 
     /// For ever.
@@ -77,8 +77,7 @@ impl Keeper {
             timeout = 0;
         }
         let Some(fds) = self.poll.get_mut(..count) else { return };
-        let ready = sys::poll(fds, timeout).unwrap_or(0);
-        if ready == 0 && timeout > 0 {
+        if sys::poll(fds, timeout) == 0 && timeout > 0 {
             return self.rest(buffers);
         }
         if self.happened(0) {
@@ -134,15 +133,15 @@ impl Keeper {
     /// Reaps everything that has ended: members are noted, orphans forgotten.
     fn reap(&mut self) {
         let mut info = [0; 128];
-        while sys::read(SIGNAL_FD, &mut info).is_ok() {}
-        while let Ok((pid, status)) = sys::reap() {
-            if pid == 0 {
+        while sys::read(SIGNAL_FD, &mut info) > 0 {}
+        let mut status = 0;
+        loop {
+            let pid = sys::reap(&mut status);
+            if pid <= 0 {
                 return;
             }
-            let now = sys::now();
-            let end = now.seconds as u64 * 1_000_000_000 + now.nanos as u64;
             if let Some(member) = self.slots().iter_mut().find(|member| member.pid == pid) {
-                member.reaped(status, end);
+                member.reaped(status, sys::now().nanoseconds());
             }
         }
     }

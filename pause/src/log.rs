@@ -8,34 +8,88 @@
 
 use crate::arch::nr;
 use crate::protocol::TEXT_MAX;
-use crate::stamp::{self, HEAD, TAG};
-use crate::sys::{self, Time};
+use crate::stamp::{self, HEAD, STREAM, TAG};
+use crate::sys;
 use crate::table::{Log, Member, Stream};
 
 /// Bytes read from one pipe in one turn at most.
 const CHUNK: usize = 64 * 1024;
 
 /// Both buffers, given back to the kernel when nothing was written for a while.
-#[repr(C, align(4096))]
+#[repr(C)]
 pub struct Buffers {
     input: [u8; CHUNK],
-    output: [u8; CHUNK],
+    output: Output,
+}
+
+/// Whole records that are not yet written.
+struct Output {
+    bytes: [u8; CHUNK],
+    len: usize,
+    /// The head of the chunk's records.
+    head: [u8; HEAD],
 }
 
 impl Buffers {
-    pub const EMPTY: Self = Self { input: [0; CHUNK], output: [0; CHUNK] };
+    pub const EMPTY: Self =
+        Self { input: [0; CHUNK], output: Output { bytes: [0; CHUNK], len: 0, head: [0; HEAD] } };
 
     /// Lets the pages go. Their content is lost, and nobody needs it between two turns.
     pub fn release(&mut self) {
         const MADV_DONTNEED: usize = 4;
-        // SAFETY: exactly the pages of this aligned structure, which read as zeros from now on: valid for it.
-        let _ = unsafe { sys::call(nr::MADVISE, &raw mut *self as usize, size_of::<Self>(), MADV_DONTNEED) };
+        const PAGE: usize = 4096;
+        let start = (&raw mut *self as usize).next_multiple_of(PAGE);
+        let size = size_of::<Self>() - PAGE & !(PAGE - 1);
+        // SAFETY: only whole pages inside this structure (with larger pages the kernel refuses), which read as zeros
+        // from now on: valid for it.
+        unsafe { sys::call(nr::MADVISE, start, size, MADV_DONTNEED) };
+    }
+}
+
+impl Output {
+    fn begin(&mut self) {
+        self.len = 0;
+        self.head = stamp::head(&sys::now());
+    }
+
+    /// Puts bytes behind the others; the caller made room.
+    #[inline(never)]
+    fn put(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.bytes.get_mut(self.len..) {
+            for (to, from) in room.iter_mut().zip(bytes) {
+                *to = *from;
+            }
+        }
+        self.len += bytes.len();
+    }
+
+    fn put_head(&mut self, stderr: bool, tag: u8) {
+        let name = if stderr { *b"err" } else { *b"out" };
+        self.head[STREAM] = name[0];
+        self.head[STREAM + 1] = name[1];
+        self.head[STREAM + 2] = name[2];
+        self.head[TAG] = tag;
+        let head = self.head;
+        self.put(&head);
+    }
+
+    /// Decimal.
+    fn put_number(&mut self, value: u64) {
+        let mut text = [b'0'; 10];
+        stamp::digits(&mut text, 10, value.min(u64::from(u32::MAX)) as u32);
+        let mut digits = &text[..];
+        while let [b'0', rest @ ..] = digits
+            && !rest.is_empty()
+        {
+            digits = rest;
+        }
+        self.put(digits);
     }
 }
 
 /// Reads once from a stream and writes what came; closes it at its end. Says whether the buffers were used.
 pub fn pump(member: &mut Member, which: usize, buffers: &mut Buffers) -> bool {
-    let living = member.is_living();
+    let living = member.pid != 0;
     let terminal = member.terminal;
     let Some(stream) = member.streams.get_mut(which) else { return false };
     let mut limit = CHUNK;
@@ -44,92 +98,67 @@ pub fn pump(member: &mut Member, which: usize, buffers: &mut Buffers) -> bool {
         stream.drain -= limit as u32;
     }
     let Some(input) = buffers.input.get_mut(..limit) else { return false };
-    match sys::read(stream.fd, input) {
-        Ok(n) if n > 0 => {
-            let Some(text) = buffers.input.get(..n) else { return false };
-            consume(&mut member.log, &mut member.streams, which, text, &mut buffers.output);
-            return true;
+    let read = sys::read(stream.fd, input);
+    if read > 0 {
+        if member.log.current != 0 {
+            let Some(text) = buffers.input.get(..read as usize) else { return false };
+            consume(member, which, text, &mut buffers.output);
         }
-        Err(sys::EINTR) => {}
-        Err(sys::EAGAIN) if living => {}
-        Err(_) if living && terminal => stream.parked = true,
-        _ => sys::close(&mut stream.fd),
+        return true;
+    }
+    if living && (read == sys::EAGAIN || read == sys::EINTR) {
+        return false;
+    }
+    if living && terminal {
+        stream.parked = true;
+    } else {
+        sys::close(&mut stream.fd);
     }
     false
 }
 
-fn consume(log: &mut Log, streams: &mut [Stream; 2], which: usize, text: &[u8], output: &mut [u8; CHUNK]) {
-    if log.current == 0 {
-        return;
-    }
-    let time = sys::now();
-    let failed = !notice(log, streams, &time, output);
-    let Some(stream) = streams.get_mut(which) else { return };
+fn consume(member: &mut Member, which: usize, text: &[u8], output: &mut Output) {
+    output.begin();
+    let failed = !notice(&mut member.log, &mut member.streams, output);
+    let Some(stream) = member.streams.get_mut(which) else { return };
     let was_open = stream.open;
-    let head = stamp::head(&time, which == 1);
-    let mut writer = Writer { log, stream, output, len: 0, was_open, failed };
+    let mut writer = Writer { log: &mut member.log, stream, output, stderr: which == 1, was_open, failed };
     let mut rest = text;
     while !rest.is_empty() {
-        let (piece, full, after) = cut(rest);
-        writer.record(&head, piece, full);
-        rest = after;
+        let window = rest.get(..TEXT_MAX).unwrap_or(rest);
+        let newline = window.iter().position(|byte| *byte == b'\n');
+        let size = newline.unwrap_or(window.len());
+        writer.record(window.get(..size).unwrap_or(&[]), newline.is_some());
+        rest = rest.get(size + usize::from(newline.is_some())..).unwrap_or(&[]);
     }
     writer.flush();
-}
-
-/// The first record's text, whether a newline ended it, and what comes after.
-fn cut(text: &[u8]) -> (&[u8], bool, &[u8]) {
-    let window = text.get(..TEXT_MAX).unwrap_or(text);
-    match window.iter().position(|byte| *byte == b'\n') {
-        Some(at) => (window.get(..at).unwrap_or(&[]), true, text.get(at + 1..).unwrap_or(&[])),
-        None => (window, false, text.get(window.len()..).unwrap_or(&[])),
-    }
 }
 
 /// Puts the records of one chunk together.
 struct Writer<'a> {
     log: &'a mut Log,
     stream: &'a mut Stream,
-    output: &'a mut [u8; CHUNK],
-    /// Bytes of whole records in `output`.
-    len: usize,
-    /// `stream.open` before the first of them.
+    output: &'a mut Output,
+    stderr: bool,
+    /// `stream.open` before the first record in `output`.
     was_open: bool,
     /// Writing failed in this chunk: the rest of it is dropped without another try.
     failed: bool,
 }
 
 impl Writer<'_> {
-    fn record(&mut self, head: &[u8; HEAD], text: &[u8], full: bool) {
+    fn record(&mut self, text: &[u8], full: bool) {
         let need = HEAD + text.len() + 1;
-        if self.stream.skipping || !self.make_room(need) {
-            return self.drop(text.len(), full);
-        }
-        if self.len + need > self.output.len() {
+        if !self.log.fits(self.output.len, need) || self.output.len + need > CHUNK {
             self.flush();
         }
-        if self.failed {
+        if self.failed || self.stream.skipping || !self.log.make_room(self.output.len, need) {
             return self.drop(text.len(), full);
         }
-        let start = self.len;
-        self.len = append(self.output, self.len, head);
-        self.len = append(self.output, self.len, text);
-        self.len = append(self.output, self.len, b"\n");
-        if let Some(tag) = self.output.get_mut(start + TAG)
-            && !full
-        {
-            *tag = b'P';
-        }
+        self.output.put_head(self.stderr, if full { b'F' } else { b'P' });
+        self.output.put(text);
+        self.output.put(b"\n");
         self.stream.open = !full;
-    }
-
-    /// Whether the file takes so many bytes more; goes on in the next file if there is one.
-    fn make_room(&mut self, need: usize) -> bool {
-        if self.failed || self.log.fits(self.len, need) {
-            return true;
-        }
-        self.flush();
-        self.failed || self.log.rotate()
     }
 
     fn drop(&mut self, text: usize, full: bool) {
@@ -138,45 +167,42 @@ impl Writer<'_> {
         self.stream.skipping = !full;
     }
 
-    /// Writes what is there; what cannot be written is dropped.
+    /// Writes what is there; counts what the file did not take, and finds out again whether its last line is open.
     fn flush(&mut self) {
-        let bytes = self.output.get(..self.len).unwrap_or(&[]);
-        let kept = self.log.append(bytes);
-        if kept < bytes.len() {
+        let kept = self.log.append(self.output);
+        if kept < self.output.len {
             self.failed = true;
             self.stream.open = self.was_open;
-            self.account(kept);
-        }
-        self.len = 0;
-        self.was_open = self.stream.open;
-    }
-
-    /// Counts the records from `kept` on as dropped, and finds out again whether the line before them is open.
-    fn account(&mut self, kept: usize) {
-        let mut at = 0;
-        while at < self.len {
-            let record = self.output.get(at..self.len).unwrap_or(&[]);
-            let Some(size) = record.iter().position(|byte| *byte == b'\n') else { return };
-            let full = record.get(TAG) == Some(&b'F');
-            if at < kept {
-                self.stream.open = !full;
-            } else {
-                self.drop(size.saturating_sub(HEAD), full);
+            let mut at = 0;
+            while let Some(record) = self.output.bytes.get(at..self.output.len)
+                && let Some(size) = record.iter().position(|byte| *byte == b'\n')
+            {
+                let full = record.get(TAG) == Some(&b'F');
+                if at < kept {
+                    self.stream.open = !full;
+                } else {
+                    self.drop(size - HEAD, full);
+                }
+                at += size + 1;
             }
-            at += size + 1;
         }
+        self.output.len = 0;
+        self.was_open = self.stream.open;
     }
 }
 
 impl Log {
-    /// Whether one more record fits behind `buffered` bytes; into an empty file everything does.
-    fn fits(&self, buffered: usize, record: usize) -> bool {
-        let size = self.size + buffered as u64;
+    /// Whether the file takes one more record behind those not yet written; an empty file takes any.
+    fn fits(&self, unwritten: usize, record: usize) -> bool {
+        let size = self.size + unwritten as u64;
         self.limit == 0 || size == 0 || size + record as u64 <= self.limit
     }
 
-    /// Goes on in the next file; without one the limit is reached.
-    fn rotate(&mut self) -> bool {
+    /// Goes on in the next file if this one is full; without one the limit is reached.
+    fn make_room(&mut self, unwritten: usize, record: usize) -> bool {
+        if self.fits(unwritten, record) {
+            return true;
+        }
         self.at_limit = self.next == 0;
         if self.at_limit {
             return false;
@@ -189,88 +215,73 @@ impl Log {
     }
 
     /// Writes whole records; returns how many bytes of whole records the file has taken, and cuts off the rest.
-    fn append(&mut self, bytes: &[u8]) -> usize {
-        let mut done = 0;
-        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
-            match sys::write(self.current, rest) {
-                Ok(n) if n > 0 => done += n,
-                Err(sys::EINTR) => {}
-                _ => break,
+    fn append(&mut self, output: &Output) -> usize {
+        let mut kept = 0;
+        while let Some(rest) = output.bytes.get(kept..output.len)
+            && !rest.is_empty()
+        {
+            let written = sys::write(self.current, rest);
+            if written == sys::EINTR {
+                continue;
             }
-        }
-        let written = bytes.get(..done).unwrap_or(&[]);
-        let kept = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        self.size += kept as u64;
-        if kept < done {
-            let _ = sys::truncate(self.current, self.size);
-        }
-        if kept < bytes.len() {
-            self.at_limit = false;
+            let mut whole = written.max(0) as usize;
+            while whole > 0 && rest.get(whole - 1) != Some(&b'\n') {
+                whole -= 1;
+            }
+            self.size += whole as u64;
+            kept += whole;
+            if written > whole as isize {
+                sys::truncate(self.current, self.size);
+            }
+            if whole == 0 {
+                self.at_limit = false;
+                break;
+            }
         }
         kept
     }
 }
 
 /// Writes down what was dropped since the last notice, if anything. False: it cannot be written yet.
-pub fn notice(log: &mut Log, streams: &mut [Stream; 2], time: &Time, output: &mut [u8; CHUNK]) -> bool {
+fn notice(log: &mut Log, streams: &mut [Stream; 2], output: &mut Output) -> bool {
     let (lines, bytes) = (log.dropped_lines - log.noticed_lines, log.dropped_bytes - log.noticed_bytes);
-    if bytes == 0 || log.current == 0 {
+    if bytes == 0 {
         return true;
     }
-    let mut len = 0;
     for (which, stream) in streams.iter().enumerate() {
         if stream.open {
-            len = append(output, len, &stamp::head(time, which == 1));
-            len = append(output, len, b"\n");
+            output.put_head(which == 1, b'F');
+            output.put(b"\n");
         }
     }
-    len = append(output, len, &stamp::head(time, true));
-    len = append(output, len, b"dwell: ");
-    len = append_number(output, len, lines);
-    len = append(output, len, b" lines (");
-    len = append_number(output, len, bytes);
-    len = append(output, len, b" bytes) dropped: ");
-    len = append(output, len, if log.at_limit { b"log limit reached\n" } else { b"log write failed\n" });
-    let record = output.get(..len).unwrap_or(&[]);
-    if !log.fits(0, len) && !log.rotate() {
-        return false;
+    output.put_head(true, b'F');
+    output.put(b"dwell: ");
+    output.put_number(lines);
+    output.put(b" lines (");
+    output.put_number(bytes);
+    output.put(b" bytes) dropped: ");
+    output.put(if log.at_limit { b"log limit reached\n" } else { b"log write failed\n" });
+    let written = log.make_room(0, output.len) && {
+        let before = log.size;
+        let whole = log.append(output) == output.len;
+        if !whole {
+            log.size = before;
+            sys::truncate(log.current, before);
+        }
+        whole
+    };
+    output.len = 0;
+    if written {
+        (log.noticed_lines, log.noticed_bytes) = (log.dropped_lines, log.dropped_bytes);
+        for stream in streams {
+            stream.open = false;
+        }
     }
-    let before = log.size;
-    if log.append(record) < len {
-        log.size = before;
-        let _ = sys::truncate(log.current, before);
-        return false;
-    }
-    (log.noticed_lines, log.noticed_bytes) = (log.dropped_lines, log.dropped_bytes);
-    for stream in streams {
-        stream.open = false;
-    }
-    true
+    written
 }
 
 /// The notice that is due when a file came or the member ended.
 pub fn settle(member: &mut Member, buffers: &mut Buffers) {
-    notice(&mut member.log, &mut member.streams, &sys::now(), &mut buffers.output);
-}
-
-/// Copies the bytes to `at` and returns the place after them. What does not fit is left out: callers made room.
-fn append(output: &mut [u8; CHUNK], at: usize, bytes: &[u8]) -> usize {
-    match output.get_mut(at..at + bytes.len()) {
-        Some(room) => {
-            for (to, from) in room.iter_mut().zip(bytes) {
-                *to = *from;
-            }
-            at + bytes.len()
-        }
-        None => at,
-    }
-}
-
-/// Decimal, up to 18 digits.
-fn append_number(output: &mut [u8; CHUNK], at: usize, value: u64) -> usize {
-    let mut text = [0; 18];
-    stamp::digits(&mut text, 9, 9, (value / 1_000_000_000) as u32);
-    stamp::digits(&mut text, 18, 9, (value % 1_000_000_000) as u32);
-    let first = text.iter().position(|digit| *digit != b'0').unwrap_or(17);
-    append(output, at, text.get(first..).unwrap_or(&[]))
+    buffers.output.begin();
+    notice(&mut member.log, &mut member.streams, &mut buffers.output);
 }

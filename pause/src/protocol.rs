@@ -1,7 +1,8 @@
 //! The protocol between a node and `pause`, the keeper of a Pod: its one written specification.
 //!
 //! pause and the node both include this file (`#[path]`), so it imports nothing but `core`, holds no `unsafe`, allocates
-//! nothing and does no IO. An old pause will meet a newer node, so the header and the `version` in it never move; a
+//! nothing and does no IO. pause itself works on a packet as eight little-endian words of 64 bits (`first_word`, `id`,
+//! `subject`, five words of body), which is what both architectures have in memory anyway. An old pause will meet a newer node, so the header and the `version` in it never move; a
 //! change of meaning raises `VERSION`, and a node speaks the version that a pause's HELLO names.
 //!
 //! # Transport
@@ -223,16 +224,19 @@ impl Birth<'_> {
     }
 
     /// Whether the parts agree with one another.
-    fn is_consistent(&self) -> bool {
+    pub fn is_consistent(&self) -> bool {
         let has = |flag: u32| self.flags & flag != 0;
-        self.flags & !Self::FLAGS == 0
+        let excluded = match self.stdio {
+            Stdio::Logged => 0,
+            Stdio::Terminal => Self::STDIN_PIPE,
+            Stdio::Direct => Self::STDIN_PIPE | Self::LOG_CURRENT,
+        };
+        self.flags & (!Self::FLAGS | excluded) == 0
             && !(has(Self::JOIN) && has(Self::NEW_PID))
             && has(Self::JOIN) == (self.target != 0)
-            && (self.stdio == Stdio::Logged || !has(Self::STDIN_PIPE))
-            && (self.stdio != Stdio::Direct || !has(Self::LOG_CURRENT))
             && (has(Self::LOG_CURRENT) || !has(Self::LOG_NEXT))
             && self.args.len() <= ARGS_MAX
-            && (self.args.is_empty() || self.args[self.args.len() - 1] == 0)
+            && self.args.last().is_none_or(|last| *last == 0)
     }
 }
 
@@ -552,9 +556,14 @@ pub fn peek(bytes: &[u8]) -> Option<(u16, u64)> {
     (u32_at(bytes, 0) == MAGIC).then(|| (u16_at(bytes, 4), u64_at(bytes, 8)))
 }
 
+/// The first word of every message.
+pub const fn first_word(kind: u16) -> u64 {
+    MAGIC as u64 | (VERSION as u64) << 32 | (kind as u64) << 48
+}
+
 fn header(kind: u16, id: u64, subject: u64) -> Packet {
     let mut bytes = [0; SIZE];
-    put_u64(&mut bytes, 0, u64::from(MAGIC) | u64::from(VERSION) << 32 | u64::from(kind) << 48);
+    put_u64(&mut bytes, 0, first_word(kind));
     put_u64(&mut bytes, 8, id);
     put_u64(&mut bytes, 16, subject);
     bytes
@@ -638,22 +647,22 @@ impl<'a> Birth<'a> {
     }
 
     fn decode(bytes: &Packet, args: &'a [u8]) -> Result<Self, Invalid> {
-        let stdio = match bytes[28] {
+        let words = [u64_at(bytes, 24), u64_at(bytes, 32), u64_at(bytes, 40), u64_at(bytes, 48)];
+        Self::from_words(words, args).ok_or(Invalid::Malformed)
+    }
+
+    /// The body's first four words and the argument block as a birth; none if it is malformed.
+    #[inline]
+    pub fn from_words(words: [u64; 4], args: &'a [u8]) -> Option<Self> {
+        let [shape, target, log_limit, length] = words;
+        let stdio = match (shape >> 32) as u8 {
             0 => Stdio::Logged,
             1 => Stdio::Direct,
             2 => Stdio::Terminal,
-            _ => return Err(Invalid::Malformed),
+            _ => return None,
         };
-        let birth = Self {
-            flags: u32_at(bytes, 24),
-            stdio,
-            slots: u16_at(bytes, 30),
-            target: u64_at(bytes, 32),
-            log_limit: u64_at(bytes, 40),
-            args,
-        };
-        let whole = usize::from(u16_at(bytes, 48)) == args.len();
-        if whole && birth.is_consistent() { Ok(birth) } else { Err(Invalid::Malformed) }
+        let birth = Self { flags: shape as u32, stdio, slots: (shape >> 48) as u16, target, log_limit, args };
+        (length as u16 as usize == args.len() && birth.is_consistent()).then_some(birth)
     }
 }
 
@@ -769,7 +778,7 @@ impl Event {
 
 /// What the sandbox is to be: the block behind `SETUP_FD`.
 ///
-/// `magic u32, version u16, flags u16, tasks u16, hostname length u8, 0 u8, capabilities u64, 0 u32, hostname`.
+/// `magic u32, version u16, flags u16, tasks u16, hostname length u8, 0 (5 bytes), capabilities u64, hostname`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setup {
     /// Bits below.
@@ -812,23 +821,32 @@ impl Setup {
 
     /// The block.
     pub fn encode(&self) -> [u8; Self::SIZE] {
-        let mut fixed = [0; SIZE];
-        put_u32(&mut fixed, 0, SETUP_MAGIC);
-        put(&mut fixed, 4, VERSION.to_le_bytes());
-        put(&mut fixed, 6, self.flags.to_le_bytes());
-        put(&mut fixed, 8, self.tasks.to_le_bytes());
-        put(&mut fixed, 10, [self.hostname_len]);
-        put_u64(&mut fixed, 12, self.capabilities);
+        let first = SETUP_MAGIC as u64 | u64::from(VERSION) << 32 | u64::from(self.flags) << 48;
+        let second = u64::from(self.tasks) | u64::from(self.hostname_len) << 16;
         let mut bytes = [0; Self::SIZE];
-        bytes[..24].copy_from_slice(&fixed[..24]);
+        for (place, word) in bytes.chunks_exact_mut(8).zip([first, second, self.capabilities]) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
         bytes[24..].copy_from_slice(&self.hostname);
         bytes
+    }
+
+    /// Whether the first two words are those of a block of this version whose parts agree with one another.
+    pub fn is_head(first: u64, second: u64) -> bool {
+        let flags = (first >> 48) as u16;
+        let length = (second >> 16) as u8;
+        let both_netns = Self::NEW_NET | Self::NETNS;
+        first << 16 == (SETUP_MAGIC as u64 | u64::from(VERSION) << 32) << 16
+            && flags & !Self::FLAGS == 0
+            && flags & both_netns != both_netns
+            && (length == 0 || flags & Self::NEW_UTS != 0)
+            && usize::from(length) <= Self::HOSTNAME_MAX
     }
 
     /// Reads the block.
     ///
     /// # Errors
-    /// As `Invalid` says; `Malformed` also for flags that contradict one another.
+    /// `Malformed` for anything that `is_head` refuses.
     pub fn decode(bytes: &[u8; Self::SIZE]) -> Result<Self, Invalid> {
         let fixed = packet(bytes)?;
         let mut hostname = [0; Self::HOSTNAME_MAX];
@@ -836,23 +854,10 @@ impl Setup {
         let setup = Self {
             flags: u16_at(fixed, 6),
             tasks: u16_at(fixed, 8),
-            capabilities: u64_at(fixed, 12),
+            capabilities: u64_at(fixed, 16),
             hostname_len: fixed[10],
             hostname,
         };
-        let has = |flag: u16| setup.flags & flag != 0;
-        if u32_at(fixed, 0) != SETUP_MAGIC {
-            Err(Invalid::Malformed)
-        } else if u16_at(fixed, 4) != VERSION {
-            Err(Invalid::Version)
-        } else if setup.flags & !Self::FLAGS != 0
-            || (has(Self::NEW_NET) && has(Self::NETNS))
-            || (setup.hostname_len > 0 && !has(Self::NEW_UTS))
-            || usize::from(setup.hostname_len) > Self::HOSTNAME_MAX
-        {
-            Err(Invalid::Malformed)
-        } else {
-            Ok(setup)
-        }
+        if Self::is_head(u64_at(fixed, 0), u64_at(fixed, 8)) { Ok(setup) } else { Err(Invalid::Malformed) }
     }
 }

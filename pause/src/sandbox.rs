@@ -15,9 +15,9 @@
 use crate::arch::nr;
 use crate::keeper::Keeper;
 use crate::protocol::{
-    Event, FIRST_CGROUP_FD, FIRST_CONNECTION_FD, Invalid, LISTEN_FD, Operation, SETUP_FD, Setup,
+    FIRST_CGROUP_FD, FIRST_CONNECTION_FD, LISTEN_FD, Operation, SETUP_FD, Setup, first_word, kind,
 };
-use crate::sys::{self, AT_FDCWD, EINVAL, Errno, O_CLOEXEC, O_NONBLOCK, O_RDWR};
+use crate::sys::{self, AT_FDCWD, EINVAL, O_CLOEXEC, O_NONBLOCK, O_RDWR, Outcome};
 
 /// pause's own pidfd, from stage 2 on.
 pub const OWN_PIDFD: i32 = 5;
@@ -35,24 +35,25 @@ const SIGCHLD: u64 = 17;
 /// CAP_SYS_PTRACE and CAP_SYS_ADMIN.
 const OWN_CAPABILITIES: u32 = 1 << 19 | 1 << 21;
 
-/// A step's result, with the step's name on failure.
+/// A step's outcome, with the step's name on failure.
 trait Step {
     /// Ends the process with FAILED if the step failed.
     fn or_fail(self, operation: Operation) -> usize;
 }
 
-impl Step for Result<usize, Errno> {
+impl Step for Outcome {
+    #[inline(never)]
     fn or_fail(self, operation: Operation) -> usize {
-        match self {
-            Ok(value) => value,
-            Err(errno) => fail(operation, errno),
+        if self < 0 {
+            fail(operation, -self as u64)
         }
+        self as usize
     }
 }
 
-fn fail(operation: Operation, errno: Errno) -> ! {
-    let event = Event::Failed { operation, errno: errno.0 as u32 };
-    let _ = sys::send(FIRST_CONNECTION_FD, &event.encode(0, 0), 0);
+fn fail(operation: Operation, errno: u64) -> ! {
+    let body = operation as u64 | errno << 32;
+    sys::send(FIRST_CONNECTION_FD, &[first_word(kind::FAILED), 0, 0, body, 0, 0, 0, 0], 0);
     sys::exit(1)
 }
 
@@ -69,49 +70,56 @@ pub fn enter(keeper: &mut Keeper) {
     let pidfd = own_pidfd();
     let signals = signal_descriptor();
     arrange_descriptors(pidfd, signals);
-    drop_capabilities(setup.capabilities);
+    drop_capabilities(setup[2]);
     listen();
     keeper.adopt(FIRST_CONNECTION_FD);
 }
 
-fn read_setup() -> Setup {
-    let mut block = [0; Setup::SIZE];
+/// The block of `Setup`, as words.
+type Block = [u64; Setup::SIZE / 8];
+
+fn read_setup() -> Block {
+    let mut block: Block = [0; Setup::SIZE / 8];
     // SAFETY: the block is valid for writes of its length.
     let read = unsafe {
         sys::call6(nr::PREAD64, [SETUP_FD as usize, block.as_mut_ptr() as usize, Setup::SIZE, 0, 0, 0])
     };
-    if read.or_fail(Operation::ReadSetup) != Setup::SIZE {
-        fail(Operation::ReadSetup, Errno(0));
+    if read.or_fail(Operation::ReadSetup) != Setup::SIZE || !Setup::is_head(block[0], block[1]) {
+        fail(Operation::ReadSetup, 0);
     }
-    Setup::decode(&block).unwrap_or_else(|_: Invalid| fail(Operation::ReadSetup, Errno(0)))
+    block
 }
 
-fn enter_cgroups(setup: &Setup) {
-    for fd in 0..i32::from(setup.tasks) {
+fn flags(setup: &Block) -> u64 {
+    setup[0] >> 48
+}
+
+fn tasks(setup: &Block) -> i32 {
+    i32::from(setup[1] as u16)
+}
+
+fn enter_cgroups(setup: &Block) {
+    for fd in 0..tasks(setup) {
         sys::write(FIRST_CGROUP_FD + fd, b"0").or_fail(Operation::EnterCgroup);
     }
 }
 
 /// The parent ends here; the child returns.
-fn clone_stage_2(setup: &Setup) {
-    let has = |flag: u16| setup.flags & flag != 0;
-    let mut next = FIRST_CGROUP_FD as u64 + u64::from(setup.tasks);
-    let mut flags = CLONE_NEWNS;
-    for (flag, clone) in [
-        (Setup::NEW_NET, CLONE_NEWNET),
-        (Setup::NEW_IPC, CLONE_NEWIPC),
-        (Setup::NEW_UTS, CLONE_NEWUTS),
-        (Setup::NEW_PID, CLONE_NEWPID),
-    ] {
-        flags |= if has(flag) { clone } else { 0 };
-    }
-    let mut cgroup = 0;
-    if has(Setup::CGROUP_DIR) {
-        flags |= CLONE_INTO_CGROUP;
-        cgroup = next;
+fn clone_stage_2(setup: &Block) {
+    let setup_flags = flags(setup);
+    let clone = |flag: u16, clone: u64| (setup_flags & u64::from(flag)) * (clone / u64::from(flag));
+    let mut next = FIRST_CGROUP_FD + tasks(setup);
+    let flags = CLONE_NEWNS
+        | clone(Setup::NEW_NET, CLONE_NEWNET)
+        | clone(Setup::NEW_IPC, CLONE_NEWIPC)
+        | clone(Setup::NEW_UTS, CLONE_NEWUTS)
+        | clone(Setup::NEW_PID, CLONE_NEWPID)
+        | clone(Setup::CGROUP_DIR, CLONE_INTO_CGROUP);
+    let cgroup = next as u64;
+    if flags & CLONE_INTO_CGROUP != 0 {
         next += 1;
     }
-    if has(Setup::NETNS) {
+    if setup_flags & u64::from(Setup::NETNS) != 0 {
         // SAFETY: no pointers.
         unsafe { sys::call(nr::SETNS, next as usize, CLONE_NEWNET as usize, 0) }.or_fail(Operation::EnterNetns);
     }
@@ -129,7 +137,7 @@ fn own_signals() {
     let default = [0usize; 4];
     for signal in 1..65 {
         // SAFETY: one kernel sigaction is read. SIGKILL and SIGSTOP are refused, as they should be.
-        let _ = unsafe { sys::call6(nr::RT_SIGACTION, [signal, default.as_ptr() as usize, 0, 8, 0, 0]) };
+        unsafe { sys::call6(nr::RT_SIGACTION, [signal, default.as_ptr() as usize, 0, 8, 0, 0]) };
     }
     // SAFETY: one 8-byte set is read; 2 is SIG_SETMASK.
     unsafe { sys::call6(nr::RT_SIGPROCMASK, [2, &raw const all as usize, 0, 8, 0, 0]) }.or_fail(Operation::Signals);
@@ -138,10 +146,10 @@ fn own_signals() {
 fn signal_descriptor() -> i32 {
     let set = 1u64 << (SIGCHLD - 1);
     // SAFETY: one 8-byte set is read.
-    unsafe {
+    let fd = unsafe {
         sys::call6(nr::SIGNALFD4, [usize::MAX, &raw const set as usize, 8, O_NONBLOCK | O_CLOEXEC, 0, 0])
-    }
-    .or_fail(Operation::Signals) as i32
+    };
+    fd.or_fail(Operation::Signals) as i32
 }
 
 fn open_null() -> i32 {
@@ -160,57 +168,41 @@ fn empty_descriptors() {
     }
 }
 
-/// An empty, read-only tmpfs becomes the root, and the host's tree is let go.
+/// An empty, read-only tmpfs becomes the root, and the host's tree is let go. It is mounted over `/dev`, which is there
+/// (`/dev/null` came from it) and is not needed any more.
 fn empty_root() {
-    let attributes = 1 | 2 | 4 | 8; // MOUNT_ATTR_RDONLY, NOSUID, NODEV, NOEXEC
-    // SAFETY: every string is NUL-terminated; no other pointers.
-    let made = unsafe {
-        make_private().and_then(|_| sys::call(430, c"tmpfs".as_ptr() as usize, 1, 0)).and_then(|context| {
-            for (key, value) in [(c"size", c"4096"), (c"nr_inodes", c"1"), (c"mode", c"0555")] {
-                sys::call6(431, [context, 1, key.as_ptr() as usize, value.as_ptr() as usize, 0, 0])?;
-            }
-            sys::call6(431, [context, 6, 0, 0, 0, 0])?;
-            sys::call(432, context, 1, attributes)
-        })
-    };
-    let root = made.or_fail(Operation::EmptyRoot);
-    // SAFETY: as above.
-    let entered = unsafe {
-        let (empty, slash, dot) =
-            (c"".as_ptr() as usize, c"/".as_ptr() as usize, c".".as_ptr() as usize);
-        const FROM_EMPTY_PATH: usize = 4;
-        const DETACH: usize = 2;
-        sys::call6(429, [root, empty, AT_FDCWD, slash, FROM_EMPTY_PATH, 0])
-            .and_then(|_| sys::call(nr::FCHDIR, root, 0, 0))
-            .and_then(|_| sys::call(nr::PIVOT_ROOT, dot, dot, 0))
-            .and_then(|_| sys::call(nr::UMOUNT2, dot, DETACH, 0))
-            .and_then(|_| sys::call(nr::CHDIR, slash, 0, 0))
-    };
-    entered.or_fail(Operation::EmptyRoot);
-}
-
-/// # Safety
-/// None needed: the one string is NUL-terminated.
-unsafe fn make_private() -> Result<usize, Errno> {
     const REC_PRIVATE: usize = 0x4000 | 1 << 18;
-    let slash = c"/".as_ptr() as usize;
-    // SAFETY: see above.
-    unsafe { sys::call6(nr::MOUNT, [0, slash, 0, REC_PRIVATE, 0, 0]) }
+    const RDONLY_NOSUID_NODEV_NOEXEC: usize = 15;
+    const DETACH: usize = 2;
+    let (slash, dot) = (c"/".as_ptr() as usize, c".".as_ptr() as usize);
+    let (tmpfs, dev) = (c"tmpfs".as_ptr() as usize, c"/dev".as_ptr() as usize);
+    let options = c"size=4k,nr_inodes=1,mode=555".as_ptr() as usize;
+    let step = |outcome: Outcome| outcome.or_fail(Operation::EmptyRoot);
+    // SAFETY: every string is NUL-terminated; no other pointers.
+    unsafe {
+        step(sys::call6(nr::MOUNT, [0, slash, 0, REC_PRIVATE, 0, 0]));
+        step(sys::call6(nr::MOUNT, [tmpfs, dev, tmpfs, RDONLY_NOSUID_NODEV_NOEXEC, options, 0]));
+        step(sys::call(nr::CHDIR, dev, 0, 0));
+        step(sys::call(nr::PIVOT_ROOT, dot, dot, 0));
+        step(sys::call(nr::UMOUNT2, dot, DETACH, 0));
+        step(sys::call(nr::CHDIR, slash, 0, 0));
+    }
 }
 
-fn name_things(setup: &Setup) {
+fn name_things(setup: &Block) {
     const PR_SET_NAME: usize = 15;
     const PR_SET_DUMPABLE: usize = 4;
-    let name = setup.hostname();
-    // SAFETY: the name is valid for its length; the other string is NUL-terminated; no other pointers.
+    let [_, shape, _, name @ ..] = setup;
+    let length = (shape >> 16) as u8 as usize;
+    // SAFETY: the name is valid for its length, which `is_head` checked; the other string is NUL-terminated.
     unsafe {
-        if !name.is_empty() {
-            sys::call(nr::SETHOSTNAME, name.as_ptr() as usize, name.len(), 0).or_fail(Operation::Hostname);
+        if length != 0 {
+            sys::call(nr::SETHOSTNAME, name.as_ptr() as usize, length, 0).or_fail(Operation::Hostname);
         }
         sys::call(nr::SETSID, 0, 0, 0).or_fail(Operation::Session);
-        let _ = sys::call(nr::UMASK, 0, 0, 0);
-        let _ = sys::call6(nr::PRCTL, [PR_SET_NAME, c"pause".as_ptr() as usize, 0, 0, 0, 0]);
-        sys::call6(nr::PRCTL, [PR_SET_DUMPABLE, 0, 0, 0, 0, 0]).or_fail(Operation::Session);
+        sys::call(nr::UMASK, 0, 0, 0);
+        sys::call(nr::PRCTL, PR_SET_NAME, c"pause".as_ptr() as usize, 0);
+        sys::call(nr::PRCTL, PR_SET_DUMPABLE, 0, 0).or_fail(Operation::Session);
     }
 }
 
@@ -220,15 +212,15 @@ fn raise_descriptor_limit(keeper: &mut Keeper) {
     let old = &mut keeper.descriptor_limit;
     // SAFETY: one rlimit64 is written, then one is read.
     unsafe {
-        let _ = sys::call6(nr::PRLIMIT64, [0, RLIMIT_NOFILE, 0, old.as_mut_ptr() as usize, 0, 0]);
+        sys::call6(nr::PRLIMIT64, [0, RLIMIT_NOFILE, 0, old.as_mut_ptr() as usize, 0, 0]);
         let raised = [old[1], old[1]];
-        let _ = sys::call6(nr::PRLIMIT64, [0, RLIMIT_NOFILE, raised.as_ptr() as usize, 0, 0, 0]);
+        sys::call6(nr::PRLIMIT64, [0, RLIMIT_NOFILE, raised.as_ptr() as usize, 0, 0, 0]);
     }
 }
 
 fn own_pidfd() -> i32 {
     // SAFETY: no pointers.
-    unsafe { sys::call(nr::GETPID, 0, 0, 0).and_then(|pid| sys::call(434, pid, 0, 0)) }
+    unsafe { sys::call(434, sys::call(nr::GETPID, 0, 0, 0) as usize, 0, 0) }
         .or_fail(Operation::OwnPidfd) as i32
 }
 
@@ -247,9 +239,11 @@ fn drop_capabilities(bounding: u64) {
     for capability in 0..64 {
         if bounding & 1 << capability == 0 {
             // SAFETY: no pointers. EINVAL: this kernel knows no such capability.
-            match unsafe { sys::call6(nr::PRCTL, [PR_CAPBSET_DROP, capability, 0, 0, 0, 0]) } {
-                Ok(_) | Err(EINVAL) => {}
-                Err(errno) => fail(Operation::Capabilities, errno),
+            match unsafe { sys::call(nr::PRCTL, PR_CAPBSET_DROP, capability, 0) } {
+                EINVAL => {}
+                outcome => {
+                    outcome.or_fail(Operation::Capabilities);
+                }
             }
         }
     }

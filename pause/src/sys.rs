@@ -4,15 +4,16 @@
 //! no descriptor that it keeps is ever 0, and a table of zeros is an empty table. Nothing here decides anything.
 
 use crate::arch::{nr, syscall, syscall3};
-use crate::protocol::{DESCRIPTORS_MAX, MESSAGE_MAX, SIZE};
+use crate::protocol::{DESCRIPTORS_MAX, MESSAGE_MAX};
 
-/// An errno of the kernel.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Errno(pub usize);
+/// What a system call returned: an errno when negative.
+pub type Outcome = isize;
 
-pub const EINTR: Errno = Errno(4);
-pub const EAGAIN: Errno = Errno(11);
-pub const EINVAL: Errno = Errno(22);
+pub const EINTR: Outcome = -4;
+pub const EAGAIN: Outcome = -11;
+pub const EINVAL: Outcome = -22;
+pub const EPIPE: Outcome = -32;
+pub const ECONNRESET: Outcome = -104;
 
 pub const O_RDWR: usize = 2;
 pub const O_NONBLOCK: usize = 0o4000;
@@ -43,28 +44,31 @@ pub struct Time {
     pub nanos: i64,
 }
 
-fn check(result: isize) -> Result<usize, Errno> {
-    if result < 0 { Err(Errno(-result as usize)) } else { Ok(result as usize) }
+impl Time {
+    /// Nanoseconds since 1970.
+    pub fn nanoseconds(&self) -> u64 {
+        self.seconds as u64 * 1_000_000_000 + self.nanos as u64
+    }
 }
 
-/// A system call without pointers (or with pointers that the caller vouches for).
+/// A system call of up to three arguments.
 ///
 /// # Safety
-/// As the system call named by `number`.
+/// As the system call named by `number`: every pointer among the arguments must be valid for it.
 #[inline(always)]
-pub unsafe fn call(number: usize, a: usize, b: usize, c: usize) -> Result<usize, Errno> {
+pub unsafe fn call(number: usize, a: usize, b: usize, c: usize) -> Outcome {
     // SAFETY: passed on to the caller.
-    check(unsafe { syscall3(number, a, b, c) })
+    unsafe { syscall3(number, a, b, c) }
 }
 
 /// As `call`, with six arguments.
 ///
 /// # Safety
-/// As the system call named by `number`.
+/// As `call`.
 #[inline(always)]
-pub unsafe fn call6(number: usize, a: [usize; 6]) -> Result<usize, Errno> {
+pub unsafe fn call6(number: usize, a: [usize; 6]) -> Outcome {
     // SAFETY: passed on to the caller.
-    check(unsafe { syscall(number, a) })
+    unsafe { syscall(number, a) }
 }
 
 pub fn exit(status: i32) -> ! {
@@ -83,35 +87,35 @@ pub fn close(fd: &mut i32) {
     *fd = 0;
 }
 
-pub fn read(fd: i32, buffer: &mut [u8]) -> Result<usize, Errno> {
+pub fn read(fd: i32, buffer: &mut [u8]) -> Outcome {
     // SAFETY: the buffer is valid for writes of its length.
     unsafe { call(nr::READ, fd as usize, buffer.as_mut_ptr() as usize, buffer.len()) }
 }
 
-pub fn write(fd: i32, bytes: &[u8]) -> Result<usize, Errno> {
+pub fn write(fd: i32, bytes: &[u8]) -> Outcome {
     // SAFETY: the bytes are valid for reads of their length.
     unsafe { call(nr::WRITE, fd as usize, bytes.as_ptr() as usize, bytes.len()) }
 }
 
-pub fn fcntl(fd: i32, command: usize, argument: usize) -> Result<usize, Errno> {
+pub fn fcntl(fd: i32, command: usize, argument: usize) -> Outcome {
     // SAFETY: only commands with a number as argument are used.
     unsafe { call(nr::FCNTL, fd as usize, command, argument) }
 }
 
 /// Places a copy, without close-on-exec, at the number `to`.
-pub fn place(fd: i32, to: i32) -> Result<usize, Errno> {
+pub fn place(fd: i32, to: i32) -> Outcome {
     // SAFETY: no pointers.
     unsafe { call(nr::DUP3, fd as usize, to as usize, 0) }
 }
 
 /// Marks everything from `first` on close-on-exec (`only_on_exec`), or closes it.
-pub fn close_from(first: i32, only_on_exec: bool) -> Result<usize, Errno> {
+pub fn close_from(first: i32, only_on_exec: bool) -> Outcome {
     // SAFETY: no pointers.
     unsafe { call(436, first as usize, u32::MAX as usize, if only_on_exec { 4 } else { 0 }) }
 }
 
 /// A pipe: (read end, write end), both close-on-exec and blocking.
-pub fn pipe(ends: &mut [i32; 2]) -> Result<usize, Errno> {
+pub fn pipe(ends: &mut [i32; 2]) -> Outcome {
     // SAFETY: two descriptors are written.
     unsafe { call(nr::PIPE2, ends.as_mut_ptr() as usize, O_CLOEXEC, 0) }
 }
@@ -119,10 +123,11 @@ pub fn pipe(ends: &mut [i32; 2]) -> Result<usize, Errno> {
 /// Bytes of the file, which becomes its position too.
 pub fn file_size(fd: i32) -> u64 {
     // SAFETY: no pointers; 2 is SEEK_END.
-    unsafe { call(nr::LSEEK, fd as usize, 0, 2) }.unwrap_or(0) as u64
+    let size = unsafe { call(nr::LSEEK, fd as usize, 0, 2) };
+    if size < 0 { 0 } else { size as u64 }
 }
 
-pub fn truncate(fd: i32, size: u64) -> Result<usize, Errno> {
+pub fn truncate(fd: i32, size: u64) -> Outcome {
     // SAFETY: no pointers.
     unsafe { call(nr::FTRUNCATE, fd as usize, size as usize, 0) }
 }
@@ -136,7 +141,7 @@ pub fn now() -> Time {
 }
 
 /// Waits until one of `fds` is ready; `milliseconds` < 0: for ever.
-pub fn poll(fds: &mut [PollFd], milliseconds: i32) -> Result<usize, Errno> {
+pub fn poll(fds: &mut [PollFd], milliseconds: i32) -> Outcome {
     let mut time = Time { seconds: 0, nanos: milliseconds as i64 * 1_000_000 };
     let timeout = if milliseconds < 0 { 0 } else { &raw mut time as usize };
     // SAFETY: the array is valid for its length; the timespec lives until the call returns.
@@ -150,30 +155,27 @@ pub fn poll_now(fd: i32, events: i16) -> i16 {
     one[0].revents
 }
 
-/// Reaps one child: its pid (0: none has ended) and its wait status.
-pub fn reap() -> Result<(i32, i32), Errno> {
-    let mut status = 0i32;
+/// Reaps one child: its pid (not positive: none has ended), and its wait status behind the reference.
+pub fn reap(status: &mut i32) -> i32 {
     const WNOHANG_WALL: usize = 1 | 0x4000_0000;
     // SAFETY: one int is written.
-    let pid = unsafe {
-        call6(nr::WAIT4, [-1isize as usize, &raw mut status as usize, WNOHANG_WALL, 0, 0, 0])
-    };
-    pid.map(|pid| (pid as i32, status))
+    unsafe { call6(nr::WAIT4, [usize::MAX, &raw mut *status as usize, WNOHANG_WALL, 0, 0, 0]) as i32 }
 }
 
 /// Waits for this one child, whose status nobody wants.
 pub fn reap_this(pid: i32) {
     // SAFETY: no pointers.
-    while unsafe { call6(nr::WAIT4, [pid as usize, 0, 0x4000_0000, 0, 0, 0]) } == Err(EINTR) {}
+    while unsafe { call6(nr::WAIT4, [pid as usize, 0, 0x4000_0000, 0, 0, 0]) } == EINTR {}
 }
 
-pub fn accept(listener: i32) -> Result<i32, Errno> {
+/// A new connection; negative: none.
+pub fn accept(listener: i32) -> i32 {
     // SAFETY: no address is asked for.
-    unsafe { call6(nr::ACCEPT4, [listener as usize, 0, 0, O_CLOEXEC, 0, 0]) }.map(|fd| fd as i32)
+    unsafe { call6(nr::ACCEPT4, [listener as usize, 0, 0, O_CLOEXEC, 0, 0]) as i32 }
 }
 
 /// Enters the pid namespace (`CLONE_NEWPID`) of the process behind the pidfd, for children to come.
-pub fn enter_pid_namespace(pidfd: i32) -> Result<usize, Errno> {
+pub fn enter_pid_namespace(pidfd: i32) -> Outcome {
     // SAFETY: no pointers.
     unsafe { call(nr::SETNS, pidfd as usize, 0x2000_0000, 0) }
 }
@@ -194,13 +196,6 @@ struct MessageHeader {
     flags: usize,
 }
 
-impl MessageHeader {
-    fn new(slice: &mut Slice, control: usize, control_len: usize) -> Self {
-        let slices = &raw mut *slice as usize;
-        Self { name: 0, name_len: 0, slices, slices_len: 1, control, control_len, flags: 0 }
-    }
-}
-
 /// One cmsghdr of `SCM_RIGHTS` with room for `N` descriptors.
 #[repr(C, align(8))]
 struct Rights<const N: usize> {
@@ -216,70 +211,93 @@ const MSG_DONTWAIT: usize = 0x40;
 const MSG_NOSIGNAL: usize = 0x4000;
 const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
 const MSG_TRUNC_OR_CTRUNC: usize = 0x20 | 8;
+/// Bytes of a cmsghdr before its data.
+const RIGHTS_HEAD: usize = 16;
 
-/// A received message with its descriptors.
-pub struct Received {
-    /// Bytes of `bytes` that were received; 0: the other side is gone.
+/// The last message received, with its descriptors.
+pub struct Mail {
+    /// Bytes of `words`.
     pub len: usize,
+    /// Descriptors that came with it.
+    pub count: usize,
     /// Part of it did not fit.
     pub truncated: bool,
-    pub bytes: [u8; MESSAGE_MAX],
-    pub fds: Descriptors,
+    /// The message as it lies in the packet.
+    pub words: [u64; MESSAGE_MAX / 8],
+    rights: Rights<DESCRIPTORS_MAX>,
 }
 
-/// Descriptors that came with a message. What is not taken out is closed by `close_all`.
-pub struct Descriptors {
-    pub count: usize,
-    list: [i32; DESCRIPTORS_MAX],
-}
+impl Mail {
+    pub const EMPTY: Self = Self {
+        len: 0,
+        count: 0,
+        truncated: false,
+        words: [0; MESSAGE_MAX / 8],
+        rights: Rights { len: 0, level: 0, kind: 0, fds: [0; DESCRIPTORS_MAX] },
+    };
 
-impl Descriptors {
-    /// Looks at one; 0 when there is none.
+    /// Receives one message without blocking.
+    pub fn receive(&mut self, socket: i32) -> Outcome {
+        let mut slice = Slice(self.words.as_mut_ptr() as usize, MESSAGE_MAX);
+        let mut header = MessageHeader {
+            name: 0,
+            name_len: 0,
+            slices: &raw mut slice as usize,
+            slices_len: 1,
+            control: &raw mut self.rights as usize,
+            control_len: size_of_val(&self.rights),
+            flags: 0,
+        };
+        let flags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
+        // SAFETY: header, slice and both buffers live until the call returns and are as long as they say.
+        let len = unsafe { call(nr::RECVMSG, socket as usize, &raw mut header as usize, flags) };
+        self.len = len as usize;
+        self.truncated = header.flags & MSG_TRUNC_OR_CTRUNC != 0;
+        self.count = 0;
+        if len >= 0 && header.control_len > RIGHTS_HEAD && self.rights.kind == SCM_RIGHTS {
+            self.count = (self.rights.len - RIGHTS_HEAD) / 4;
+        }
+        len
+    }
+
+    /// The argument block of a message of full length.
+    pub fn args(&self) -> &[u8] {
+        // SAFETY: the array is plain bytes; the length is what the kernel wrote there, at most MESSAGE_MAX.
+        let bytes = unsafe { core::slice::from_raw_parts(self.words.as_ptr().cast::<u8>(), self.len) };
+        bytes.get(crate::protocol::SIZE..).unwrap_or(&[])
+    }
+
+    /// Looks at a descriptor; 0 when there is none.
     pub fn peek(&self, at: usize) -> i32 {
-        self.list.get(at).copied().unwrap_or(0)
+        self.rights.fds.get(at).copied().unwrap_or(0)
     }
 
-    /// Takes one out: it is the caller's now.
+    /// Takes a descriptor out: it is the caller's now.
     pub fn take(&mut self, at: usize) -> i32 {
-        self.list.get_mut(at).map(core::mem::take).unwrap_or(0)
+        self.rights.fds.get_mut(at).map(core::mem::take).unwrap_or(0)
     }
 
+    /// Closes every descriptor that was not taken out.
     pub fn close_all(&mut self) {
-        for fd in self.list.iter_mut().take(self.count) {
+        for fd in self.rights.fds.iter_mut().take(self.count) {
             close(fd);
         }
     }
 }
 
-/// Receives one message without blocking.
-pub fn receive(socket: i32) -> Result<Received, Errno> {
-    let mut got = Received {
-        len: 0,
-        truncated: false,
-        bytes: [0; MESSAGE_MAX],
-        fds: Descriptors { count: 0, list: [0; DESCRIPTORS_MAX] },
-    };
-    let mut rights = Rights { len: 0, level: 0, kind: 0, fds: [0; DESCRIPTORS_MAX] };
-    let mut slice = Slice(got.bytes.as_mut_ptr() as usize, MESSAGE_MAX);
-    let mut header = MessageHeader::new(&mut slice, &raw mut rights as usize, size_of_val(&rights));
-    // SAFETY: header, slice and both buffers live until the call returns and are as long as they say.
-    got.len = unsafe {
-        call(nr::RECVMSG, socket as usize, &raw mut header as usize, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)
-    }?;
-    got.truncated = header.flags & MSG_TRUNC_OR_CTRUNC != 0;
-    if header.control_len >= 16 && rights.level == SOL_SOCKET && rights.kind == SCM_RIGHTS {
-        got.fds.count = (rights.len.saturating_sub(16) / 4).min(DESCRIPTORS_MAX);
-        got.fds.list = rights.fds;
-    }
-    Ok(got)
-}
-
 /// Sends one message without blocking, with a descriptor unless `fd` is 0.
-pub fn send(socket: i32, bytes: &[u8; SIZE], fd: i32) -> Result<usize, Errno> {
-    let mut rights = Rights { len: 20, level: SOL_SOCKET, kind: SCM_RIGHTS, fds: [fd] };
-    let mut slice = Slice(bytes.as_ptr() as usize, SIZE);
-    let (control, control_len) = if fd > 0 { (&raw mut rights as usize, 24) } else { (0, 0) };
-    let header = MessageHeader::new(&mut slice, control, control_len);
+pub fn send(socket: i32, words: &[u64; 8], fd: i32) -> Outcome {
+    let rights = Rights { len: RIGHTS_HEAD + 4, level: SOL_SOCKET, kind: SCM_RIGHTS, fds: [fd] };
+    let slice = Slice(words.as_ptr() as usize, size_of_val(words));
+    let header = MessageHeader {
+        name: 0,
+        name_len: 0,
+        slices: &raw const slice as usize,
+        slices_len: 1,
+        control: &raw const rights as usize,
+        control_len: if fd > 0 { size_of_val(&rights) } else { 0 },
+        flags: 0,
+    };
     // SAFETY: header, slice and buffers live until the call returns and are as long as they say; nothing is written.
     unsafe { call(nr::SENDMSG, socket as usize, &raw const header as usize, MSG_DONTWAIT | MSG_NOSIGNAL) }
 }

@@ -3,7 +3,7 @@
 //! All zeros is an empty table, so pages of it that were never used cost no memory; `Keeper::used` is the high-water
 //! mark below which it is walked. A slot is taken at birth and freed by the node's acknowledgement alone.
 
-use crate::protocol::{Exit, Live};
+use crate::protocol::Live;
 use crate::sys;
 
 /// One of a member's two output streams.
@@ -96,19 +96,14 @@ impl Member {
         },
     };
 
-    /// Not reaped yet.
-    pub fn is_living(&self) -> bool {
-        self.pid != 0
-    }
-
     /// Reaped, and some output may still lie in a pipe.
     pub fn is_draining(&self) -> bool {
-        self.seq != 0 && self.pid == 0 && (self.streams[0].fd | self.streams[1].fd) != 0
+        self.pid == 0 && (self.streams[0].fd | self.streams[1].fd) != 0
     }
 
-    /// Reaped and written down: EXIT may be told.
+    /// Reaped and written down: EXIT may be told. (A free slot looks the same; ask for `seq` first.)
     pub fn is_done(&self) -> bool {
-        self.seq != 0 && self.pid == 0 && (self.streams[0].fd | self.streams[1].fd) == 0
+        (self.pid | self.streams[0].fd | self.streams[1].fd) == 0
     }
 
     /// Notes the end. What the member wrote before it lies in the pipes, which hold no more than their size.
@@ -120,7 +115,8 @@ impl Member {
         sys::close(&mut self.stdin);
         for stream in &mut self.streams {
             stream.parked = false;
-            stream.drain = sys::fcntl(stream.fd, sys::F_GETPIPE_SZ, 0).unwrap_or(1 << 16) as u32;
+            // A terminal has no such size; what it holds is less than this.
+            stream.drain = sys::fcntl(stream.fd, sys::F_GETPIPE_SZ, 0).max(1 << 16) as u32;
         }
     }
 
@@ -129,31 +125,31 @@ impl Member {
         sys::close(&mut self.log.next);
     }
 
-    pub fn live(&self) -> Live {
-        let flag = |is: bool, bit: u32| if is { bit } else { 0 };
-        Live {
-            pid: self.pid as u32,
-            flags: flag(self.log.current != 0, Live::LOGGED)
-                | flag(self.log.current != 0 && self.log.next == 0, Live::NEEDS_NEXT)
-                | flag(self.stdin != 0, Live::STDIN)
-                | flag(self.terminal, Live::TERMINAL)
-                | flag(self.pid == 0, Live::REAPED),
-            start: self.start,
-            rotations: self.log.rotations,
-            dropped_lines: self.log.dropped_lines,
-            dropped_bytes: self.log.dropped_bytes,
-        }
+    /// The body of LIVE.
+    pub fn live(&self, out: &mut [u64; 8]) {
+        let logged = self.log.current != 0;
+        let flags = u32::from(logged) * Live::LOGGED
+            | u32::from(logged && self.log.next == 0) * Live::NEEDS_NEXT
+            | u32::from(self.stdin != 0) * Live::STDIN
+            | u32::from(self.terminal) * Live::TERMINAL
+            | u32::from(self.pid == 0) * Live::REAPED;
+        out[3] = self.pid as u64 | u64::from(flags) << 32;
+        out[4] = self.start;
+        out[5] = u64::from(self.log.rotations);
+        self.dropped(out);
     }
 
-    pub fn exit(&self) -> Exit {
-        Exit {
-            status: self.status,
-            rotations: self.log.rotations,
-            start: self.start,
-            end: self.end,
-            dropped_lines: self.log.dropped_lines,
-            dropped_bytes: self.log.dropped_bytes,
-        }
+    /// The body of EXIT.
+    pub fn exit(&self, out: &mut [u64; 8]) {
+        out[3] = u64::from(self.status as u32) | u64::from(self.log.rotations) << 32;
+        out[4] = self.start;
+        out[5] = self.end;
+        self.dropped(out);
+    }
+
+    fn dropped(&self, out: &mut [u64; 8]) {
+        out[6] = self.log.dropped_lines;
+        out[7] = self.log.dropped_bytes;
     }
 }
 

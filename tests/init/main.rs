@@ -4,4 +4,5 @@ mod harness;
 mod hostile;
 mod member;
 mod program;
+mod samples;
 mod walls;

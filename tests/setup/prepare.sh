@@ -26,12 +26,16 @@ need() {
     for pair in "$@"; do
         have "${pair%%=*}" || missing+=("${pair#*=}")
     done
-    [ ${#missing[@]} -gt 0 ] || return 0
-    [ "$(id -u)" = 0 ] || die "missing packages: ${missing[*]} (run as root, or install them first)"
-    say "installing ${missing[*]}"
-    apt_update_once
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$scratch/apt.log" 2>&1 ||
-        { tail -20 "$scratch/apt.log" >&2; die "apt-get install ${missing[*]} failed"; }
+    [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+}
+
+# Its words go to standard error, so that it may run inside $(…).
+install_packages() {
+    [ "$(id -u)" = 0 ] || die "missing packages: $* (run as root, or install them first)"
+    say "installing $*" >&2
+    update_package_lists
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >"$scratch/apt.log" 2>&1 ||
+        { tail -20 "$scratch/apt.log" >&2; die "apt-get install $* failed"; }
 }
 
 have() {
@@ -41,10 +45,11 @@ have() {
     esac
 }
 
-# Package lists older than a day may name versions that the mirror no longer has.
-apt_update_once() {
-    [ -z "$(find /var/lib/apt/lists -maxdepth 1 -name '*Packages*' -mmin -1440 -print -quit 2>/dev/null)" ] || return 0
+# Old lists name versions that the mirror no longer has. Once per script.
+update_package_lists() {
+    [ ! -e "$scratch/apt-updated" ] || return 0
     apt-get update -qq >"$scratch/apt.log" 2>&1 || { tail -5 "$scratch/apt.log" >&2; die "apt-get update failed"; }
+    touch "$scratch/apt-updated"
 }
 
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/dwell-setup.XXXXXX")
@@ -53,12 +58,13 @@ trap 'rm -rf "$scratch"' EXIT
 # Rust by rustup is often on no PATH but that of a login shell.
 have cargo || PATH=$HOME/.cargo/bin:$PATH
 
-# Builds the binary that people run; prints nothing but cargo's own progress.
+# Builds the binary that people run. The whole workspace, since features are unified over what is selected: the tests
+# select all of it, and would else build the engine a second time.
 build_dwell() {
     have cargo || die "cargo not found: install Rust 1.95 or later (https://rustup.rs)"
     need cc=gcc /usr/include/stdio.h=libc6-dev
     say "building dwell"
-    (cd "$repo" && cargo build --release --locked)
+    (cd "$repo" && cargo build --release --workspace --locked)
     find_dwell
 }
 

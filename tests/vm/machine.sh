@@ -16,22 +16,25 @@ module_parts="drivers/virtio drivers/block drivers/net/veth.ko drivers/net/tun.k
     drivers/net/net_failover.ko net fs/overlayfs fs/fuse lib crypto"
 
 prepare_machine() {
-    need qemu-system-x86_64=qemu-system-x86 cpio=cpio busybox=busybox-static mke2fs=e2fsprogs ip=iproute2 nft=nftables \
+    need /bin/busybox=busybox-static qemu-system-x86_64=qemu-system-x86 cpio=cpio mke2fs=e2fsprogs ip=iproute2 nft=nftables \
         strace=strace python3=python3
     mkdir -p "$cache"
     fetch_kernel
     make_initramfs
 }
 
-# Leaves `$cache/kernel` → the folder of the newest kernel that apt knows, unpacked.
+# Sets `kernel`, the folder with vmlinuz and modules. One that was fetched once is kept: delete ~/.cache/dwell-vm for
+# a newer one.
 fetch_kernel() {
     local package
-    apt_update_once
+    for kernel in "$cache"/linux-image-*; do
+        [ ! -e "$kernel/complete" ] || return 0
+    done
+    update_package_lists
     package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: //p' | head -1)
     [ -n "$package" ] || die "apt knows no linux-image-cloud-amd64: the machine is for Debian on x86-64"
-    kernel=$cache/$package
-    [ -e "$kernel/complete" ] && return
     say "fetching $package"
+    kernel=$cache/$package
     rm -rf "$kernel"
     mkdir -p "$kernel/deb"
     (cd "$kernel/deb" && apt-get download -qq "$package" 2>/dev/null) || die "apt-get download $package failed"
@@ -53,7 +56,7 @@ select_modules() {
         mkdir -p "$to/kernel/$(dirname "$part")"
         cp -r "$from/kernel/$part" "$to/kernel/$part"
     done
-    busybox depmod -b "$kernel/modules" "$release"
+    /bin/busybox depmod -b "$kernel/modules" "$release"
 }
 
 # A few modules and a script that find the disk and hand over to it.
@@ -62,7 +65,7 @@ make_initramfs() {
     [ "$initramfs" -nt "$vm/initramfs-init" ] && return
     local root=$scratch/initramfs
     mkdir -p "$root"/{bin,dev,proc,sys,root,modules}
-    cp "$(command -v busybox)" "$root/bin/busybox"
+    cp /bin/busybox "$root/bin/busybox"
     cp "$vm/initramfs-init" "$root/init"
     find "$kernel/modules" \( -name 'virtio*.ko' -o -name 'virtio_blk.ko' \) -exec cp -t "$root/modules" {} +
     (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$initramfs"
@@ -71,11 +74,13 @@ make_initramfs() {
 # make_image FILE: everything the machine will see, as one disk.
 make_image() {
     local root=$scratch/root program
-    mkdir -p "$root"/{bin,sbin,dev,proc,sys,run,tmp,root,mnt,etc,var/lib,usr/bin,usr/sbin,"$repo"}
-    cp "$(command -v busybox)" "$root/bin/busybox"
+    mkdir -p "$root"/{bin,sbin,dev,proc,sys,run,tmp,root,mnt,etc,var/lib,var/tmp,usr/bin,usr/sbin,"$repo"}
+    cp /bin/busybox "$root/bin/busybox"
     "$root/bin/busybox" --list | grep -vx busybox | while read -r program; do ln -sf busybox "$root/bin/$program"; done
     ln -sf ../bin/busybox "$root/sbin/modprobe"
+    ln -sf ../../bin/busybox "$root/usr/bin/env"
     for program in $programs; do copy_program "$program" "$root"; done
+    ln -sf ../usr/bin/bash "$root/bin/bash"
     cp -r "$kernel/modules/lib/modules" "$root/lib/"
     cp -r "$vm/etc/." "$root/etc/"
     install -m 755 "$vm/machine-init" "$root/sbin/machine-init"
@@ -116,19 +121,21 @@ boot() {
     shift
     word=$(od -An -N8 -tx1 /dev/urandom | tr -d ' \n')
     printf '%q ' "$@" >"$scratch/command"
-    start_qemu "$image" "$word" "$(base64 -w0 <"$scratch/command")" </dev/null | tr -d '\r' |
+    start_qemu "$image" "$word" "$(base64 -w0 <"$scratch/command")" </dev/null | sed -u 's,\r$,,' |
         tee "$scratch/console" | grep --line-buffered -v "^dwell-vm $word" || true
     status=$(sed -n "s/^dwell-vm $word exit //p" "$scratch/console")
     [ -n "$status" ] || { echo "error: the machine stopped or timed out without a result" >&2; return 124; }
     return "$status"
 }
 
+# start_qemu IMAGE WORD COMMAND-IN-BASE64. `no_timer_check`: on a busy machine the kernel's test of the emulated timer
+# may see no tick and give up.
 start_qemu() {
-    timeout -k 5 "${DWELL_VM_TIMEOUT:-1800}" qemu-system-x86_64 \
+    timeout --foreground -k 5 "${DWELL_VM_TIMEOUT:-1800}" qemu-system-x86_64 \
         -accel tcg,thread=multi -cpu max -smp "${DWELL_VM_CPUS:-2}" -m "${DWELL_VM_MEMORY:-1024}" \
-        -nodefaults -no-reboot -display none -serial stdio \
+        -nodefaults -no-reboot -display none -serial "${serial:-stdio}" -pidfile "$scratch/qemu.pid" \
         -kernel "$kernel/vmlinuz" -initrd "$initramfs" \
         -drive "file=$1,if=virtio,format=raw,cache=writeback" \
         -netdev user,id=net,restrict=on,ipv6=on -device virtio-net-pci,netdev=net,romfile= \
-        -append "console=ttyS0 quiet panic=-1 root=/dev/vda dwell.word=$2 dwell.repo=$repo dwell.command=$3"
+        -append "console=ttyS0 quiet panic=-1 no_timer_check root=/dev/vda dwell.word=$2 dwell.repo=$repo dwell.command=$3"
 }

@@ -14,7 +14,6 @@ pub mod nr {
     pub const PIVOT_ROOT: usize = 41;
     pub const FTRUNCATE: usize = 46;
     pub const CHDIR: usize = 49;
-    pub const FCHDIR: usize = 50;
     pub const OPENAT: usize = 56;
     pub const CLOSE: usize = 57;
     pub const PIPE2: usize = 59;

@@ -23,7 +23,6 @@ pub mod nr {
     pub const FCNTL: usize = 72;
     pub const FTRUNCATE: usize = 77;
     pub const CHDIR: usize = 80;
-    pub const FCHDIR: usize = 81;
     pub const UMASK: usize = 95;
     pub const SETSID: usize = 112;
     pub const CAPSET: usize = 126;

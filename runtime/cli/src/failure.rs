@@ -30,13 +30,24 @@ pub struct Failure {
 impl Failure {
     /// dwell failed, for this reason.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), causes: Vec::new(), hint: None, status: DWELL_FAILED }
+        Self {
+            message: message.into(),
+            causes: Vec::new(),
+            hint: None,
+            status: DWELL_FAILED,
+        }
     }
 
     /// Adds the error that caused it, and what caused that.
     pub fn caused_by(mut self, error: &dyn Error) -> Self {
         self.causes.push(error.to_string());
         self.causes.extend(chain(error));
+        self
+    }
+
+    /// Adds a cause in words.
+    pub fn with_cause(mut self, cause: impl Into<String>) -> Self {
+        self.causes.push(cause.into());
         self
     }
 
@@ -48,12 +59,18 @@ impl Failure {
 
     /// The error and its causes.
     pub fn of(error: &dyn Error) -> Self {
-        Self { causes: chain(error), ..Self::new(error.to_string()) }
+        Self {
+            causes: chain(error),
+            ..Self::new(error.to_string())
+        }
     }
 
     /// Nothing to say, since nobody reads.
     pub fn reader_gone() -> Self {
-        Self { status: READER_GONE, ..Self::new("") }
+        Self {
+            status: READER_GONE,
+            ..Self::new("")
+        }
     }
 
     /// Whether whoever read our output went away.

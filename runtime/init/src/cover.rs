@@ -21,7 +21,9 @@ pub struct Covers {
 impl Covers {
     /// Covers a file with `/dev/null`, a directory with an empty read-only tmpfs.
     pub fn mask(&mut self, root: BorrowedFd<'_>, path: &str) -> Result<(), Errno> {
-        let Some(target) = find(root, path)? else { return Ok(()) };
+        let Some(target) = find(root, path)? else {
+            return Ok(());
+        };
         let cover = if FileType::from_raw_mode(fstat(&target)?.st_mode).is_dir() {
             mount::clone_tree(self.empty()?, "", false)?
         } else {
@@ -32,7 +34,9 @@ impl Covers {
 
     /// Makes a path read-only: in place if it is a mount of its own, else by covering it with a read-only copy.
     pub fn read_only(&mut self, root: BorrowedFd<'_>, path: &str) -> Result<(), Errno> {
-        let Some(target) = find(root, path)? else { return Ok(()) };
+        let Some(target) = find(root, path)? else {
+            return Ok(());
+        };
         match mount::set_attr(target.as_fd(), Attributes::MOUNT_ATTR_RDONLY, false) {
             Err(Errno::INVAL) => {
                 let copy = mount::clone_readonly(target.as_fd(), true)?;

@@ -3,7 +3,6 @@
 //! Everything that was inherited becomes close-on-exec first, the plan's and the report's own descriptors too, so that
 //! no later mistake can hand one to a member (CVE-2024-21626).
 
-
 use dwell_spec::plan::init::{InitPlan, PLAN_FD, STATUS_SETUP};
 use dwell_sys::exec::{close_on_exec_from, inherited};
 use rustix::io::Errno;

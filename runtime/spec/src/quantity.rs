@@ -49,13 +49,17 @@ impl Quantity {
             Some(rest) => (text.starts_with('-'), rest),
             None => (false, text),
         };
-        let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
+        let end = unsigned
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(unsigned.len());
         let (number, suffix) = unsigned.split_at(end);
         let magnitude = scaled(Decimal::parse(number)?, Scale::parse(suffix)?)?;
         if magnitude > i128::from(i64::MAX) * NANOS {
             return Err(QuantityError::TooLarge);
         }
-        Ok(Self { nanos: if negative { -magnitude } else { magnitude } })
+        Ok(Self {
+            nanos: if negative { -magnitude } else { magnitude },
+        })
     }
 
     /// Whether it is below zero.
@@ -107,9 +111,15 @@ impl Decimal {
             return Err(QuantityError::TooLarge);
         }
         let (kept, cut) = fraction.split_at(fraction.len().min(DIGITS - whole.len()));
-        let digits = format!("0{whole}{kept}").parse().map_err(|_| QuantityError::Malformed)?;
+        let digits = format!("0{whole}{kept}")
+            .parse()
+            .map_err(|_| QuantityError::Malformed)?;
         let fraction = u32::try_from(kept.len()).map_err(|_| QuantityError::Malformed)?;
-        Ok(Self { digits, fraction, rest: cut.bytes().any(|b| b != b'0') })
+        Ok(Self {
+            digits,
+            fraction,
+            rest: cut.bytes().any(|b| b != b'0'),
+        })
     }
 }
 
@@ -151,7 +161,11 @@ fn exponent(suffix: &str) -> Option<i32> {
         return None;
     }
     let magnitude = digits.parse::<i32>().unwrap_or(i32::MAX).min(1000);
-    Some(if text.starts_with('-') { -magnitude } else { magnitude })
+    Some(if text.starts_with('-') {
+        -magnitude
+    } else {
+        magnitude
+    })
 }
 
 /// In nanounits, rounded up.
@@ -164,10 +178,16 @@ fn scaled(number: Decimal, scale: Scale) -> Result<i128, QuantityError> {
         Scale::Decimal(power) => (1, power + 9),
     };
     let power = power - i32::try_from(number.fraction).map_err(|_| QuantityError::Malformed)?;
-    let product = number.digits.checked_mul(factor).ok_or(QuantityError::TooLarge)?;
+    let product = number
+        .digits
+        .checked_mul(factor)
+        .ok_or(QuantityError::TooLarge)?;
     let ten = 10i128.checked_pow(power.unsigned_abs());
     let (value, rounded) = match (power >= 0, ten) {
-        (true, Some(ten)) => (product.checked_mul(ten).ok_or(QuantityError::TooLarge)?, false),
+        (true, Some(ten)) => (
+            product.checked_mul(ten).ok_or(QuantityError::TooLarge)?,
+            false,
+        ),
         (true, None) if product > 0 => return Err(QuantityError::TooLarge),
         (false, Some(ten)) => (product / ten, product % ten != 0),
         (_, None) => (0, true),
@@ -232,10 +252,19 @@ mod tests {
 
     #[test]
     fn what_is_none() {
-        for text in ["", ".", "+", "1.2.3", "1 Gi", "1gi", "1KI", "Ki", "1e", "1e+", "e3", "1e1.5", "--1", "1mm", "0x1", "١"] {
+        for text in [
+            "", ".", "+", "1.2.3", "1 Gi", "1gi", "1KI", "Ki", "1e", "1e+", "e3", "1e1.5", "--1",
+            "1mm", "0x1", "١",
+        ] {
             assert_eq!(nanos(text), Err(QuantityError::Malformed), "{text}");
         }
-        for text in ["9223372036854775808", "8Ei", "1e19", "9e999999999999999999", &"9".repeat(10_000)] {
+        for text in [
+            "9223372036854775808",
+            "8Ei",
+            "1e19",
+            "9e999999999999999999",
+            &"9".repeat(10_000),
+        ] {
             assert_eq!(nanos(text), Err(QuantityError::TooLarge), "{text}");
         }
     }
@@ -244,13 +273,24 @@ mod tests {
     #[test]
     fn agrees_with_plain_arithmetic() {
         let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-        let suffixes = [("", 1i128), ("k", 1000), ("Ki", 1 << 10), ("M", 1_000_000), ("Mi", 1 << 20), ("Gi", 1 << 30)];
+        let suffixes = [
+            ("", 1i128),
+            ("k", 1000),
+            ("Ki", 1 << 10),
+            ("M", 1_000_000),
+            ("Mi", 1 << 20),
+            ("Gi", 1 << 30),
+        ];
         for _ in 0..20_000 {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let (whole, thousandths) = ((seed >> 33) as i128, (seed >> 20) as i128 % 1000);
             let (suffix, factor) = suffixes[(seed >> 59) as usize % suffixes.len()];
             let expected = (whole * 1000 + thousandths) * factor * (NANOS / 1000);
-            assert_eq!(nanos(&format!("{whole}.{thousandths:03}{suffix}")), Ok(expected), "{whole}.{thousandths}{suffix}");
+            assert_eq!(
+                nanos(&format!("{whole}.{thousandths:03}{suffix}")),
+                Ok(expected),
+                "{whole}.{thousandths}{suffix}"
+            );
         }
     }
 }

@@ -80,7 +80,9 @@ pub fn wait_for_exit(pidfd: BorrowedFd<'_>) -> Result<i32, Errno> {
             Err(Errno::INTR) | Ok(None) => {}
             Err(errno) => return Err(errno),
             Ok(Some(status)) => {
-                let signal = status.terminating_signal().map_or(-1, |signal| 128 + signal);
+                let signal = status
+                    .terminating_signal()
+                    .map_or(-1, |signal| 128 + signal);
                 return Ok(status.exit_status().unwrap_or(signal));
             }
         }

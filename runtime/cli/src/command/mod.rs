@@ -65,7 +65,7 @@ fn dispatch(command: Command, layout: Layout) -> Outcome {
         Command::Rm(args) => on_runtime(rm::run(args, &layout)),
         Command::Inspect(args) => on_runtime(inspect::run(args, &layout)),
         Command::Plan(args) => plan::run(args),
-        Command::Check(args) => on_runtime(check::run(args, &layout)),
+        Command::Check(args) => check::run(args, &layout),
         Command::Explain(args) => explain::run(args),
         Command::Serve(args) => serve::run(args, layout),
         Command::Completions(args) => completions::run(args),
@@ -77,8 +77,12 @@ fn dispatch(command: Command, layout: Layout) -> Outcome {
 /// Runs a verb on a runtime of one thread: a command is a handful of waits, and starting threads would cost more than it
 /// does.
 fn on_runtime(verb: impl Future<Output = Outcome>) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|e| Failure::new("start the runtime").caused_by(&e))?.block_on(verb)
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime
+        .map_err(|e| Failure::new("start the runtime").caused_by(&e))?
+        .block_on(verb)
 }
 
 /// Writes to standard output.

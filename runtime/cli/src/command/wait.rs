@@ -38,7 +38,10 @@ pub async fn wait_for(layout: &Layout, pod: &Pod, until: Until) -> Result<(), Fa
         }
         tokio::time::sleep(PAUSE).await;
     }
-    Err(failure.map_or_else(|| Failure::new("the node keeps closing its watch"), Failure::from))
+    Err(failure.map_or_else(
+        || Failure::new("the node keeps closing its watch"),
+        Failure::from,
+    ))
 }
 
 /// Whether it came about before the node closed the watch.
@@ -48,7 +51,9 @@ async fn watch_until(layout: &Layout, pod: &Pod, until: Until) -> Result<bool, C
     let mut watch = client.watch_pod(namespace, name).await?;
     match client.pod(namespace, name).await {
         Err(e) if e.kind() == Kind::NotFound => return Ok(true),
-        Ok(now) if has_come_about(&PodEvent::Modified(Box::new(now.clone())), pod, until) => return Ok(true),
+        Ok(now) if has_come_about(&PodEvent::Modified(Box::new(now.clone())), pod, until) => {
+            return Ok(true);
+        }
         other => drop(other?),
     }
     while let Some(event) = watch.next().await? {

@@ -14,15 +14,20 @@ const MEMBERS: [u8; 6] = [36, 33, 32, 35, 34, 96];
 impl Style {
     /// For standard output.
     pub fn stdout() -> Self {
-        Self { colour: std::io::stdout().is_terminal() && allowed() }
+        Self {
+            colour: std::io::stdout().is_terminal() && allowed(),
+        }
     }
 
     /// For standard error.
     pub fn stderr() -> Self {
-        Self { colour: std::io::stderr().is_terminal() && allowed() }
+        Self {
+            colour: std::io::stderr().is_terminal() && allowed(),
+        }
     }
 
     /// No colour.
+    #[cfg(test)]
     pub fn plain() -> Self {
         Self { colour: false }
     }
@@ -42,9 +47,14 @@ impl Style {
         self.wrap("2", text)
     }
 
-    /// Headings.
-    pub fn bold(self, text: &str) -> String {
-        self.wrap("1", text)
+    /// What is as it should be.
+    pub fn good(self, text: &str) -> String {
+        self.wrap("32", text)
+    }
+
+    /// What works with something less.
+    pub fn warning(self, text: &str) -> String {
+        self.wrap("33", text)
     }
 
     /// The prefix of the n-th member.

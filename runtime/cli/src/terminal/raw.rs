@@ -17,7 +17,9 @@ impl RawMode {
     /// The terminal refuses.
     pub fn enter() -> io::Result<Option<Self>> {
         let stdin = rustix::stdio::stdin();
-        let Ok(before) = tcgetattr(stdin) else { return Ok(None) };
+        let Ok(before) = tcgetattr(stdin) else {
+            return Ok(None);
+        };
         let mut raw = before.clone();
         raw.make_raw();
         tcsetattr(stdin, OptionalActions::Flush, &raw)?;
@@ -33,6 +35,8 @@ impl Drop for RawMode {
 
 /// Columns and rows of the terminal on standard input, else on standard output.
 pub fn size() -> Option<(u16, u16)> {
-    let size = tcgetwinsize(rustix::stdio::stdin()).or_else(|_| tcgetwinsize(rustix::stdio::stdout())).ok()?;
+    let size = tcgetwinsize(rustix::stdio::stdin())
+        .or_else(|_| tcgetwinsize(rustix::stdio::stdout()))
+        .ok()?;
     Some((size.ws_col, size.ws_row)).filter(|(columns, rows)| *columns > 0 && *rows > 0)
 }

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, recvfrom, send, sendto, socket_with,
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, recvfrom, send,
+    sendto, socket_with,
 };
 
 use super::{Listener, Token};
@@ -43,7 +44,11 @@ pub struct Flows<'a> {
 impl<'a> Flows<'a> {
     /// No flows yet.
     pub fn new(poll: &'a OwnedFd, listeners: Vec<Listener>) -> Self {
-        Self { poll, listeners, flows: Vec::new() }
+        Self {
+            poll,
+            listeners,
+            flows: Vec::new(),
+        }
     }
 
     /// Whether there is no flow, so that nothing can become idle.
@@ -54,16 +59,28 @@ impl<'a> Flows<'a> {
     /// Takes waiting datagrams of one of the host's sockets into the Pod.
     pub fn from_host(&mut self, index: usize, scratch: &mut [u8]) {
         for _ in 0..DATAGRAMS {
-            let received = recvfrom(self.listeners[index].socket, &mut *scratch, RecvFlags::empty());
-            let Ok((_, length, Some(client))) = received else { return };
-            let Ok(client) = SocketAddr::try_from(client) else { continue };
-            let Some(at) = self.find_or_begin(index, client) else { continue };
+            let received = recvfrom(
+                self.listeners[index].socket,
+                &mut *scratch,
+                RecvFlags::empty(),
+            );
+            let Ok((_, length, Some(client))) = received else {
+                return;
+            };
+            let Ok(client) = SocketAddr::try_from(client) else {
+                continue;
+            };
+            let Some(at) = self.find_or_begin(index, client) else {
+                continue;
+            };
             self.send(at, &scratch[..length]);
         }
     }
 
     fn send(&mut self, at: usize, bytes: &[u8]) {
-        let Some(flow) = &mut self.flows[at] else { return };
+        let Some(flow) = &mut self.flows[at] else {
+            return;
+        };
         flow.last = Instant::now();
         if send(&flow.socket, bytes, SendFlags::NOSIGNAL) == Err(Errno::CONNREFUSED) {
             self.refused(at);
@@ -73,7 +90,9 @@ impl<'a> Flows<'a> {
     /// Takes waiting answers of one flow back to its client.
     pub fn from_pod(&mut self, at: usize, scratch: &mut [u8]) {
         for _ in 0..DATAGRAMS {
-            let Some(flow) = self.flows.get_mut(at).and_then(Option::as_mut) else { return };
+            let Some(flow) = self.flows.get_mut(at).and_then(Option::as_mut) else {
+                return;
+            };
             match recv(&flow.socket, &mut *scratch, RecvFlags::empty()) {
                 Ok((_, length)) => {
                     flow.last = Instant::now();
@@ -100,7 +119,9 @@ impl<'a> Flows<'a> {
 
     /// Moves a flow to the other address of the Pod, if there is one.
     fn refused(&mut self, at: usize) {
-        let Some(flow) = &mut self.flows[at] else { return };
+        let Some(flow) = &mut self.flows[at] else {
+            return;
+        };
         let targets = &self.listeners[flow.listener].targets;
         let next = (flow.target + 1) % targets.len();
         if next == flow.target {
@@ -114,7 +135,10 @@ impl<'a> Flows<'a> {
 
     fn find_or_begin(&mut self, listener: usize, client: SocketAddr) -> Option<usize> {
         let same = |flow: &Flow| flow.listener == listener && flow.client == client;
-        let found = self.flows.iter().position(|flow| flow.as_ref().is_some_and(same));
+        let found = self
+            .flows
+            .iter()
+            .position(|flow| flow.as_ref().is_some_and(same));
         found.or_else(|| self.begin(listener, client))
     }
 
@@ -122,7 +146,13 @@ impl<'a> Flows<'a> {
         let at = self.free();
         let target = *self.listeners[listener].targets.first()?;
         let socket = dial(self.poll, target, at).ok()?;
-        let flow = Some(Flow { listener, client, socket, target: 0, last: Instant::now() });
+        let flow = Some(Flow {
+            listener,
+            client,
+            socket,
+            target: 0,
+            last: Instant::now(),
+        });
         match self.flows.get_mut(at) {
             Some(place) => *place = flow,
             None => self.flows.push(flow),
@@ -133,7 +163,12 @@ impl<'a> Flows<'a> {
     /// An unused place, if need be that of the longest silent flow.
     fn free(&self) -> usize {
         let unused = self.flows.iter().position(Option::is_none);
-        let silent = || self.flows.iter().enumerate().min_by_key(|(_, flow)| flow.as_ref().map(|flow| flow.last));
+        let silent = || {
+            self.flows
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, flow)| flow.as_ref().map(|flow| flow.last))
+        };
         match unused {
             Some(at) => at,
             None if self.flows.len() < MAX => self.flows.len(),
@@ -143,7 +178,11 @@ impl<'a> Flows<'a> {
 }
 
 fn dial(poll: &OwnedFd, target: SocketAddr, at: usize) -> Result<OwnedFd, Errno> {
-    let family = if target.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let family = if target.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(family, SocketType::DGRAM, flags, None)?;
     connect(socket.as_fd(), &target)?;

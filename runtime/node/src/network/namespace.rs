@@ -43,8 +43,11 @@ pub struct Addresses {
 /// `Namespace` when it cannot be entered, `Setting` naming the file that could not be written.
 pub fn prepare(netns: BorrowedFd<'_>, ipv6: bool) -> Result<Socket, NetworkError> {
     let inside = move || {
-        move_into_link_name_space(netns, Some(LinkNameSpaceType::Network))
-            .map_err(|errno| NetworkError::Namespace { source: errno.into() })?;
+        move_into_link_name_space(netns, Some(LinkNameSpaceType::Network)).map_err(|errno| {
+            NetworkError::Namespace {
+                source: errno.into(),
+            }
+        })?;
         write_all(SETTINGS)?;
         if ipv6 {
             write_all(SETTINGS_V6)?;
@@ -52,9 +55,15 @@ pub fn prepare(netns: BorrowedFd<'_>, ipv6: bool) -> Result<Socket, NetworkError
         Socket::open(Family::Route).map_err(|source| refused("open a route socket in", source))
     };
     thread::scope(|scope| {
-        let worker = thread::Builder::new().name("netns".into()).stack_size(STACK);
-        let worker = worker.spawn_scoped(scope, inside).map_err(|source| NetworkError::Namespace { source })?;
-        worker.join().map_err(|_| NetworkError::Namespace { source: io::Error::other("the thread inside panicked") })?
+        let worker = thread::Builder::new()
+            .name("netns".into())
+            .stack_size(STACK);
+        let worker = worker
+            .spawn_scoped(scope, inside)
+            .map_err(|source| NetworkError::Namespace { source })?;
+        worker.join().map_err(|_| NetworkError::Namespace {
+            source: io::Error::other("the thread inside panicked"),
+        })?
     })
 }
 
@@ -65,23 +74,38 @@ pub fn prepare(netns: BorrowedFd<'_>, ipv6: bool) -> Result<Socket, NetworkError
 pub fn configure(socket: &mut Socket, addresses: &Addresses) -> Result<(), NetworkError> {
     let failed = |source| refused("set up", source);
     let pod = link::by_name(socket, POD_LINK).map_err(failed)?;
-    let pod = pod.ok_or_else(|| NetworkError::Namespace { source: io::ErrorKind::NotFound.into() })?.index;
+    let pod = pod
+        .ok_or_else(|| NetworkError::Namespace {
+            source: io::ErrorKind::NotFound.into(),
+        })?
+        .index;
     let (v4, gateway) = addresses.v4;
     let own = |address: IpAddr, prefix| address::add(pod, Subnet { address, prefix });
     let mut batch = vec![link::set_up(LOOPBACK), own(v4.into(), subnet::PREFIX)];
     batch.extend(addresses.v6.map(|(v6, _)| own(v6.into(), subnet::PREFIX6)));
     batch.push(link::set_up(pod));
     batch.push(address::add_default_route(pod, gateway.into()));
-    batch.extend(addresses.v6.map(|(_, gateway)| address::add_default_route(pod, gateway.into())));
+    batch.extend(
+        addresses
+            .v6
+            .map(|(_, gateway)| address::add_default_route(pod, gateway.into())),
+    );
     socket.request(&batch).map_err(failed)
 }
 
 fn write_all(settings: &[(&'static str, &str)]) -> Result<(), NetworkError> {
     settings.iter().try_for_each(|(path, value)| {
-        fs::write(path, value).map_err(|source| NetworkError::Setting { path: (*path).to_owned(), source })
+        fs::write(path, value).map_err(|source| NetworkError::Setting {
+            path: (*path).to_owned(),
+            source,
+        })
     })
 }
 
 fn refused(attempt: &'static str, source: NetlinkError) -> NetworkError {
-    NetworkError::Netlink { attempt, subject: "the Pod's network namespace".into(), source }
+    NetworkError::Netlink {
+        attempt,
+        subject: "the Pod's network namespace".into(),
+        source,
+    }
 }

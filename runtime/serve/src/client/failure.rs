@@ -56,24 +56,43 @@ impl ClientFailure {
             Self::NoNode(..) | Self::Broken(..) | Self::Stream(..) | Self::Cut(_) => Kind::NoNode,
             Self::Denied(_) => Kind::Denied,
             Self::Refused(status) => kind_of_code(status.code.unwrap_or(0)),
-            Self::Start(..) | Self::NodeDied(..) | Self::NotReady(_) | Self::Malformed(..) => Kind::Other,
+            Self::Start(..) | Self::NodeDied(..) | Self::NotReady(_) | Self::Malformed(..) => {
+                Kind::Other
+            }
         }
     }
 
     /// What the user can do, if anything is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Denied(_) => Some("dwell's node belongs to root: run the command as root, with sudo say"),
-            Self::NotReady(_) => Some("`dwell serve` runs the node in the foreground and shows what it waits for"),
+            Self::Denied(_) => {
+                Some("dwell's node belongs to root: run the command as root, with sudo say")
+            }
+            Self::NotReady(_) => {
+                Some("`dwell serve` runs the node in the foreground and shows what it waits for")
+            }
             _ => None,
         }
     }
 
     /// The refusal's details: field and sentence of each cause.
     pub fn causes(&self) -> Vec<String> {
-        let Self::Refused(status) = self else { return Vec::new() };
-        let causes = status.details.iter().flat_map(|d| d.causes.iter().flatten());
-        causes.map(|c| [c.field.as_deref(), c.message.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(": ")).collect()
+        let Self::Refused(status) = self else {
+            return Vec::new();
+        };
+        let causes = status
+            .details
+            .iter()
+            .flat_map(|d| d.causes.iter().flatten());
+        causes
+            .map(|c| {
+                [c.field.as_deref(), c.message.as_deref()]
+                    .into_iter()
+                    .flatten()
+                    .collect::<Vec<_>>()
+                    .join(": ")
+            })
+            .collect()
     }
 }
 
@@ -92,13 +111,26 @@ impl fmt::Display for ClientFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoNode(socket, _) => write!(f, "reach the node at {}", socket.display()),
-            Self::Denied(socket) => write!(f, "the node's socket {} may not be opened by this user", socket.display()),
+            Self::Denied(socket) => write!(
+                f,
+                "the node's socket {} may not be opened by this user",
+                socket.display()
+            ),
             Self::Start(step, _) => write!(f, "start a node: {step}"),
             Self::NodeDied(status, None) => write!(f, "the node ended while starting ({status})"),
-            Self::NodeDied(status, Some(line)) => write!(f, "the node ended while starting ({status}): {line}"),
-            Self::NotReady(seconds) => write!(f, "the node did not answer within {seconds} s of its start"),
+            Self::NodeDied(status, Some(line)) => {
+                write!(f, "the node ended while starting ({status}): {line}")
+            }
+            Self::NotReady(seconds) => {
+                write!(f, "the node did not answer within {seconds} s of its start")
+            }
             Self::Broken(request, _) => write!(f, "{request}: the connection to the node broke"),
-            Self::Refused(status) => f.write_str(status.message.as_deref().unwrap_or("the node refused the request")),
+            Self::Refused(status) => f.write_str(
+                status
+                    .message
+                    .as_deref()
+                    .unwrap_or("the node refused the request"),
+            ),
             Self::Malformed(request, _) => write!(f, "{request}: the node's answer makes no sense"),
             Self::Stream(request, _) => write!(f, "{request}: the stream broke"),
             Self::Cut(request) => write!(f, "{request}: the node closed the stream before its end"),

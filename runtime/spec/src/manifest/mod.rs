@@ -12,10 +12,10 @@ use std::collections::HashSet;
 
 use k8s_openapi::api::core::v1;
 
-use self::kinds::Kind;
-use self::node::{Node, Value};
 pub use self::emit::{to_yaml, yaml_of};
 pub use self::fields::{explain, support_table};
+use self::kinds::Kind;
+use self::node::{Node, Value};
 pub use self::prepare::{assign_name, resolve_paths};
 pub use self::problem::{Cause, ManifestError, Problem};
 
@@ -36,6 +36,10 @@ mod yaml;
 /// Problems of one file that are kept; the rest is counted.
 const MAX_PROBLEMS: usize = 100;
 
+/// Containers, init containers, volumes of one Pod, each; and Pods of one list. Kubernetes has no number, but a store
+/// that takes 1.5 MB; here a million empty containers in 4 MB of text would cost a gigabyte.
+const MAX_ITEMS: usize = 1024;
+
 /// What a file held.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parsed {
@@ -53,17 +57,27 @@ pub fn parse_manifests(text: &str, origin: &str) -> Result<Parsed, ManifestError
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader::default();
     match yaml::read(text) {
-        Ok(documents) => documents.iter().for_each(|document| reader.document(document, "")),
+        Ok(documents) => documents
+            .iter()
+            .for_each(|document| reader.document(document, "")),
         Err(problem) => reader.problems.push(*problem),
     }
     if reader.pods.is_empty() && reader.problems.is_empty() {
         let problem = Problem::new(Cause::Malformed, "", "there is no Pod in it");
-        reader.problems.push(problem.with_hint("a Pod begins with `apiVersion: v1` and `kind: Pod`"));
+        reader
+            .problems
+            .push(problem.with_hint("a Pod begins with `apiVersion: v1` and `kind: Pod`"));
     }
     if !reader.problems.is_empty() {
-        return Err(ManifestError { origin: origin.to_owned(), problems: cited(reader.problems, text) });
+        return Err(ManifestError {
+            origin: origin.to_owned(),
+            problems: cited(reader.problems, text),
+        });
     }
-    Ok(Parsed { pods: reader.pods, warnings: cited(reader.warnings, text) })
+    Ok(Parsed {
+        pods: reader.pods,
+        warnings: cited(reader.warnings, text),
+    })
 }
 
 /// In the order of the text, with their source lines, bounded.
@@ -73,7 +87,11 @@ fn cited(mut problems: Vec<Problem>, text: &str) -> Vec<Problem> {
     problems.truncate(MAX_PROBLEMS);
     problems.iter_mut().for_each(|problem| problem.cite(text));
     if more > 0 {
-        problems.push(Problem::new(Cause::Malformed, "", format!("and {more} more")));
+        problems.push(Problem::new(
+            Cause::Malformed,
+            "",
+            format!("and {more} more"),
+        ));
     }
     problems
 }
@@ -89,7 +107,10 @@ struct Reader {
 impl Reader {
     fn document(&mut self, document: &Node, prefix: &str) {
         if !matches!(document.value, Value::Map(_)) {
-            let message = format!("expected a mapping with `apiVersion` and `kind`, found {}", document.describe());
+            let message = format!(
+                "expected a mapping with `apiVersion` and `kind`, found {}",
+                document.describe()
+            );
             self.problem(document, prefix, Problem::new(Cause::Type, "", message));
             return;
         }
@@ -102,6 +123,10 @@ impl Reader {
 
     fn list(&mut self, list: &Node, prefix: &str) {
         let items = list.get("items").map_or(&[][..], Node::items);
+        if let Some(problem) = too_many("items", items.len()) {
+            self.problem(list, prefix, problem);
+            return;
+        }
         for (n, item) in items.iter().enumerate() {
             self.document(item, &format!("{prefix}items[{n}]."));
         }
@@ -109,33 +134,74 @@ impl Reader {
 
     fn pod(&mut self, document: &Node, prefix: &str) {
         let mut document = document.clone();
-        self.warnings.extend(token::strip(&mut document, prefix));
-        let findings = walk::pod(&document, prefix);
-        self.warnings.extend(findings.warnings);
-        let typed = !findings.problems.iter().any(|problem| problem.cause == Cause::Type);
-        self.problems.extend(findings.problems);
-        if typed {
-            self.typed(&document, prefix);
+        self.warnings
+            .extend(token::strip(&mut document).map(|warning| under(prefix, warning)));
+        let findings = walk::pod(&document);
+        self.warnings.extend(
+            findings
+                .warnings
+                .into_iter()
+                .map(|warning| under(prefix, warning)),
+        );
+        // What has the wrong type is reported; the rest is checked without it, so that all is said at once.
+        let mistyped: Vec<_> = findings
+            .problems
+            .iter()
+            .filter(|p| p.cause == Cause::Type)
+            .map(|p| p.path.clone())
+            .collect();
+        self.problems.extend(
+            findings
+                .problems
+                .into_iter()
+                .map(|problem| under(prefix, problem)),
+        );
+        let oversized = oversized(&document);
+        if !oversized.is_empty() {
+            oversized
+                .into_iter()
+                .for_each(|problem| self.problem(&document, prefix, problem));
+            return;
+        }
+        let mut rest = document.clone();
+        mistyped.iter().for_each(|path| rest.blank(path));
+        match to_v1(&rest) {
+            Ok(pod) => self.typed(pod, &document, prefix, &mistyped),
+            Err(_) if !mistyped.is_empty() => {}
+            Err(error) => self.problem(
+                &document,
+                prefix,
+                Problem::new(Cause::Type, "", format!("not a Pod: {error}")),
+            ),
         }
     }
 
-    fn typed(&mut self, document: &Node, prefix: &str) {
-        match to_v1(document) {
-            Ok(pod) => {
-                let found = check_unnamed(&pod);
-                self.unique(&pod, document, prefix);
-                found.into_iter().for_each(|problem| self.problem(document, prefix, problem));
-                self.pods.push(pod);
-            }
-            Err(error) => self.problem(document, prefix, Problem::new(Cause::Type, "", format!("not a Pod: {error}"))),
-        }
+    fn typed(&mut self, pod: v1::Pod, document: &Node, prefix: &str, mistyped: &[String]) {
+        let mut found = check_unnamed(&pod);
+        found.retain(|problem| {
+            !mistyped
+                .iter()
+                .any(|path| problem.path.starts_with(path.as_str()))
+        });
+        self.unique(&pod, document, prefix);
+        found
+            .into_iter()
+            .for_each(|problem| self.problem(document, prefix, problem));
+        self.pods.push(pod);
     }
 
     fn unique(&mut self, pod: &v1::Pod, document: &Node, prefix: &str) {
-        let Some(name) = pod.metadata.name.clone().filter(|name| !name.is_empty()) else { return };
-        let namespace = pod.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        let Some(name) = pod.metadata.name.clone().filter(|name| !name.is_empty()) else {
+            return;
+        };
+        let namespace = pod
+            .metadata
+            .namespace
+            .clone()
+            .unwrap_or_else(|| "default".to_owned());
         if !self.names.insert((namespace, name.clone())) {
-            let problem = Problem::duplicate("metadata.name", &name).with_hint("another Pod of this file has this name");
+            let problem = Problem::duplicate("metadata.name", &name)
+                .with_hint("another Pod of this file has this name");
             self.problem(document, prefix, problem);
         }
     }
@@ -144,9 +210,32 @@ impl Reader {
     fn problem(&mut self, document: &Node, prefix: &str, mut problem: Problem) {
         let at = document.locate(&problem.path);
         problem.at = (at.line > 0).then_some(at);
-        problem.path.insert_str(0, prefix);
-        self.problems.push(problem);
+        self.problems.push(under(prefix, problem));
     }
+}
+
+fn oversized(document: &Node) -> Vec<Problem> {
+    let lists = ["containers", "initContainers", "volumes"];
+    let len = |key: &str| {
+        document
+            .get("spec")
+            .and_then(|spec| spec.get(key))
+            .map_or(0, |list| list.items().len())
+    };
+    lists
+        .iter()
+        .filter_map(|key| too_many(&format!("spec.{key}"), len(key)))
+        .collect()
+}
+
+fn too_many(path: &str, len: usize) -> Option<Problem> {
+    let message = format!("Too many: {len}: must have at most {MAX_ITEMS} items");
+    (len > MAX_ITEMS).then(|| Problem::new(Cause::Invalid, path, message))
+}
+
+fn under(prefix: &str, mut problem: Problem) -> Problem {
+    problem.path.insert_str(0, prefix);
+    problem
 }
 
 /// The Kubernetes type; what the system sets is left out, since a newer Kubernetes may have written it.
@@ -155,15 +244,21 @@ fn to_v1(document: &Node) -> Result<v1::Pod, serde_json::Error> {
     if let Some(map) = json.as_object_mut() {
         map.remove("status");
     }
-    if let Some(meta) = json.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {
-        ["managedFields", "selfLink", "generation"].iter().for_each(|key| drop(meta.remove(*key)));
+    if let Some(meta) = json
+        .get_mut("metadata")
+        .and_then(serde_json::Value::as_object_mut)
+    {
+        ["managedFields", "selfLink", "generation"]
+            .iter()
+            .for_each(|key| drop(meta.remove(*key)));
     }
     serde_json::from_value(json)
 }
 
 /// Checks a Pod that may get its name later.
 fn check_unnamed(pod: &v1::Pod) -> Vec<Problem> {
-    let generated = pod.metadata.generate_name.is_some() && pod.metadata.name.as_deref().is_none_or(str::is_empty);
+    let generated = pod.metadata.generate_name.is_some()
+        && pod.metadata.name.as_deref().is_none_or(str::is_empty);
     if !generated {
         return check::check(pod).1;
     }

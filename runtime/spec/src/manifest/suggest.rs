@@ -6,9 +6,13 @@ pub fn nearest<'a>(typed: &str, words: impl IntoIterator<Item = &'a str>) -> Opt
     if typed.len() > 64 {
         return None;
     }
-    let allowed = (typed.chars().count() / 3).clamp(1, 3);
-    let near = words.into_iter().map(|word| (distance(&typed.to_lowercase(), &word.to_lowercase()), word));
-    near.filter(|(distance, _)| *distance <= allowed).min_by_key(|(distance, _)| *distance).map(|(_, word)| word)
+    let allowed = (typed.chars().count() / 3).min(3);
+    let near = words
+        .into_iter()
+        .map(|word| (distance(&typed.to_lowercase(), &word.to_lowercase()), word));
+    near.filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
 }
 
 /// Edits (insert, delete, replace, swap two neighbours) that make one word of the other.
@@ -42,6 +46,7 @@ mod tests {
         assert_eq!(nearest("Image", words), Some("image"));
         assert_eq!(nearest("agrs", words), Some("args"));
         assert_eq!(nearest("livenessProbe", words), None);
+        assert_eq!(nearest("v", ["w"]), None);
         assert_eq!(nearest(&"x".repeat(1 << 20), words), None);
     }
 }

@@ -41,7 +41,12 @@ const DEVICES: [(u32, Option<u32>); 8] = [
 
 /// The allow-list of a native member. A Wasm member's is empty: it opens no device.
 pub fn devices() -> Vec<DeviceRule> {
-    let rule = |(major, minor)| DeviceRule { block: false, major: Some(major), minor, access: "rwm".to_owned() };
+    let rule = |(major, minor)| DeviceRule {
+        block: false,
+        major: Some(major),
+        minor,
+        access: "rwm".to_owned(),
+    };
     DEVICES.into_iter().map(rule).collect()
 }
 
@@ -50,7 +55,10 @@ pub fn container(resources: &Resources, devices: Vec<DeviceRule>) -> CgroupLimit
     CgroupLimits {
         memory: resources.memory_limit,
         cpu_quota_us: resources.cpu_limit_millis.map(quota),
-        cpu_shares: resources.cpu_request_millis.or(resources.cpu_limit_millis).map(shares),
+        cpu_shares: resources
+            .cpu_request_millis
+            .or(resources.cpu_limit_millis)
+            .map(shares),
         pids: Some(resources.pids_limit.unwrap_or(DEFAULT_PIDS)),
         devices,
     }
@@ -79,8 +87,15 @@ fn shares(millis: u64) -> u64 {
 }
 
 fn pod_total(pod: &Pod, of: fn(&Resources) -> Option<u64>) -> Option<u64> {
-    let together = pod.containers.iter().map(|container| of(&container.resources)).try_fold(0u64, add)?;
-    pod.init_containers.iter().map(|container| of(&container.resources)).try_fold(together, larger)
+    let together = pod
+        .containers
+        .iter()
+        .map(|container| of(&container.resources))
+        .try_fold(0u64, add)?;
+    pod.init_containers
+        .iter()
+        .map(|container| of(&container.resources))
+        .try_fold(together, larger)
 }
 
 fn add(sum: u64, value: Option<u64>) -> Option<u64> {
@@ -93,7 +108,11 @@ fn larger(most: u64, value: Option<u64>) -> Option<u64> {
 
 fn requested(pod: &Pod) -> Option<u64> {
     let of = |resources: &Resources| resources.cpu_request_millis.or(resources.cpu_limit_millis);
-    let sum: u64 = pod.containers.iter().filter_map(|container| of(&container.resources)).sum();
+    let sum: u64 = pod
+        .containers
+        .iter()
+        .filter_map(|container| of(&container.resources))
+        .sum();
     (sum > 0).then_some(sum)
 }
 
@@ -101,8 +120,16 @@ fn requested(pod: &Pod) -> Option<u64> {
 pub fn rlimits(host: &HostFacts) -> [Op; 2] {
     let hard = host.nofile_hard.min(NOFILE_HARD);
     [
-        Op::SetRlimit { resource: RLIMIT_NOFILE, soft: hard.min(NOFILE_SOFT), hard },
-        Op::SetRlimit { resource: RLIMIT_CORE, soft: 0, hard: u64::MAX },
+        Op::SetRlimit {
+            resource: RLIMIT_NOFILE,
+            soft: hard.min(NOFILE_SOFT),
+            hard,
+        },
+        Op::SetRlimit {
+            resource: RLIMIT_CORE,
+            soft: 0,
+            hard: u64::MAX,
+        },
     ]
 }
 
@@ -113,11 +140,21 @@ mod tests {
 
     #[test]
     fn units_are_the_kernels() {
-        let resources = Resources { cpu_limit_millis: Some(500), memory_limit: Some(1 << 20), ..Resources::default() };
+        let resources = Resources {
+            cpu_limit_millis: Some(500),
+            memory_limit: Some(1 << 20),
+            ..Resources::default()
+        };
         let limits = container(&resources, Vec::new());
-        assert_eq!((limits.cpu_quota_us, limits.cpu_shares, limits.memory), (Some(50_000), Some(512), Some(1 << 20)));
+        assert_eq!(
+            (limits.cpu_quota_us, limits.cpu_shares, limits.memory),
+            (Some(50_000), Some(512), Some(1 << 20))
+        );
         assert_eq!(limits.pids, Some(DEFAULT_PIDS));
-        let tiny = Resources { cpu_limit_millis: Some(1), ..Resources::default() };
+        let tiny = Resources {
+            cpu_limit_millis: Some(1),
+            ..Resources::default()
+        };
         assert_eq!(container(&tiny, Vec::new()).cpu_quota_us, Some(1000));
         assert_eq!(container(&tiny, Vec::new()).cpu_shares, Some(2));
     }
@@ -137,7 +174,14 @@ mod tests {
 
     #[test]
     fn no_block_device_and_no_wildcard_but_terminals() {
-        assert!(devices().iter().all(|rule| !rule.block && rule.major.is_some()));
-        assert_eq!(devices().iter().filter(|rule| rule.minor.is_none()).count(), 1);
+        assert!(
+            devices()
+                .iter()
+                .all(|rule| !rule.block && rule.major.is_some())
+        );
+        assert_eq!(
+            devices().iter().filter(|rule| rule.minor.is_none()).count(),
+            1
+        );
     }
 }

@@ -24,6 +24,8 @@ pub mod capabilities;
 #[cfg(feature = "manifest")]
 mod describe;
 #[cfg(feature = "manifest")]
+mod describe_op;
+#[cfg(feature = "manifest")]
 mod environment;
 #[cfg(feature = "manifest")]
 mod joined;

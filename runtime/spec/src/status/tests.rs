@@ -1,3 +1,5 @@
+//! Phases, classes, and the status as Kubernetes shapes it.
+
 use super::*;
 use crate::pod::{ImageRef, RestartPolicy};
 
@@ -76,6 +78,8 @@ fn backs_off(status: &mut ContainerStatus, code: i32) {
 }
 
 type Step = fn(&mut ContainerStatus);
+/// Policy, what the init containers and the members do, whether it is over, and what it is then.
+type Row<'a> = (RestartPolicy, &'a [Step], &'a [Step], bool, Phase);
 
 fn phase(policy: RestartPolicy, init: &[Step], containers: &[Step], over: bool) -> Phase {
     let names = ["a", "b", "c"];
@@ -107,7 +111,7 @@ fn phases_are_the_kubelets() {
         |_| {},
         |s| backs_off(s, 1),
     );
-    let rows: &[(RestartPolicy, &[Step], &[Step], bool, Phase)] = &[
+    let rows: &[Row<'_>] = &[
         (Never, &[], &[wait], false, Pending),
         (Never, &[], &[run, wait], false, Pending),
         (Never, &[], &[run, ok], false, Running),

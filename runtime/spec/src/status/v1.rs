@@ -12,6 +12,16 @@ use k8s_openapi::jiff::Timestamp;
 use super::{ContainerState, ContainerStatus, Phase, PodStatus, Terminated, find, qos_class};
 use crate::pod::{Container, Pod};
 
+impl ContainerStatus {
+    fn is_running(&self) -> bool {
+        matches!(self.state, ContainerState::Running { .. })
+    }
+
+    fn completed(&self) -> bool {
+        matches!(&self.state, ContainerState::Terminated(end) if end.exit_code == 0)
+    }
+}
+
 /// What the API and `-o yaml` show. `previous` is what was shown last (for transition times), `now_ns` is in
 /// nanoseconds since 1970.
 #[must_use]
@@ -201,13 +211,7 @@ fn container_status(
         image_id: status.image_id.clone(),
         container_id: status.id.as_deref().map(container_id),
         state: Some(state(&status.state)),
-        last_state: Some(
-            status
-                .last_state
-                .as_ref()
-                .map(|end| ended(end))
-                .unwrap_or_default(),
-        ),
+        last_state: Some(status.last_state.as_ref().map(ended).unwrap_or_default()),
         restart_count: i32::try_from(status.restart_count).unwrap_or(i32::MAX),
         // An init container is ready when it has done its work, and never `started` (prober_manager.go).
         ready: if init {

@@ -6,6 +6,7 @@
 //! Nothing here decides a name or an address, and replies are read with every length checked.
 
 pub mod address;
+mod answer;
 pub mod attributes;
 pub mod conntrack;
 pub mod link;

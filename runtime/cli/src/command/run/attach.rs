@@ -12,7 +12,6 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinHandle;
 
-use crate::failure::Failure;
 use crate::pods::records::{key, uid};
 use crate::terminal::{input, interrupt, raw};
 
@@ -22,8 +21,8 @@ pub struct Attachment {
     container: String,
     tty: bool,
     state: State,
-    /// Restores the terminal when the attachment is dropped.
-    _raw: Option<raw::RawMode>,
+    /// Our terminal, raw while connected only: until then Ctrl-C is still ours. Restored when dropped.
+    raw: Option<raw::RawMode>,
 }
 
 enum State {
@@ -33,25 +32,24 @@ enum State {
 }
 
 impl Attachment {
-    /// For the first container of these Pods that wants standard input, if there is one. A terminal becomes raw when the
-    /// container has one too.
-    ///
-    /// # Errors
-    /// The terminal refuses raw mode.
-    pub fn of(pods: &[Pod]) -> Result<Option<Self>, Failure> {
-        let Some((pod, container)) = pods.iter().find_map(|pod| Some((pod, wants_input(pod)?))) else {
-            return Ok(None);
-        };
-        let tty = container.tty == Some(true);
-        let raw = if tty { raw::RawMode::enter() } else { Ok(None) };
-        let raw = raw.map_err(|e| Failure::new("switch the terminal to raw mode").caused_by(&e))?;
-        let (uid, container) = (uid(pod).to_owned(), container.name.clone());
-        Ok(Some(Self { uid, container, tty, state: State::Waiting(None), _raw: raw }))
+    /// For the first container of these Pods that wants standard input, if there is one.
+    pub fn of(pods: &[Pod]) -> Option<Self> {
+        let (pod, container) = pods.iter().find_map(|pod| Some((pod, wants_input(pod)?)))?;
+        Some(Self {
+            uid: uid(pod).to_owned(),
+            container: container.name.clone(),
+            tty: container.tty == Some(true),
+            state: State::Waiting(None),
+            raw: None,
+        })
     }
 
     /// Connects, if this Pod is the one, its container runs and we are not connected. A refusal is left to the next change.
     pub async fn pod_changed(&mut self, client: &Client, pod: &Pod) {
-        if uid(pod) != self.uid || !matches!(self.state, State::Waiting(_)) || !runs(pod, &self.container) {
+        if uid(pod) != self.uid
+            || !matches!(self.state, State::Waiting(_))
+            || !runs(pod, &self.container)
+        {
             return;
         }
         let request = StreamRequest {
@@ -62,30 +60,47 @@ impl Attachment {
             tty: self.tty,
             ..StreamRequest::default()
         };
-        let Ok((sender, receiver)) = client.attach(&request).await else { return };
+        let Ok((sender, receiver)) = client.attach(&request).await else {
+            return;
+        };
         if let State::Waiting(pieces) = std::mem::replace(&mut self.state, State::Done) {
             let pieces = pieces.unwrap_or_else(input::pieces);
+            if self.tty {
+                self.raw = raw::RawMode::enter().ok().flatten();
+            }
             self.state = State::Connected(tokio::spawn(pump(sender, receiver, pieces, self.tty)));
         }
     }
 
     /// Returns when the connection has ended, whichever side ended it. Dropping the future loses nothing.
     pub async fn ended(&mut self) {
-        let State::Connected(task) = &mut self.state else { return std::future::pending().await };
+        let State::Connected(task) = &mut self.state else {
+            return std::future::pending().await;
+        };
         self.state = match task.await {
             Ok(Some(pieces)) => State::Waiting(Some(pieces)),
             _ => State::Done,
         };
+        self.raw = None;
     }
 }
 
 fn wants_input(pod: &Pod) -> Option<&Container> {
-    pod.spec.as_ref()?.containers.iter().find(|container| container.stdin == Some(true))
+    pod.spec
+        .as_ref()?
+        .containers
+        .iter()
+        .find(|container| container.stdin == Some(true))
 }
 
 fn runs(pod: &Pod, container: &str) -> bool {
-    let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
-    let state = statuses.filter(|c| c.name == container).find_map(|c| c.state.as_ref());
+    let statuses = pod
+        .status
+        .iter()
+        .flat_map(|status| status.container_statuses.iter().flatten());
+    let state = statuses
+        .filter(|c| c.name == container)
+        .find_map(|c| c.state.as_ref());
     state.is_some_and(|state| state.running.is_some())
 }
 

@@ -91,6 +91,12 @@ pub struct ShortArgs {
     /// Memory limit
     #[arg(short, long, value_name = "MEMORY")]
     pub memory: Option<String>,
+    /// Start in this directory of the container
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// Make the root file system read-only
+    #[arg(long)]
+    pub read_only: bool,
     /// Connect standard input
     #[arg(short = 'i', long = "stdin", visible_alias = "interactive")]
     pub stdin: bool,
@@ -121,8 +127,13 @@ pub fn run(args: RunArgs, layout: &Layout) -> Outcome {
 }
 
 fn dry_run(pods: &[Pod], format: ObjectFormat) -> Outcome {
-    let texts: Result<Vec<String>, Failure> = pods.iter().map(|pod| object::render(pod, format)).collect();
-    let separator = if format == ObjectFormat::Yaml { "---\n" } else { "" };
+    let texts: Result<Vec<String>, Failure> =
+        pods.iter().map(|pod| object::render(pod, format)).collect();
+    let separator = if format == ObjectFormat::Yaml {
+        "---\n"
+    } else {
+        ""
+    };
     print(&texts?.join(separator))?;
     Ok(0)
 }
@@ -164,8 +175,10 @@ async fn create_all(client: &Client, pods: &[Pod]) -> Result<Vec<Pod>, Failure> 
 
 fn refused(pod: &Pod, error: ClientFailure) -> Failure {
     match error.kind() {
-        Kind::Conflict => Failure::from(error)
-            .with_hint(format!("`dwell rm {}` removes the one that is there; `dwell run --replace` does both", shown(pod))),
+        Kind::Conflict => Failure::from(error).with_hint(format!(
+            "`dwell rm {}` removes the one that is there; `dwell run --replace` does both",
+            shown(pod)
+        )),
         _ => error.into(),
     }
 }
@@ -177,7 +190,12 @@ async fn remove(client: &Client, layout: &Layout, pods: &[Pod]) -> Result<(), Fa
             Err(e) if e.kind() == Kind::NotFound => continue,
             other => other?,
         };
-        Progress::new().during(format!("removing {}", shown(pod)), wait_for(layout, &removed, Until::Gone)).await?;
+        Progress::new()
+            .during(
+                format!("removing {}", shown(pod)),
+                wait_for(layout, &removed, Until::Gone),
+            )
+            .await?;
     }
     Ok(())
 }

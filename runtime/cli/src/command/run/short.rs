@@ -1,42 +1,63 @@
-//! One container without a manifest: what was typed becomes the short form that the manifest part turns into a Pod.
+//! One container without a manifest: what was typed, for the pure part that makes a Pod of it (`dwell_spec::short_form`).
 //!
-//! Here is what needs the machine: whether a word is a module, the caller's variables, environment files, a free name.
-//! Every value is checked where those of manifests are.
+//! Here is only what needs the machine: whether a word is a module, our own variables, environment files.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use dwell_spec::manifest::{ShortForm, resolve_paths, short_form};
+use dwell_spec::short_form;
 use k8s_openapi::api::core::v1::Pod;
 
+use super::source::{prepare, working_directory};
 use super::{RunArgs, ShortArgs};
 use crate::failure::Failure;
 
 /// Bytes of an environment file at most.
 const ENV_FILE_MAX: u64 = 1024 * 1024;
-/// Letters that Kubernetes makes names of: no vowels, no words.
-const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// The Pod of a short form; `None` if manifests were named.
 pub fn pod(args: &RunArgs) -> Result<Option<Pod>, Failure> {
-    let Some((image, words)) = image_and_arguments(args) else {
+    let Some(typed) = typed(args)? else {
         return only_with_image(&args.short).map(|()| None);
     };
-    let form = form(args, image, words)?;
-    let mut pod = short_form(&form).map_err(|e| Failure::new(e.to_string()))?;
-    let here = std::env::current_dir().map_err(|e| Failure::new("find the working directory").caused_by(&e))?;
-    resolve_paths(&mut pod, &here);
+    let mut pod = short_form::to_pod(&typed).map_err(|e| {
+        let failure = Failure::of(&e);
+        e.hint().into_iter().fold(failure, Failure::with_hint)
+    })?;
+    prepare(&mut pod, &typed.base_dir);
     Ok(Some(pod))
 }
 
 /// `--image IMAGE` with arguments, or a module with arguments.
-fn image_and_arguments(args: &RunArgs) -> Option<(String, &[String])> {
-    if let Some(image) = &args.short.image {
-        return Some((image.clone(), &args.words));
-    }
-    let (first, rest) = args.words.split_first()?;
-    is_module(Path::new(first)).then(|| (format!("wasm:{first}"), rest))
+fn typed(args: &RunArgs) -> Result<Option<short_form::RunArgs>, Failure> {
+    let (wasm, words) = match (&args.short.image, args.words.split_first()) {
+        (Some(_), _) => (None, &args.words[..]),
+        (None, Some((first, rest))) if is_module(Path::new(first)) => (Some(first.clone()), rest),
+        _ => return Ok(None),
+    };
+    let short = &args.short;
+    Ok(Some(short_form::RunArgs {
+        image: short.image.clone(),
+        wasm,
+        name: args.name.clone(),
+        namespace: None,
+        args: words.to_vec(),
+        env: short.env.clone(),
+        env_files: env_files(short)?,
+        host_env: std::env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+            .collect(),
+        volumes: short.volumes.clone(),
+        publish: short.publish.clone(),
+        user: short.user.clone(),
+        memory: short.memory.clone(),
+        workdir: short.workdir.clone(),
+        stdin: short.stdin,
+        tty: short.tty,
+        read_only: short.read_only,
+        base_dir: working_directory()?,
+    }))
 }
 
 /// A name that says so, or the magic of a binary module.
@@ -53,68 +74,35 @@ fn read_start(path: &Path) -> io::Result<[u8; 4]> {
     Ok(start)
 }
 
-fn form(args: &RunArgs, image: String, words: &[String]) -> Result<ShortForm, Failure> {
-    let short = &args.short;
-    Ok(ShortForm {
-        name: args.name.clone().unwrap_or_else(|| name_for(&image)),
-        image,
-        args: words.to_vec(),
-        env: environment(short)?,
-        volumes: short.volumes.clone(),
-        publish: short.publish.clone(),
-        user: short.user.clone(),
-        memory: short.memory.clone(),
-        stdin: short.stdin,
-        tty: short.tty,
-    })
-}
-
 /// Options that make one container need one.
 fn only_with_image(short: &ShortArgs) -> Result<(), Failure> {
-    let lists = [("-v", &short.volumes), ("-e", &short.env), ("-p", &short.publish)];
-    let list = lists.into_iter().find(|(_, values)| !values.is_empty()).map(|(option, _)| option);
-    let switches = [
+    let given = [
+        ("-v", !short.volumes.is_empty()),
+        ("-e", !short.env.is_empty()),
+        ("-p", !short.publish.is_empty()),
         ("--env-file", !short.env_files.is_empty()),
         ("-u", short.user.is_some()),
         ("-m", short.memory.is_some()),
+        ("-w", short.workdir.is_some()),
         ("-i", short.stdin),
         ("-t", short.tty),
+        ("--read-only", short.read_only),
     ];
-    match list.or_else(|| switches.into_iter().find(|(_, given)| *given).map(|(option, _)| option)) {
+    match given.into_iter().find(|(_, given)| *given) {
         None => Ok(()),
-        Some(option) => Err(Failure::new(format!("{option} is for one container without a manifest"))
-            .with_hint("name a .wasm file or --image, or write it in the manifest")),
+        Some((option, _)) => Err(Failure::new(format!(
+            "{option} is for one container without a manifest"
+        ))
+        .with_hint("name a .wasm file or --image, or write it in the manifest")),
     }
 }
 
-/// Files first, so that `-e` can replace what they set.
-fn environment(short: &ShortArgs) -> Result<Vec<(String, String)>, Failure> {
-    let mut env: Vec<(String, String)> = Vec::new();
-    for file in &short.env_files {
-        for assignment in lines(&read_env_file(file)?) {
-            set(&mut env, &assignment);
-        }
-    }
-    for assignment in &short.env {
-        set(&mut env, assignment);
-    }
-    Ok(env)
-}
-
-/// Lines that are neither empty nor comments.
-fn lines(text: &str) -> Vec<String> {
-    let lines = text.lines().map(|line| line.trim_start().trim_end_matches('\r'));
-    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
-}
-
-/// `NAME=VALUE`, or `NAME` for our own value (nothing, if we have none: as docker does). A later one replaces.
-fn set(env: &mut Vec<(String, String)>, assignment: &str) {
-    let (name, value) = match assignment.split_once('=') {
-        Some((name, value)) => (name, Some(value.to_owned())),
-        None => (assignment, std::env::var(assignment).ok()),
-    };
-    env.retain(|(other, _)| other != name);
-    env.extend(value.map(|value| (name.to_owned(), value)));
+fn env_files(short: &ShortArgs) -> Result<Vec<(String, String)>, Failure> {
+    short
+        .env_files
+        .iter()
+        .map(|path| Ok((path.display().to_string(), read_env_file(path)?)))
+        .collect()
 }
 
 fn read_env_file(path: &Path) -> Result<String, Failure> {
@@ -122,59 +110,8 @@ fn read_env_file(path: &Path) -> Result<String, Failure> {
     let read = File::open(path).and_then(|file| file.take(ENV_FILE_MAX).read_to_string(&mut text));
     match read {
         Ok(_) => Ok(text),
-        Err(e) => Err(Failure::new(format!("read the environment file {}", path.display())).caused_by(&e)),
-    }
-}
-
-/// The image's last component as a DNS label, and five letters that keep two runs apart.
-fn name_for(image: &str) -> String {
-    let last = image.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
-    let stem = last.strip_suffix(".wasm").or_else(|| last.strip_suffix(".wat")).unwrap_or(last);
-    let mapped = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' });
-    let label: String = mapped.take(50).collect();
-    let label = label.trim_matches('-');
-    let label = if label.is_empty() { "pod" } else { label };
-    format!("{label}-{}", random_letters())
-}
-
-/// Five letters from the standard library's random hash keys, which the system seeds anew for each process.
-fn random_letters() -> String {
-    use std::hash::{BuildHasher, Hasher};
-    let mut random = std::hash::RandomState::new().build_hasher().finish();
-    let mut next = || {
-        let letter = LETTERS[(random % 27) as usize];
-        random /= 27;
-        char::from(letter)
-    };
-    (0..5).map(|_| next()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn later_assignments_replace_earlier_ones() {
-        let mut env = Vec::new();
-        for assignment in ["A=1", "B=x=y", "A=2", "DWELL_TEST_SURELY_UNSET"] {
-            set(&mut env, assignment);
+        Err(e) => {
+            Err(Failure::new(format!("read the environment file {}", path.display())).caused_by(&e))
         }
-        assert_eq!(env, [("B".into(), "x=y".into()), ("A".into(), "2".into())]);
-        set(&mut env, "PATH");
-        assert_eq!(env.last().unwrap().1, std::env::var("PATH").unwrap());
-    }
-
-    #[test]
-    fn environment_files_have_comments() {
-        assert_eq!(lines("# x\n\nA=1\r\n  B=# kept\n"), ["A=1", "B=# kept"]);
-    }
-
-    #[test]
-    fn names_are_labels_and_differ() {
-        let name = name_for("wasm:./target/My_App.wasm");
-        assert!(name.starts_with("my-app-") && name.len() == 12, "{name}");
-        assert!(name_for("rootfs:/").starts_with("pod-") || name_for("rootfs:/").starts_with("rootfs-"));
-        assert_ne!(name_for("x"), name_for("x"));
-        assert!(name_for(&"x".repeat(500)).len() <= 63);
     }
 }

@@ -3,7 +3,7 @@
 //! Paths in a manifest are relative to its folder, those of standard input and of a short form to the working directory.
 
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dwell_spec::manifest;
 use k8s_openapi::api::core::v1::Pod;
@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::Pod;
 use super::{RunArgs, short};
 use crate::failure::Failure;
 use crate::output::sanitise::printable;
+use crate::pods::records::shown;
 
 /// Bytes of a manifest at most.
 const MANIFEST_MAX: u64 = 8 * 1024 * 1024;
@@ -24,11 +25,29 @@ pub fn pods(args: &RunArgs) -> Result<Vec<Pod>, Failure> {
     if let Some(name) = &args.name {
         rename(&mut pods, name)?;
     }
+    pods.iter().try_for_each(|pod| check(pod).map(drop))?;
     Ok(pods)
 }
 
+/// The Pod as the planners take it. What a manifest's text says was checked with it; this is for what came after.
+fn check(pod: &Pod) -> Result<dwell_spec::pod::Pod, Failure> {
+    dwell_spec::pod::Pod::try_from(pod).map_err(|problems| {
+        let failure = Failure::new(format!("the Pod {} cannot be run", shown(pod)));
+        let failure = problems.iter().fold(failure, |failure, problem| {
+            failure.with_cause(problem.to_string())
+        });
+        problems
+            .iter()
+            .find_map(|problem| problem.hint.clone())
+            .into_iter()
+            .fold(failure, Failure::with_hint)
+    })
+}
+
 fn rename(pods: &mut [Pod], name: &str) -> Result<(), Failure> {
-    let [pod] = pods else { return Err(Failure::new("--name names one Pod, and there are several")) };
+    let [pod] = pods else {
+        return Err(Failure::new("--name names one Pod, and there are several"));
+    };
     pod.metadata.name = Some(name.to_owned());
     pod.metadata.generate_name = None;
     Ok(())
@@ -49,19 +68,20 @@ pub fn from_manifests(files: &[String]) -> Result<Vec<Pod>, Failure> {
 /// The same Pods, as the planners take them.
 pub fn checked(files: &[String]) -> Result<Vec<dwell_spec::pod::Pod>, Failure> {
     let pods = from_manifests(files)?;
-    pods.iter().map(|pod| dwell_spec::pod::Pod::try_from(pod).map_err(|e| Failure::new(e.to_string()))).collect()
+    pods.iter().map(check).collect()
 }
 
 fn parse(file: &str) -> Result<Vec<Pod>, Failure> {
     let text = read_manifest(file)?;
     let origin = if file == "-" { "standard input" } else { file };
-    let parsed = manifest::parse_manifests(&text, origin).map_err(|e| Failure::new(e.to_string()))?;
+    let parsed =
+        manifest::parse_manifests(&text, origin).map_err(|e| Failure::new(e.to_string()))?;
     for warning in &parsed.warnings {
         eprintln!("warning: {}", printable(&warning.show(origin).to_string()));
     }
     let base = base_of(file)?;
     let mut pods = parsed.pods;
-    pods.iter_mut().for_each(|pod| manifest::resolve_paths(pod, &base));
+    pods.iter_mut().for_each(|pod| prepare(pod, &base));
     Ok(pods)
 }
 
@@ -72,22 +92,52 @@ fn read_manifest(file: &str) -> Result<String, Failure> {
     };
     let mut text = String::new();
     let read = match file {
-        "-" => io::stdin().lock().take(MANIFEST_MAX + 1).read_to_string(&mut text),
-        _ => std::fs::File::open(file).and_then(|f| f.take(MANIFEST_MAX + 1).read_to_string(&mut text)),
+        "-" => io::stdin()
+            .lock()
+            .take(MANIFEST_MAX + 1)
+            .read_to_string(&mut text),
+        _ => std::fs::File::open(file)
+            .and_then(|f| f.take(MANIFEST_MAX + 1).read_to_string(&mut text)),
     };
     read.map_err(|e| failed(&e))?;
     match text.len() as u64 > MANIFEST_MAX {
-        true => Err(Failure::new(format!("{file} is larger than {} MiB: no manifest", MANIFEST_MAX >> 20))),
+        true => Err(Failure::new(format!(
+            "{file} is larger than {} MiB: no manifest",
+            MANIFEST_MAX >> 20
+        ))),
         false => Ok(text),
     }
 }
 
+/// Fills in what only this machine knows: the folder of relative paths, and a name where one is to be generated.
+pub fn prepare(pod: &mut Pod, base: &str) {
+    manifest::resolve_paths(pod, base);
+    manifest::assign_name(pod, random());
+}
+
+/// From the standard library's hash keys, which the system seeds anew for each process and the library counts on.
+pub fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish()
+}
+
+/// The working directory, as text.
+pub fn working_directory() -> Result<String, Failure> {
+    let here = std::env::current_dir()
+        .map_err(|e| Failure::new("find the working directory").caused_by(&e))?;
+    let text = here.into_os_string().into_string();
+    text.map_err(|_| {
+        Failure::new("the working directory's name is not UTF-8, which manifests must be")
+    })
+}
+
 /// The folder that relative paths start from, absolute.
-fn base_of(file: &str) -> Result<PathBuf, Failure> {
-    let here = || std::env::current_dir().map_err(|e| Failure::new("find the working directory").caused_by(&e));
-    if file == "-" {
-        return here();
+fn base_of(file: &str) -> Result<String, Failure> {
+    let here = working_directory()?;
+    match Path::new(file).parent().and_then(Path::to_str) {
+        Some(folder) if file != "-" => {
+            Ok(Path::new(&here).join(folder).to_string_lossy().into_owned())
+        }
+        _ => Ok(here),
     }
-    let folder = Path::new(file).parent().unwrap_or(Path::new(""));
-    Ok(here()?.join(folder))
 }

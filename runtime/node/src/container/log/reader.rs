@@ -116,7 +116,10 @@ impl LogReader {
     ///
     /// # Errors
     /// `NoPrevious`, a file that cannot be read, or what the sink failed with.
-    pub fn drain(&mut self, mut sink: impl FnMut(Record<'_>) -> io::Result<()>) -> Result<(), LogFailure> {
+    pub fn drain(
+        &mut self,
+        mut sink: impl FnMut(Record<'_>) -> io::Result<()>,
+    ) -> Result<(), LogFailure> {
         if self.open.is_none() && !self.open_first()? {
             return Ok(());
         }
@@ -133,14 +136,19 @@ impl LogReader {
     ///
     /// # Errors
     /// As `drain`.
-    pub fn finish(&mut self, mut sink: impl FnMut(Record<'_>) -> io::Result<()>) -> Result<(), LogFailure> {
+    pub fn finish(
+        &mut self,
+        mut sink: impl FnMut(Record<'_>) -> io::Result<()>,
+    ) -> Result<(), LogFailure> {
         self.drain(&mut sink)?;
         self.hand_on_torn(&mut sink).map_err(LogFailure::Sink)
     }
 
     fn open_first(&mut self) -> Result<bool, LogFailure> {
         let files = self.read(files::list(&self.dir))?;
-        let Some(first) = self.choose_first(&files)? else { return Ok(false) };
+        let Some(first) = self.choose_first(&files)? else {
+            return Ok(false);
+        };
         self.started = true;
         match self.open_file(first) {
             Ok(()) => Ok(true),
@@ -152,7 +160,9 @@ impl LogReader {
     /// The file to begin with; after the start, whatever is the oldest left (all earlier ones were removed under us).
     fn choose_first(&mut self, files: &[LogFile]) -> Result<Option<LogFile>, LogFailure> {
         let chosen = choose_attempts(files, self.filter.attempts)?;
-        let Some(lines) = self.filter.tail.filter(|_| !self.started) else { return Ok(chosen.first().copied()) };
+        let Some(lines) = self.filter.tail.filter(|_| !self.started) else {
+            return Ok(chosen.first().copied());
+        };
         let start = self.read(tail::find(&self.dir, chosen, lines))?;
         self.skip_lines = start.map_or(0, |s| s.skip_lines);
         Ok(start.map(|s| s.file))
@@ -160,21 +170,33 @@ impl LogReader {
 
     fn open_file(&mut self, name: LogFile) -> Result<(), LogFailure> {
         let file = self.read(name.open(&self.dir))?;
-        self.open = Some(Open { name, file, last_pass: false });
+        self.open = Some(Open {
+            name,
+            file,
+            last_pass: false,
+        });
         Ok(())
     }
 
     /// Reads once into the free part of the buffer. 0 is the end of the file as it is now.
     fn fill(&mut self) -> Result<usize, LogFailure> {
         self.buffer.resize(BUFFER, 0);
-        let Some(open) = &mut self.open else { return Ok(0) };
+        let Some(open) = &mut self.open else {
+            return Ok(0);
+        };
         let free = &mut self.buffer[self.filled..];
-        let read = open.file.read(free).map_err(|e| LogFailure::Read(self.dir.clone(), e))?;
+        let read = open
+            .file
+            .read(free)
+            .map_err(|e| LogFailure::Read(self.dir.clone(), e))?;
         self.filled += read;
         Ok(read)
     }
 
-    fn hand_on_lines(&mut self, sink: &mut impl FnMut(Record<'_>) -> io::Result<()>) -> io::Result<()> {
+    fn hand_on_lines(
+        &mut self,
+        sink: &mut impl FnMut(Record<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
         let buffer = std::mem::take(&mut self.buffer);
         let mut from = 0;
         let mut result = Ok(());
@@ -203,7 +225,15 @@ impl LogReader {
         sink: &mut impl FnMut(Record<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
         let (record, passed) = match self.long_line.take() {
-            Some((stream, ends_line, passed)) => (Record { time: None, stream, ends_line, bytes }, passed),
+            Some((stream, ends_line, passed)) => (
+                Record {
+                    time: None,
+                    stream,
+                    ends_line,
+                    bytes,
+                },
+                passed,
+            ),
             None => {
                 let record = parse_record(bytes);
                 (record, self.passes(&record))
@@ -212,7 +242,10 @@ impl LogReader {
         if !whole {
             self.long_line = Some((record.stream, record.ends_line, passed));
         }
-        let record = Record { ends_line: record.ends_line && whole, ..record };
+        let record = Record {
+            ends_line: record.ends_line && whole,
+            ..record
+        };
         if !passed {
             self.skip_lines -= u64::from(record.ends_line && self.skip_lines > 0);
             return Ok(());
@@ -229,7 +262,10 @@ impl LogReader {
         self.skip_lines == 0 && late_enough()
     }
 
-    fn hand_on_torn(&mut self, sink: &mut impl FnMut(Record<'_>) -> io::Result<()>) -> io::Result<()> {
+    fn hand_on_torn(
+        &mut self,
+        sink: &mut impl FnMut(Record<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
         if self.filled == 0 && self.long_line.is_none() {
             return Ok(());
         }
@@ -241,9 +277,15 @@ impl LogReader {
     }
 
     /// At the end of a file: whether there is more to read, here or in the next one.
-    fn at_end(&mut self, sink: &mut impl FnMut(Record<'_>) -> io::Result<()>) -> Result<bool, LogFailure> {
-        let Some(open) = &mut self.open else { return Ok(false) };
-        let Some(next) = next_file(&self.dir, open, self.filter.attempts).map_err(|e| LogFailure::Read(self.dir.clone(), e))?
+    fn at_end(
+        &mut self,
+        sink: &mut impl FnMut(Record<'_>) -> io::Result<()>,
+    ) -> Result<bool, LogFailure> {
+        let Some(open) = &mut self.open else {
+            return Ok(false);
+        };
+        let Some(next) = next_file(&self.dir, open, self.filter.attempts)
+            .map_err(|e| LogFailure::Read(self.dir.clone(), e))?
         else {
             return Ok(false);
         };
@@ -284,7 +326,8 @@ fn choose_attempts(files: &[LogFile], attempts: Attempts) -> Result<&[LogFile], 
 /// The file that follows the open one and is begun. Two look-ups as a rule; the folder is listed only when the open file
 /// was removed, since then its successors may be too.
 fn next_file(dir: &Path, open: &Open, attempts: Attempts) -> io::Result<Option<LogFile>> {
-    let stays = |next: &LogFile| attempts != Attempts::Previous || next.attempt == open.name.attempt;
+    let stays =
+        |next: &LogFile| attempts != Attempts::Previous || next.attempt == open.name.attempt;
     let part = open.name.next_part();
     if part.is_begun(dir) {
         return Ok(Some(part));
@@ -296,7 +339,10 @@ fn next_file(dir: &Path, open: &Open, attempts: Attempts) -> io::Result<Option<L
     if !files::is_removed(&open.file) {
         return Ok(None);
     }
-    Ok(files::list(dir)?.into_iter().find(|f| *f > open.name).filter(stays))
+    Ok(files::list(dir)?
+        .into_iter()
+        .find(|f| *f > open.name)
+        .filter(stays))
 }
 
 #[cfg(test)]

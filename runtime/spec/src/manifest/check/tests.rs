@@ -1,7 +1,11 @@
+//! A Pod that is well, one change at a time, and what is said about it.
+
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::pod::{ContainerPort, HostPathKind, MemberKind, Protocol, UserRef, VolumeSource};
+use crate::pod::{MemberKind, UserRef};
+
+mod parts;
 
 /// A Pod that is well, with changes merged in.
 fn pod(change: Json) -> v1::Pod {
@@ -14,10 +18,14 @@ fn pod(change: Json) -> v1::Pod {
 fn merge(into: &mut Json, change: Json) {
     match (into, change) {
         (Json::Object(into), Json::Object(change)) => {
-            change.into_iter().for_each(|(key, value)| merge(into.entry(key).or_insert(Json::Null), value));
+            change
+                .into_iter()
+                .for_each(|(key, value)| merge(into.entry(key).or_insert(Json::Null), value));
         }
         (Json::Array(into), Json::Array(change)) if into.len() == change.len() => {
-            into.iter_mut().zip(change).for_each(|(into, change)| merge(into, change));
+            into.iter_mut()
+                .zip(change)
+                .for_each(|(into, change)| merge(into, change));
         }
         (into, change) => *into = change,
     }
@@ -39,7 +47,10 @@ fn container(change: Json) -> Json {
 fn refused(change: Json, path: &str, words: &str) {
     let found = problems(change);
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].starts_with(&format!("{path}: ")) && found[0].contains(words), "{found:?}");
+    assert!(
+        found[0].starts_with(&format!("{path}: ")) && found[0].contains(words),
+        "{found:?}"
+    );
 }
 
 #[track_caller]
@@ -58,38 +69,109 @@ fn defaults() {
     let pod = accepted(json!({"metadata": {"name": long}}));
     assert_eq!(pod.hostname, format!("{}.b", "a".repeat(61)));
     let dotted = format!("{}.{}", "a".repeat(62), "b".repeat(60));
-    assert_eq!(accepted(json!({"metadata": {"name": dotted}})).hostname, "a".repeat(62));
+    assert_eq!(
+        accepted(json!({"metadata": {"name": dotted}})).hostname,
+        "a".repeat(62)
+    );
 }
 
 #[test]
 fn names() {
-    refused(json!({"metadata": {"name": "P"}}), "metadata.name", "RFC 1123 subdomain");
-    refused(json!({"metadata": {"name": ""}}), "metadata.name", "name or generateName is required");
-    refused(json!({"metadata": {"namespace": "a.b"}}), "metadata.namespace", "RFC 1123 label");
-    refused(json!({"metadata": {"labels": {"a": "b c"}}}), "metadata.labels[a]", "a valid label must be");
-    refused(json!({"metadata": {"annotations": {"a b": ""}}}), "metadata.annotations", "name part must consist");
-    refused(container(json!({"name": "A"})), "spec.containers[0].name", "RFC 1123 label");
-    refused(json!({"spec": {"hostname": "a.b"}}), "spec.hostname", "RFC 1123 label");
+    refused(
+        json!({"metadata": {"name": "P"}}),
+        "metadata.name",
+        "RFC 1123 subdomain",
+    );
+    refused(
+        json!({"metadata": {"name": ""}}),
+        "metadata.name",
+        "name or generateName is required",
+    );
+    refused(
+        json!({"metadata": {"namespace": "a.b"}}),
+        "metadata.namespace",
+        "RFC 1123 label",
+    );
+    refused(
+        json!({"metadata": {"labels": {"a": "b c"}}}),
+        "metadata.labels[a]",
+        "a valid label must be",
+    );
+    refused(
+        json!({"metadata": {"annotations": {"a b": ""}}}),
+        "metadata.annotations",
+        "name part must consist",
+    );
+    refused(
+        container(json!({"name": "A"})),
+        "spec.containers[0].name",
+        "RFC 1123 label",
+    );
+    refused(
+        json!({"spec": {"hostname": "a.b"}}),
+        "spec.hostname",
+        "RFC 1123 label",
+    );
     let twice = json!({"spec": {"initContainers": [{"name": "a", "image": "wasm:/m"}]}});
     refused(twice, "spec.containers[0].name", "Duplicate value: \"a\"");
-    refused(json!({"spec": {"containers": []}}), "spec.containers", "Required value");
-    refused(json!({"spec": {"restartPolicy": "never"}}), "spec.restartPolicy", "supported values");
-    refused(json!({"spec": {"terminationGracePeriodSeconds": -1}}), "spec.terminationGracePeriodSeconds", "greater than");
-    refused(json!({"spec": {"os": {"name": "windows"}}}), "spec.os.name", "linux");
+    refused(
+        json!({"spec": {"containers": []}}),
+        "spec.containers",
+        "Required value",
+    );
+    refused(
+        json!({"spec": {"restartPolicy": "never"}}),
+        "spec.restartPolicy",
+        "supported values",
+    );
+    refused(
+        json!({"spec": {"terminationGracePeriodSeconds": -1}}),
+        "spec.terminationGracePeriodSeconds",
+        "greater than",
+    );
+    refused(
+        json!({"spec": {"os": {"name": "windows"}}}),
+        "spec.os.name",
+        "linux",
+    );
 }
 
 #[test]
 fn nothing_that_is_not_honoured_slips_through_the_types() {
-    refused(container(json!({"livenessProbe": {"tcpSocket": {"port": 1}}})), "spec.containers[0].livenessProbe", "not yet");
-    refused(json!({"spec": {"hostPID": true}}), "spec.hostPID", "not yet");
+    refused(
+        container(json!({"livenessProbe": {"tcpSocket": {"port": 1}}})),
+        "spec.containers[0].livenessProbe",
+        "not yet",
+    );
+    refused(
+        json!({"spec": {"hostPID": true}}),
+        "spec.hostPID",
+        "not yet",
+    );
 }
 
 #[test]
 fn images() {
-    refused(container(json!({"image": "nginx:1.27"})), "spec.containers[0].image", "images from registries");
-    refused(container(json!({"image": ""})), "spec.containers[0].image", "Required value");
-    refused(container(json!({"image": "wasm:"})), "spec.containers[0].image", "followed by no path");
-    refused(container(json!({"imagePullPolicy": "Sometimes"})), "spec.containers[0].imagePullPolicy", "supported");
+    refused(
+        container(json!({"image": "nginx:1.27"})),
+        "spec.containers[0].image",
+        "images from registries",
+    );
+    refused(
+        container(json!({"image": ""})),
+        "spec.containers[0].image",
+        "Required value",
+    );
+    refused(
+        container(json!({"image": "wasm:"})),
+        "spec.containers[0].image",
+        "followed by no path",
+    );
+    refused(
+        container(json!({"imagePullPolicy": "Sometimes"})),
+        "spec.containers[0].imagePullPolicy",
+        "supported",
+    );
     accepted(container(json!({"imagePullPolicy": "Always"})));
 }
 
@@ -99,119 +181,50 @@ fn env_is_expanded_in_order() {
         "env": [{"name": "A", "value": "$(B)"}, {"name": "B", "value": "b"}, {"name": "C", "value": "$(A)$(B)$$(B)"},
             {"name": "B", "value": "b2"}, {"name": "E"}],
         "command": ["sh", "$(C)"], "args": ["$(X) $(B)$(E)"]})));
-    let env: Vec<_> = pod.containers[0].env.iter().map(|(n, v)| format!("{n}={v}")).collect();
+    let env: Vec<_> = pod.containers[0]
+        .env
+        .iter()
+        .map(|(n, v)| format!("{n}={v}"))
+        .collect();
     assert_eq!(env, ["A=$(B)", "B=b2", "C=$(B)b$(B)", "E="]);
     assert_eq!(pod.containers[0].command, ["sh", "$(B)b$(B)"]);
     assert_eq!(pod.containers[0].args, ["$(X) b2"]);
-    refused(container(json!({"env": [{"name": "A=B"}]})), "spec.containers[0].env[0].name", "printable ASCII");
-    refused(container(json!({"env": [{"value": "x"}]})), "spec.containers[0].env[0].name", "Required");
-    refused(container(json!({"args": ["a\u{0}"]})), "spec.containers[0].args[0]", "NUL");
+    refused(
+        container(json!({"env": [{"name": "A=B"}]})),
+        "spec.containers[0].env[0].name",
+        "printable ASCII",
+    );
+    refused(
+        container(json!({"env": [{"value": "x"}]})),
+        "spec.containers[0].env[0].name",
+        "Required",
+    );
+    refused(
+        container(json!({"args": ["a\u{0}"]})),
+        "spec.containers[0].args[0]",
+        "NUL",
+    );
 }
 
 #[test]
 fn doubling_variables_are_bounded() {
     let mut env = vec![json!({"name": "V0", "value": "0123456789"})];
-    env.extend((1..40).map(|n| json!({"name": format!("V{n}"), "value": format!("$(V{0})$(V{0})", n - 1)})));
-    assert!(problems(container(json!({"env": env}))).iter().all(|p| p.contains("Too long")));
+    env.extend(
+        (1..40)
+            .map(|n| json!({"name": format!("V{n}"), "value": format!("$(V{0})$(V{0})", n - 1)})),
+    );
+    assert!(
+        problems(container(json!({"env": env})))
+            .iter()
+            .all(|p| p.contains("Too long"))
+    );
     let words = vec!["$(A)"; 200];
     let many = json!({"env": [{"name": "A", "value": "x".repeat(100_000)}], "args": words});
-    refused(container(many), "spec.containers[0].args[82]", "the Pod's environment and arguments");
-}
-
-#[test]
-fn ports() {
-    let at = "spec.containers[0].ports[0]";
-    let port = |port: Json| container(json!({"ports": [port]}));
-    refused(port(json!({"containerPort": 65536})), &format!("{at}.containerPort"), "between 1 and 65535");
-    refused(port(json!({"hostPort": 1})), &format!("{at}.containerPort"), "Required");
-    refused(port(json!({"containerPort": 1, "hostPort": -1})), &format!("{at}.hostPort"), "between 1 and 65535");
-    refused(port(json!({"containerPort": 1, "protocol": "SCTP"})), &format!("{at}.protocol"), "not yet honoured: SCTP");
-    refused(port(json!({"containerPort": 1, "protocol": "tcp"})), &format!("{at}.protocol"), "supported values");
-    refused(port(json!({"containerPort": 1, "hostIP": "localhost"})), &format!("{at}.hostIP"), "valid IP address");
-    refused(port(json!({"containerPort": 1, "name": "Http"})), &format!("{at}.name"), "alpha-numeric");
-    let pod = accepted(port(json!({"containerPort": 53, "hostPort": 5353, "hostIP": "::1", "protocol": "UDP", "name": "dns"})));
-    let expected = ContainerPort {
-        name: Some("dns".into()),
-        container_port: 53,
-        host_port: Some(5353),
-        host_ip: Some("::1".parse().unwrap()),
-        protocol: Protocol::Udp,
-    };
-    assert_eq!(pod.containers[0].ports, [expected]);
-}
-
-#[test]
-fn host_ports_collide_by_protocol_and_address() {
-    let two = |a: Json, b: Json| container(json!({"ports": [a, b]}));
-    let tcp = json!({"containerPort": 1, "hostPort": 80});
-    let path = "spec.containers[0].ports[1].hostPort";
-    refused(two(tcp.clone(), json!({"containerPort": 2, "hostPort": 80})), path, "Duplicate value: \"TCP//80\"");
-    refused(two(tcp.clone(), json!({"containerPort": 2, "hostPort": 80, "hostIP": "127.0.0.1"})), path, "Duplicate");
-    accepted(two(tcp, json!({"containerPort": 2, "hostPort": 80, "protocol": "UDP"})));
-    let on = |ip: &str| json!({"containerPort": 1, "hostPort": 80, "hostIP": ip});
-    accepted(two(on("127.0.0.1"), on("127.0.0.2")));
-    accepted(two(json!({"containerPort": 1}), json!({"containerPort": 1})));
-}
-
-#[test]
-fn host_network_binds_container_ports() {
-    let with = |port: Json| json!({"spec": {"hostNetwork": true, "containers": [{"ports": [port]}]}});
-    assert_eq!(accepted(with(json!({"containerPort": 80}))).containers[0].ports[0].host_port, Some(80));
-    let path = "spec.containers[0].ports[0].hostPort";
-    refused(with(json!({"containerPort": 80, "hostPort": 81})), path, "must match `containerPort`");
-}
-
-#[test]
-fn resources() {
-    let at = "spec.containers[0].resources";
-    let with = |resources: Json| container(json!({"resources": resources}));
-    let pod = accepted(with(json!({"limits": {"cpu": "1.5", "memory": "64Mi"}, "requests": {"cpu": "250m"}})));
-    let found = pod.containers[0].resources;
-    assert_eq!((found.cpu_limit_millis, found.cpu_request_millis), (Some(1500), Some(250)));
-    assert_eq!((found.memory_limit, found.memory_request), (Some(64 << 20), Some(64 << 20)));
-    let none = accepted(with(json!({"limits": {"cpu": 0, "memory": "0"}}))).containers[0].resources;
-    assert_eq!((none.cpu_limit_millis, none.memory_limit), (None, None));
-    let over = json!({"limits": {"cpu": "100m"}, "requests": {"cpu": 1}});
-    refused(with(over), &format!("{at}.requests[cpu]"), "must be less than or equal to cpu limit of 100m");
-    refused(with(json!({"limits": {"memory": "-1"}})), &format!("{at}.limits[memory]"), "greater than or equal to 0");
-    refused(with(json!({"limits": {"memory": "512m"}})), &format!("{at}.limits[memory]"), "fractional byte value");
-    refused(with(json!({"limits": {"memory": "64MB"}})), &format!("{at}.limits[memory]"), "regular expression");
-    refused(with(json!({"limits": {"memory": "9Ei"}})), &format!("{at}.limits[memory]"), "at most 9223372036854775807");
-    refused(with(json!({"limits": {"ephemeral-storage": 1}})), &format!("{at}.limits[ephemeral-storage]"), "not yet");
-    refused(with(json!({"limits": {"memroy": 1}})), &format!("{at}.limits[memroy]"), "standard resource type");
-}
-
-#[test]
-fn volumes_and_mounts() {
-    let volume = |volume: Json| json!({"spec": {"volumes": [volume]}});
-    let source = |v: Json| accepted(volume(v)).volumes.remove(0).source;
-    assert_eq!(source(json!({"name": "v"})), VolumeSource::EmptyDir { memory: false, size_limit: None });
-    let memory = json!({"name": "v", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}});
-    assert_eq!(source(memory), VolumeSource::EmptyDir { memory: true, size_limit: Some(1 << 20) });
-    let host = json!({"name": "v", "hostPath": {"path": "/a//b/", "type": "Directory"}});
-    assert_eq!(source(host), VolumeSource::HostPath { path: "/a/b".into(), kind: HostPathKind::Directory });
-    let at = "spec.volumes[0]";
-    refused(volume(json!({"name": "v", "hostPath": {"path": "a"}})), &format!("{at}.hostPath.path"), "absolute");
-    refused(volume(json!({"name": "v", "hostPath": {"path": "/a/../b"}})), &format!("{at}.hostPath.path"), "'..'");
-    refused(volume(json!({"name": "v", "hostPath": {"path": "/a", "type": "CharDevice"}})), &format!("{at}.hostPath.type"), "not yet");
-    refused(volume(json!({"name": "v", "hostPath": {"path": "/a", "type": "Dir"}})), &format!("{at}.hostPath.type"), "supported");
-    refused(volume(json!({"name": "v", "emptyDir": {"medium": "HugePages-2Mi"}})), &format!("{at}.emptyDir.medium"), "not yet");
-    refused(volume(json!({"name": "v", "emptyDir": {"sizeLimit": "x"}})), &format!("{at}.emptyDir.sizeLimit"), "regular");
-    refused(volume(json!({"name": "v", "configMap": {"name": "c"}})), &format!("{at}.configMap"), "not yet");
-    refused(volume(json!({"name": "v", "emptyDir": {}, "hostPath": {"path": "/a"}})), &format!("{at}.hostPath"), "more than 1");
-    refused(json!({"spec": {"volumes": [{"name": "v"}, {"name": "v"}]}}), "spec.volumes[1].name", "Duplicate");
-
-    let mount = |mount: Json| json!({"spec": {"volumes": [{"name": "v"}], "containers": [{"volumeMounts": [mount]}]}});
-    let at = "spec.containers[0].volumeMounts[0]";
-    refused(mount(json!({"name": "w", "mountPath": "/a"})), &format!("{at}.name"), "Not found: \"w\"");
-    refused(mount(json!({"name": "v", "mountPath": "a"})), &format!("{at}.mountPath"), "absolute");
-    refused(mount(json!({"name": "v", "mountPath": "/a/../b"})), &format!("{at}.mountPath"), "'..'");
-    refused(mount(json!({"name": "v", "mountPath": "/a:b"})), &format!("{at}.mountPath"), "':'");
-    refused(mount(json!({"name": "v"})), &format!("{at}.mountPath"), "Required");
-    accepted(mount(json!({"name": "v", "mountPath": "/", "readOnly": true})));
-    let twice = json!({"spec": {"volumes": [{"name": "v"}], "containers": [{"volumeMounts": [
-        {"name": "v", "mountPath": "/a"}, {"name": "v", "mountPath": "/a/"}]}]}});
-    refused(twice, "spec.containers[0].volumeMounts[1].mountPath", "must be unique");
+    refused(
+        container(many),
+        "spec.containers[0].args[82]",
+        "the Pod's environment and arguments",
+    );
 }
 
 #[test]
@@ -219,25 +232,54 @@ fn users() {
     let both = json!({"spec": {"securityContext": {"runAsUser": 1000, "runAsGroup": 7},
         "containers": [{"securityContext": {"runAsUser": 0, "readOnlyRootFilesystem": true}}]}});
     let container = &accepted(both).containers[0];
-    assert_eq!((container.user.clone(), container.group), (Some(UserRef::Id(0)), Some(7)));
+    assert_eq!(
+        (container.user.clone(), container.group),
+        (Some(UserRef::Id(0)), Some(7))
+    );
     assert!(container.read_only_root);
     for bad in [-1, 1 << 31] {
-        refused(json!({"spec": {"securityContext": {"runAsUser": bad}}}), "spec.securityContext.runAsUser", "between 0 and");
+        refused(
+            json!({"spec": {"securityContext": {"runAsUser": bad}}}),
+            "spec.securityContext.runAsUser",
+            "between 0 and",
+        );
     }
     let named = json!({"metadata": {"annotations": {"dwell.dev/user.a": "www:adm"}}});
-    assert_eq!(accepted(named).containers[0].user, Some(UserRef::Name("www:adm".into())));
+    assert_eq!(
+        accepted(named).containers[0].user,
+        Some(UserRef::Name("www:adm".into()))
+    );
 }
 
 #[test]
 fn annotations() {
     let with = |key: &str, value: &str| json!({"metadata": {"annotations": {key: value}}});
     let pids = |key: &str| accepted(with(key, "64")).containers[0].resources.pids_limit;
-    assert_eq!((pids("dwell.dev/pids-limit"), pids("dwell.dev/pids-limit.a")), (Some(64), Some(64)));
+    assert_eq!(
+        (pids("dwell.dev/pids-limit"), pids("dwell.dev/pids-limit.a")),
+        (Some(64), Some(64))
+    );
     let at = |key: &str| format!("metadata.annotations[{key}]");
-    refused(with("dwell.dev/pids-limit", "0"), &at("dwell.dev/pids-limit"), "between 1 and");
-    refused(with("dwell.dev/pids-limits", "1"), &at("dwell.dev/pids-limits"), "unknown annotation");
-    refused(with("dwell.dev/pids-limit.b", "1"), &at("dwell.dev/pids-limit.b"), "no such container");
-    refused(with("dwell.dev/user.a", ""), &at("dwell.dev/user.a"), "user:group");
+    refused(
+        with("dwell.dev/pids-limit", "0"),
+        &at("dwell.dev/pids-limit"),
+        "between 1 and",
+    );
+    refused(
+        with("dwell.dev/pids-limits", "1"),
+        &at("dwell.dev/pids-limits"),
+        "unknown annotation",
+    );
+    refused(
+        with("dwell.dev/pids-limit.b", "1"),
+        &at("dwell.dev/pids-limit.b"),
+        "no such container",
+    );
+    refused(
+        with("dwell.dev/user.a", ""),
+        &at("dwell.dev/user.a"),
+        "user:group",
+    );
     let kind = |key: &str, value: &str, program: &str| {
         let mut json = with(key, value);
         merge(&mut json, container(json!({"command": [program]})));
@@ -249,5 +291,8 @@ fn annotations() {
     assert_eq!(kind("run.oci.handler", "wasm-smart", "/x.wasm"), wasm);
     assert_eq!(kind("run.oci.handler", "wasm-smart", "/x"), None);
     assert_eq!(kind("module.wasm.image/variant", "compat", "/x"), wasm);
-    assert_eq!(kind("module.wasm.image/variant", "compat-smart", "/x"), None);
+    assert_eq!(
+        kind("module.wasm.image/variant", "compat-smart", "/x"),
+        None
+    );
 }

@@ -1,3 +1,5 @@
+//! Findings of the walk, by line and path.
+
 use super::*;
 use crate::manifest::yaml;
 
@@ -5,9 +7,12 @@ fn walk(text: &str) -> (Vec<String>, Vec<String>) {
     let documents = yaml::read(text).unwrap();
     let show = |problems: Vec<Problem>| {
         let line = |p: &Problem| p.at.map_or(0, |at| at.line);
-        problems.iter().map(|p| format!("{}:{p}", line(p))).collect::<Vec<_>>()
+        problems
+            .iter()
+            .map(|p| format!("{}:{p}", line(p)))
+            .collect::<Vec<_>>()
     };
-    let findings = pod(&documents[0], "");
+    let findings = pod(&documents[0]);
     (show(findings.problems), show(findings.warnings))
 }
 
@@ -32,18 +37,24 @@ spec:
   initContainers: {}
 ";
     let (problems, warnings) = walk(text);
-    assert_eq!(problems, [
-        "3:metadata.labls: unknown field",
-        "8:spec.containers[0].comand: unknown field",
-        "9:spec.containers[0].livenessProbe: not yet honoured",
-        "10:spec.containers[0].livenessProbe.httpGet.pth: unknown field",
-        "11:spec.containers[0].stdin: expected true or false, found the string \"true\"",
-        "12:spec.containers[0].env[0].value: expected a string, found the number 8080",
-        "13:spec.containers[0].securityContext.privileged: not yet honoured",
-        "15:spec.containers[1].resources.limits[cpu]: expected a quantity, found a list",
-        "16:spec.initContainers: expected a list, found a mapping",
-    ]);
-    assert_eq!(warnings, ["5:spec.nodeName: ignored: it means something in a cluster only"]);
+    assert_eq!(
+        problems,
+        [
+            "3:metadata.labls: unknown field",
+            "8:spec.containers[0].comand: unknown field",
+            "9:spec.containers[0].livenessProbe: not yet honoured: restarts the member when it does not answer",
+            "10:spec.containers[0].livenessProbe.httpGet.pth: unknown field",
+            "11:spec.containers[0].stdin: expected true or false, found the string \"true\"",
+            "12:spec.containers[0].env[0].value: expected a string, found the number 8080",
+            "13:spec.containers[0].securityContext.privileged: not yet honoured: lets the member do everything",
+            "15:spec.containers[1].resources.limits[cpu]: expected a quantity, found a list",
+            "16:spec.initContainers: expected a list, found a mapping",
+        ]
+    );
+    assert_eq!(
+        warnings,
+        ["5:spec.nodeName: ignored: it means something in a cluster only"]
+    );
 }
 
 #[test]
@@ -53,11 +64,26 @@ fn defaults_of_kubernetes_pass_and_others_do_not() {
         ("dnsPolicy: ClusterFirst", "dnsPolicy: None"),
         ("hostPID: false", "hostPID: true"),
         ("hostAliases: []", "hostAliases: [{ip: 1.1.1.1}]"),
-        ("containers: [{terminationMessagePath: /dev/termination-log}]", "containers: [{terminationMessagePath: /x}]"),
-        ("containers: [{securityContext: {procMount: Default}}]", "containers: [{securityContext: {procMount: Unmasked}}]"),
-        ("containers: [{livenessProbe: null}]", "containers: [{livenessProbe: {}}]"),
-        ("initContainers: [{stdin: true}]", "initContainers: [{restartPolicy: Always}]"),
-        ("securityContext: {seccompProfile: {type: RuntimeDefault}}", "securityContext: {seccompProfile: {type: Unconfined}}"),
+        (
+            "containers: [{terminationMessagePath: /dev/termination-log}]",
+            "containers: [{terminationMessagePath: /x}]",
+        ),
+        (
+            "containers: [{securityContext: {procMount: Default}}]",
+            "containers: [{securityContext: {procMount: Unmasked}}]",
+        ),
+        (
+            "containers: [{livenessProbe: null}]",
+            "containers: [{livenessProbe: {}}]",
+        ),
+        (
+            "initContainers: [{stdin: true}]",
+            "initContainers: [{restartPolicy: Always}]",
+        ),
+        (
+            "securityContext: {seccompProfile: {type: RuntimeDefault}}",
+            "securityContext: {seccompProfile: {type: Unconfined}}",
+        ),
     ] {
         assert_eq!(with(default), 0, "{default}");
         assert_eq!(with(other), 1, "{other}");
@@ -72,8 +98,28 @@ fn a_field_of_another_version_is_known() {
 
 #[test]
 fn numbers_out_of_range_are_a_type_error() {
-    assert_eq!(walk("spec: {containers: [{ports: [{containerPort: 4294967376}]}]}").0.len(), 1);
-    assert_eq!(walk("spec: {containers: [{ports: [{containerPort: 1.5}]}]}").0.len(), 1);
-    assert_eq!(walk("spec: {terminationGracePeriodSeconds: 99999999999999999999}").0.len(), 1);
-    assert_eq!(walk("spec: {terminationGracePeriodSeconds: 4294967376}").0.len(), 0);
+    assert_eq!(
+        walk("spec: {containers: [{ports: [{containerPort: 4294967376}]}]}")
+            .0
+            .len(),
+        1
+    );
+    assert_eq!(
+        walk("spec: {containers: [{ports: [{containerPort: 1.5}]}]}")
+            .0
+            .len(),
+        1
+    );
+    assert_eq!(
+        walk("spec: {terminationGracePeriodSeconds: 99999999999999999999}")
+            .0
+            .len(),
+        1
+    );
+    assert_eq!(
+        walk("spec: {terminationGracePeriodSeconds: 4294967376}")
+            .0
+            .len(),
+        0
+    );
 }

@@ -1,0 +1,229 @@
+//! The log: byte for byte, whoever dies, however full the disk is, however loud the neighbour.
+
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use crate::harness::*;
+use crate::logs::{numbers, output, records};
+use crate::protocol::*;
+
+fn upto(n: u64) -> Vec<u64> {
+    (1..=n).collect()
+}
+
+#[test]
+fn the_output_can_be_read_back_byte_for_byte() {
+    let mut pod = Pod::new();
+    let (log, out, err) = (log_file(), memfd(), memfd());
+    let null = File::open("/dev/null").unwrap();
+    pod.run(1, &Ask::new(&["mix", "300"]).log(&[&log], 0));
+    let direct = Ask::new(&["mix", "300"]).stdio(Stdio::Direct);
+    pod.run(2, &direct.fds(&[null.as_raw_fd(), out.as_raw_fd(), err.as_raw_fd()]));
+    assert!(output(&[&log], false) == contents(&out));
+    assert!(output(&[&log], true) == contents(&err));
+    let longest = records(&[&log]).iter().map(|record| record.text.len()).max();
+    assert!(longest <= Some(TEXT_MAX), "{longest:?}");
+}
+
+#[test]
+fn what_has_no_newline_is_written_at_once_and_stays_open() {
+    let mut pod = Pod::new();
+    let log = log_file();
+    pod.run(1, &Ask::new(&["pieces"]).log(&[&log], 0));
+    assert_eq!(output(&[&log], false), b"abcdef\nghi\nend");
+    let records = records(&[&log]);
+    assert_eq!((&records[0].text[..], records[0].full), (&b"abc"[..], false));
+    assert_eq!((&records.last().unwrap().text[..], records.last().unwrap().full), (&b"end"[..], false));
+}
+
+#[test]
+fn a_long_line_is_cut_into_pieces() {
+    let mut pod = Pod::new();
+    let log = log_file();
+    pod.run(1, &Ask::new(&["long", "100000"]).log(&[&log], 0));
+    let records = records(&[&log]);
+    assert!(records.iter().all(|record| record.text.len() <= TEXT_MAX));
+    assert_eq!(records.iter().filter(|record| record.full).count(), 1);
+    assert_eq!(output(&[&log], false).len(), 100_001);
+}
+
+#[test]
+fn no_line_is_lost_or_doubled_when_nodes_come_and_go() {
+    let mut pod = Pod::new();
+    let (fast, slow) = (log_file(), log_file());
+    pod.birth(1, &Ask::new(&["lines", "200000"]).log(&[&fast], 0));
+    pod.birth(2, &Ask::new(&["lines", "500", "1000"]).log(&[&slow], 0));
+    let mut ended = 0;
+    for round in 0..200 {
+        let (_, listed) = pod.reconnect();
+        let exits = listed.iter().filter(|got| matches!(got.event, Event::Exit(_))).count();
+        assert!(exits >= ended, "an exit was lost in round {round}");
+        ended = exits;
+    }
+    while ended < 2 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        let (_, listed) = pod.reconnect();
+        ended = listed.iter().filter(|got| matches!(got.event, Event::Exit(_))).count();
+    }
+    assert!(numbers(&[&fast]) == upto(200_000));
+    assert!(numbers(&[&slow]) == upto(500));
+}
+
+#[test]
+fn a_flood_does_not_hold_up_a_quiet_member() {
+    let mut pod = Pod::new();
+    let (loud, quiet) = (log_file(), log_file());
+    let flood = pod.birth(1, &Ask::new(&["lines", "100000000"]).log(&[&loud], 1 << 20));
+    pod.birth(2, &Ask::new(&["lines", "100", "2000"]).log(&[&quiet], 0));
+    assert_eq!(pod.exit(2).status, 0);
+    assert!(numbers(&[&quiet]) == upto(100));
+    kill(&flood, libc::SIGKILL);
+    let exit = pod.exit(1);
+    assert_eq!(exit.status, 9, "the control: the flood was still going on");
+    assert!(exit.dropped_lines > 0);
+    let kept = numbers(&[&loud]);
+    assert!(kept == upto(kept.len() as u64), "what is in the log is the beginning, whole");
+    assert!(contents(&loud).len() <= 1 << 20);
+}
+
+#[test]
+fn rotation_goes_on_in_the_next_file_without_losing_a_line() {
+    let mut pod = Pod::new();
+    let mut files = vec![log_file(), log_file()];
+    let ask = Ask::new(&["lines", "3000", "100"]).log(&[&files[0], &files[1]], 20_000);
+    pod.birth(1, &ask);
+    let mut seen = 0;
+    let exit = loop {
+        let event = pod.pushed(|got| matches!(got.event, Event::Exit(_) | Event::Rotated { .. }).then_some(got.event));
+        match event {
+            Event::Rotated { rotations } => {
+                assert!(rotations > seen);
+                seen = rotations;
+                let next = log_file();
+                let got = pod.request(&Request::LogNext, 1, &[next.as_raw_fd()]);
+                if got.event == Event::Done {
+                    files.push(next);
+                    let again = pod.request(&Request::LogNext, 1, &[files[0].as_raw_fd()]);
+                    assert!(matches!(refusal(&again), Refusal::Full | Refusal::NotFound));
+                }
+            }
+            Event::Exit(exit) => break exit,
+            _ => unreachable!(),
+        }
+    };
+    assert!(exit.rotations >= 5, "{}", exit.rotations);
+    let used: Vec<&File> = files.iter().take(exit.rotations as usize + 1).collect();
+    let all = numbers(&used);
+    assert_eq!((all.len() as u64 + exit.dropped_lines, exit.dropped_lines), (3000, 0));
+    assert!(all == upto(3000));
+    for file in used {
+        assert!(contents(file).len() <= 20_000);
+    }
+}
+
+#[test]
+fn at_the_limit_lines_are_dropped_counted_and_reported_in_the_next_file() {
+    let mut pod = Pod::new();
+    let (log, next) = (log_file(), log_file());
+    let ask = Ask::new(&["cat"]).flags(Birth::NEW_PID | Birth::STDIN_PIPE);
+    pod.birth(1, &ask.log(&[&log], 1000));
+    let stdin = File::from(pod.request(&Request::Take(Held::Stdin), 1, &[]).fd.unwrap());
+    let say = |text: &str| std::io::Write::write_all(&mut &stdin, text.as_bytes()).unwrap();
+    for n in 0..40 {
+        say(&format!("{n:049}\n"));
+    }
+    let dropped = |pod: &mut Pod| {
+        let (_, listed) = pod.reconnect();
+        let Event::Live(live) = listed[0].event else { panic!("{:?}", listed[0].event) };
+        assert_eq!(live.flags & Live::NEEDS_NEXT, Live::NEEDS_NEXT);
+        (live.dropped_lines, live.dropped_bytes)
+    };
+    eventually("it has read all", || dropped(&mut pod).0 == 29);
+    assert_eq!(dropped(&mut pod), (29, 29 * 50));
+    pod.done(&Request::LogNext, 1, &[next.as_raw_fd()]);
+    let notice = b"dwell: 29 lines (1450 bytes) dropped: log limit reached\n";
+    eventually("the notice is there at once", || output(&[&next], true) == notice);
+    say("after\n");
+    eventually("writing goes on", || output(&[&next], false) == b"after\n");
+    assert_eq!(output(&[&log], false).len(), 11 * 50);
+    drop(stdin);
+    pod.done(&Request::CloseStdin, 1, &[]);
+    let exit = pod.exit(1);
+    assert_eq!((exit.dropped_lines, exit.rotations), (29, 1));
+}
+
+/// A file on a disk of this many bytes; the disk is a tmpfs that is mounted nowhere.
+fn small_disk(size: &std::ffi::CStr) -> OwnedFd {
+    // SAFETY: fsopen, fsconfig and fsmount as documented; every string is NUL-terminated.
+    unsafe {
+        let context = libc::syscall(libc::SYS_fsopen, c"tmpfs".as_ptr(), 1);
+        libc::syscall(libc::SYS_fsconfig, context, 1, c"size".as_ptr(), size.as_ptr(), 0);
+        libc::syscall(libc::SYS_fsconfig, context, 6, 0, 0, 0);
+        let mount = own(libc::syscall(libc::SYS_fsmount, context, 1, 0));
+        libc::close(context as i32);
+        mount
+    }
+}
+
+fn create(disk: &OwnedFd, name: &std::ffi::CStr) -> File {
+    let flags = libc::O_RDWR | libc::O_CREAT | libc::O_APPEND | libc::O_CLOEXEC;
+    // SAFETY: the name is NUL-terminated.
+    File::from(own(unsafe { libc::openat(disk.as_raw_fd(), name.as_ptr(), flags, 0o600) }.into()))
+}
+
+#[test]
+fn a_full_disk_tears_no_line_and_blocks_nobody() {
+    let mut pod = Pod::new();
+    let disk = small_disk(c"262144");
+    let (log, ballast) = (create(&disk, c"log"), create(&disk, c"ballast"));
+    std::io::Write::write_all(&mut &ballast, &[0; 100_000]).unwrap();
+    let full = pod.run(1, &Ask::new(&["lines", "50000"]).log(&[&log], 0));
+    assert_eq!(full.status, 0, "the member is not held up");
+    let kept = numbers(&[&log]);
+    assert!(!kept.is_empty() && kept == upto(kept.len() as u64));
+    assert_eq!(kept.len() as u64 + full.dropped_lines, 50_000);
+    assert_eq!(full.dropped_bytes, full.dropped_lines * 80);
+}
+
+#[test]
+fn when_the_disk_has_room_again_the_log_says_what_is_missing() {
+    let mut pod = Pod::new();
+    let disk = small_disk(c"65536");
+    let (log, ballast) = (create(&disk, c"log"), create(&disk, c"ballast"));
+    let ask = Ask::new(&["cat"]).flags(Birth::NEW_PID | Birth::STDIN_PIPE);
+    pod.birth(1, &ask.log(&[&log], 0));
+    let stdin = File::from(pod.request(&Request::Take(Held::Stdin), 1, &[]).fd.unwrap());
+    let say = |text: &str| std::io::Write::write_all(&mut &stdin, text.as_bytes()).unwrap();
+    say("before, open");
+    eventually("it is written", || output(&[&log], false) == b"before, open");
+    while std::io::Write::write(&mut &ballast, &[0; 4096]).is_ok() {}
+    let mut said = 0;
+    let mut pieces = |pod: &mut Pod| {
+        eventually("something is dropped", || {
+            say(&format!("{:999}\n", ""));
+            said += 1;
+            let (_, listed) = pod.reconnect();
+            matches!(listed[0].event, Event::Live(live) if live.dropped_lines > 2)
+        });
+    };
+    pieces(&mut pod);
+    ballast.set_len(0).unwrap();
+    say("after\n");
+    eventually("writing goes on", || output(&[&log], false).ends_with(b"\nafter\n"));
+    let notice = String::from_utf8(output(&[&log], true)).unwrap();
+    assert!(notice.starts_with("dwell: ") && notice.ends_with(" bytes) dropped: log write failed\n"), "{notice}");
+    let lines = output(&[&log], false).iter().filter(|byte| **byte == b'\n').count();
+    pod.done(&Request::CloseStdin, 1, &[]);
+    drop(stdin);
+    let exit = pod.exit(1);
+    assert!(exit.dropped_lines >= 2);
+    // Those said, "after", "end of input" comes later; a line cut open by the drop is ended.
+    assert!((lines as u64 + exit.dropped_lines) >= said + 1);
+}
+
+#[test]
+fn without_a_log_the_output_is_read_and_dropped() {
+    let mut pod = Pod::new();
+    let exit = pod.run(1, &Ask::new(&["lines", "50000"]));
+    assert_eq!((exit.status, exit.dropped_lines), (0, 0));
+}

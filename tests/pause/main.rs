@@ -1,0 +1,16 @@
+//! pause by itself, without a node: its protocol, births, exits, logs, and the walls around it.
+//!
+//! Needs root. Every test starts a pause of its own, as a node would, and ends it; nothing here reads a clock.
+
+#[path = "../../pause/src/protocol.rs"]
+#[allow(dead_code)]
+mod protocol;
+
+mod births;
+mod exits;
+mod harness;
+mod log_files;
+mod logs;
+mod requests;
+mod walls;
+mod wire;
