@@ -57,7 +57,7 @@ impl Keeper {
     fn carry_out(&mut self, kind: u16, subject: u64, buffers: &mut Buffers) -> Answer {
         self.connection.kind = kind::DONE;
         if kind == kind::BIRTH {
-            return self.birth(subject);
+            return self.birth(subject, buffers);
         }
         if kind == 0 || kind > kind::PING {
             return refused(Refusal::Kind);
@@ -100,7 +100,11 @@ impl Keeper {
             }
         }
         let Some(kept) = found else {
-            return refused(if keep { Refusal::TableFull } else { Refusal::NotFound });
+            return refused(if keep {
+                Refusal::TableFull
+            } else {
+                Refusal::NotFound
+            });
         };
         if keep {
             kept.key = key;
@@ -138,7 +142,9 @@ fn of_member(member: &mut Member, kind: u16, mail: &mut Mail, buffers: &mut Buff
         }
         (kind::TAKE, PIDFD) if member.pidfd != 0 => return member.pidfd,
         (kind::TAKE, STDIN) if member.stdin != 0 => return member.stdin,
-        (kind::TAKE, TERMINAL) if member.terminal && member.streams[0].fd != 0 => return member.streams[0].fd,
+        (kind::TAKE, TERMINAL) if member.terminal && member.streams[0].fd != 0 => {
+            return member.streams[0].fd;
+        }
         (kind::CLOSE, STDIN) | (kind::TAKE, PIDFD | STDIN | TERMINAL) => Refusal::NotFound,
         _ => Refusal::Malformed,
     };

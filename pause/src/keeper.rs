@@ -2,6 +2,7 @@
 //!
 //! Every turn takes a bounded amount from each source: one read of each pipe, one request, one connection.
 
+use crate::birth::Newborn;
 use crate::connection::Connection;
 use crate::log::{self, Buffers};
 use crate::protocol::{KEPT_SLOTS, LISTEN_FD, TABLE_SLOTS};
@@ -16,32 +17,32 @@ const RETRY_AFTER: i32 = 500;
 /// Places in the poll array before those of the members.
 const FIRST_STREAM: usize = 3;
 
-/// Everything that pause knows. All zeros is a valid beginning, and lies in pages that do not exist until written.
+/// Everything that pause knows. All zeros is a valid beginning, and lies in pages that do not exist until written: what
+/// is always used comes first, the arrays of which only the beginning is used come last.
+#[repr(C)]
 pub struct Keeper {
     pub connection: Connection,
     /// The greatest `seq` ever born.
     pub last_seq: u64,
-    /// Children would be born into another pid namespace.
-    pub astray: bool,
-    /// Soft and hard limit of open files, as pause found them and newborns get them back.
-    pub descriptor_limit: [u64; 2],
     /// No slot from here on is taken.
     pub used: usize,
+    /// Soft and hard limit of open files, as pause found them and newborns get them back.
+    pub descriptor_limit: [u64; 2],
+    pub newborn: Newborn,
     pub kept: [Kept; KEPT_SLOTS],
+    /// Children would be born into another pid namespace.
+    pub astray: bool,
+    pub buffers_used: bool,
     pub mail: Mail,
-    buffers_used: bool,
     poll: [PollFd; FIRST_STREAM + 2 * TABLE_SLOTS],
     pub members: [Member; TABLE_SLOTS],
 }
 
 /// The member of this number, which is not 0.
 pub fn find(members: &mut [Member], seq: u64) -> Option<&mut Member> {
-    members.iter_mut().find(|member| member.seq == seq && seq != 0)
-}
-
-/// A free position.
-pub fn free(members: &[Member]) -> Option<usize> {
-    members.iter().position(|member| member.seq == 0)
+    members
+        .iter_mut()
+        .find(|member| member.seq == seq && seq != 0)
 }
 
 impl Keeper {
@@ -50,11 +51,16 @@ impl Keeper {
         last_seq: 0,
         astray: false,
         descriptor_limit: [0; 2],
+        newborn: Newborn::NONE,
         used: 0,
         kept: [const { Kept { key: 0, fd: 0 } }; KEPT_SLOTS],
         mail: Mail::EMPTY,
         buffers_used: false,
-        poll: [PollFd { fd: 0, events: 0, revents: 0 }; FIRST_STREAM + 2 * TABLE_SLOTS],
+        poll: [PollFd {
+            fd: 0,
+            events: 0,
+            revents: 0,
+        }; FIRST_STREAM + 2 * TABLE_SLOTS],
         members: [const { Member::EMPTY }; TABLE_SLOTS],
     };
 
@@ -76,7 +82,9 @@ impl Keeper {
         if self.slots().iter().any(Member::is_draining) {
             timeout = 0;
         }
-        let Some(fds) = self.poll.get_mut(..count) else { return };
+        let Some(fds) = self.poll.get_mut(..count) else {
+            return;
+        };
         if sys::poll(fds, timeout) == 0 && timeout > 0 {
             return self.rest(buffers);
         }
@@ -99,9 +107,17 @@ impl Keeper {
 
     /// Fills the array (an entry that is not waited for has a negative descriptor); how many, and how long to wait.
     fn prepare_poll(&mut self) -> (usize, i32) {
-        let connection = if self.connection.fd == 0 { -1 } else { self.connection.fd };
+        let connection = if self.connection.fd == 0 {
+            -1
+        } else {
+            self.connection.fd
+        };
         let mut timeout = if self.buffers_used { RELEASE_AFTER } else { -1 };
-        let wait = |fd, events| PollFd { fd, events, revents: 0 };
+        let wait = |fd, events| PollFd {
+            fd,
+            events,
+            revents: 0,
+        };
         let [signals, listener, node, streams @ ..] = &mut self.poll;
         *signals = wait(SIGNAL_FD, POLLIN);
         *listener = wait(LISTEN_FD, POLLIN);
@@ -132,8 +148,7 @@ impl Keeper {
 
     /// Reaps everything that has ended: members are noted, orphans forgotten.
     fn reap(&mut self) {
-        let mut info = [0; 128];
-        while sys::read(SIGNAL_FD, &mut info) > 0 {}
+        while sys::take_signal(SIGNAL_FD) > 0 {}
         let mut status = 0;
         loop {
             let pid = sys::reap(&mut status);
@@ -152,7 +167,11 @@ impl Keeper {
         for member in self.members.iter_mut().take(self.used) {
             for which in [0, 1] {
                 let happened = places.next().is_some_and(|place| place.revents != 0);
-                let draining = member.is_draining() && member.streams.get(which).is_some_and(|stream| stream.fd != 0);
+                let draining = member.is_draining()
+                    && member
+                        .streams
+                        .get(which)
+                        .is_some_and(|stream| stream.fd != 0);
                 if happened || draining {
                     self.buffers_used |= log::pump(member, which, buffers);
                 }

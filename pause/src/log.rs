@@ -14,6 +14,8 @@ use crate::table::{Log, Member, Stream};
 
 /// Bytes read from one pipe in one turn at most.
 const CHUNK: usize = 64 * 1024;
+/// Bytes of records written at once at most, so that both buffers are whole pages.
+const OUTPUT: usize = CHUNK - 48;
 
 /// Both buffers, given back to the kernel when nothing was written for a while.
 #[repr(C)]
@@ -23,26 +25,39 @@ pub struct Buffers {
 }
 
 /// Whole records that are not yet written.
+#[repr(C)]
 struct Output {
-    bytes: [u8; CHUNK],
+    bytes: [u8; OUTPUT],
     len: usize,
     /// The head of the chunk's records.
     head: [u8; HEAD],
 }
 
 impl Buffers {
-    pub const EMPTY: Self =
-        Self { input: [0; CHUNK], output: Output { bytes: [0; CHUNK], len: 0, head: [0; HEAD] } };
+    pub const EMPTY: Self = Self {
+        input: [0; CHUNK],
+        output: Output {
+            bytes: [0; OUTPUT],
+            len: 0,
+            head: [0; HEAD],
+        },
+    };
 
     /// Lets the pages go. Their content is lost, and nobody needs it between two turns.
     pub fn release(&mut self) {
         const MADV_DONTNEED: usize = 4;
         const PAGE: usize = 4096;
-        let start = (&raw mut *self as usize).next_multiple_of(PAGE);
-        let size = size_of::<Self>() - PAGE & !(PAGE - 1);
-        // SAFETY: only whole pages inside this structure (with larger pages the kernel refuses), which read as zeros
-        // from now on: valid for it.
-        unsafe { sys::call(nr::MADVISE, start, size, MADV_DONTNEED) };
+        const { assert!(size_of::<Self>().is_multiple_of(PAGE)) };
+        // SAFETY: exactly the pages of this structure, which read as zeros from now on: valid for it. The linker
+        // script begins it on a page; if it did not, or pages were larger, the kernel would refuse.
+        unsafe {
+            sys::call(
+                nr::MADVISE,
+                &raw mut *self as usize,
+                size_of::<Self>(),
+                MADV_DONTNEED,
+            )
+        };
     }
 }
 
@@ -55,12 +70,14 @@ impl Output {
     /// Puts bytes behind the others; the caller made room.
     #[inline(never)]
     fn put(&mut self, bytes: &[u8]) {
-        if let Some(room) = self.bytes.get_mut(self.len..) {
-            for (to, from) in room.iter_mut().zip(bytes) {
-                *to = *from;
-            }
+        let end = self.len + bytes.len();
+        if let Some(room) = self.bytes.get_mut(self.len..end) {
+            // SAFETY: both are as long as `bytes`, and no caller's bytes lie in this buffer.
+            unsafe {
+                core::ptr::copy_nonoverlapping(bytes.as_ptr(), room.as_mut_ptr(), bytes.len())
+            };
+            self.len = end;
         }
-        self.len += bytes.len();
     }
 
     fn put_head(&mut self, stderr: bool, tag: u8) {
@@ -91,17 +108,23 @@ impl Output {
 pub fn pump(member: &mut Member, which: usize, buffers: &mut Buffers) -> bool {
     let living = member.pid != 0;
     let terminal = member.terminal;
-    let Some(stream) = member.streams.get_mut(which) else { return false };
+    let Some(stream) = member.streams.get_mut(which) else {
+        return false;
+    };
     let mut limit = CHUNK;
     if !living {
         limit = limit.min(stream.drain as usize);
         stream.drain -= limit as u32;
     }
-    let Some(input) = buffers.input.get_mut(..limit) else { return false };
+    let Some(input) = buffers.input.get_mut(..limit) else {
+        return false;
+    };
     let read = sys::read(stream.fd, input);
     if read > 0 {
         if member.log.current != 0 {
-            let Some(text) = buffers.input.get(..read as usize) else { return false };
+            let Some(text) = buffers.input.get(..read as usize) else {
+                return false;
+            };
             consume(member, which, text, &mut buffers.output);
         }
         return true;
@@ -120,16 +143,27 @@ pub fn pump(member: &mut Member, which: usize, buffers: &mut Buffers) -> bool {
 fn consume(member: &mut Member, which: usize, text: &[u8], output: &mut Output) {
     output.begin();
     let failed = !notice(&mut member.log, &mut member.streams, output);
-    let Some(stream) = member.streams.get_mut(which) else { return };
+    let Some(stream) = member.streams.get_mut(which) else {
+        return;
+    };
     let was_open = stream.open;
-    let mut writer = Writer { log: &mut member.log, stream, output, stderr: which == 1, was_open, failed };
+    let mut writer = Writer {
+        log: &mut member.log,
+        stream,
+        output,
+        stderr: which == 1,
+        was_open,
+        failed,
+    };
     let mut rest = text;
     while !rest.is_empty() {
         let window = rest.get(..TEXT_MAX).unwrap_or(rest);
         let newline = window.iter().position(|byte| *byte == b'\n');
         let size = newline.unwrap_or(window.len());
         writer.record(window.get(..size).unwrap_or(&[]), newline.is_some());
-        rest = rest.get(size + usize::from(newline.is_some())..).unwrap_or(&[]);
+        rest = rest
+            .get(size + usize::from(newline.is_some())..)
+            .unwrap_or(&[]);
     }
     writer.flush();
 }
@@ -149,13 +183,14 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn record(&mut self, text: &[u8], full: bool) {
         let need = HEAD + text.len() + 1;
-        if !self.log.fits(self.output.len, need) || self.output.len + need > CHUNK {
+        if !self.log.fits(self.output.len, need) || self.output.len + need > OUTPUT {
             self.flush();
         }
         if self.failed || self.stream.skipping || !self.log.make_room(self.output.len, need) {
             return self.drop(text.len(), full);
         }
-        self.output.put_head(self.stderr, if full { b'F' } else { b'P' });
+        self.output
+            .put_head(self.stderr, if full { b'F' } else { b'P' });
         self.output.put(text);
         self.output.put(b"\n");
         self.stream.open = !full;
@@ -244,7 +279,10 @@ impl Log {
 
 /// Writes down what was dropped since the last notice, if anything. False: it cannot be written yet.
 fn notice(log: &mut Log, streams: &mut [Stream; 2], output: &mut Output) -> bool {
-    let (lines, bytes) = (log.dropped_lines - log.noticed_lines, log.dropped_bytes - log.noticed_bytes);
+    let (lines, bytes) = (
+        log.dropped_lines - log.noticed_lines,
+        log.dropped_bytes - log.noticed_bytes,
+    );
     if bytes == 0 {
         return true;
     }
@@ -260,7 +298,11 @@ fn notice(log: &mut Log, streams: &mut [Stream; 2], output: &mut Output) -> bool
     output.put(b" lines (");
     output.put_number(bytes);
     output.put(b" bytes) dropped: ");
-    output.put(if log.at_limit { b"log limit reached\n" } else { b"log write failed\n" });
+    output.put(if log.at_limit {
+        b"log limit reached\n"
+    } else {
+        b"log write failed\n"
+    });
     let written = log.make_room(0, output.len) && {
         let before = log.size;
         let whole = log.append(output) == output.len;

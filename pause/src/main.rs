@@ -6,27 +6,20 @@
 //! bounded work per turn. It opens nothing by path once its root is empty, and trusts nothing of its members but that
 //! their output is bytes.
 //!
-//! Built by one command, the same in the node's build script and in the tests (`OPTIONS` there):
+//! Built by one command, run beside this crate's `pause.ld`, the same in the node's build script and in the tests:
 //!
 //! ```text
-//! rustc --edition 2024 --crate-name pause --crate-type bin --target TRIPLE \
-//!   -C panic=abort -C opt-level=z -C codegen-units=1 -C strip=symbols -C force-unwind-tables=no \
-//!   -C relocation-model=static -C target-feature=+crt-static \
-//!   -C link-arg=-nostartfiles -C link-arg=-nostdlib -C link-arg=-static \
-//!   -C link-arg=-Wl,--build-id=none -C link-arg=-Wl,-z,noseparate-code -C link-arg=-Wl,-z,norelro \
-//!   -C link-arg=-Wl,--no-eh-frame-hdr -C link-arg=-Wl,-z,stack-size=65536 main.rs -o OUT
+//! cd pause && rustc --edition 2024 --crate-name pause --crate-type bin --target TRIPLE \
+//!     $(sed 's/^/-C /' options) src/main.rs -o OUT
 //! ```
-//!
-//! `no_builtins` keeps the compiler from turning the memory routines into calls of themselves.
 
 #![no_std]
 #![no_main]
-#![no_builtins]
 
+mod answer;
 #[cfg_attr(target_arch = "x86_64", path = "arch/x86_64.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "arch/aarch64.rs")]
 mod arch;
-mod answer;
 mod birth;
 mod connection;
 mod keeper;

@@ -214,29 +214,34 @@ impl Birth<'_> {
 
     /// Descriptors that must lie beside this message.
     pub fn descriptors(&self) -> usize {
-        let stdio = match self.stdio {
-            Stdio::Logged => 0,
-            Stdio::Terminal => 2,
-            Stdio::Direct => 3,
-        };
-        let bit = |flag: u32| usize::from(self.flags & flag != 0);
-        3 + bit(Self::LOG_CURRENT) + bit(Self::LOG_NEXT) + stdio + bit(Self::INTO_CGROUP) + self.slots as usize
+        Self::slots_at(self.flags, self.stdio as u8) + usize::from(self.slots)
+    }
+
+    /// Position of the first stdio descriptor in the message: after executable, plan, report and the logs.
+    pub fn stdio_at(flags: u32) -> usize {
+        let bit = |flag: u32| usize::from(flags & flag != 0);
+        3 + bit(Self::LOG_CURRENT) + bit(Self::LOG_NEXT)
+    }
+
+    /// Position of the first slot in the message. The cgroup folder, if there is one, stands before it.
+    pub fn slots_at(flags: u32, stdio: u8) -> usize {
+        let streams = if stdio == 0 { 0 } else { 4 - stdio };
+        Self::stdio_at(flags) + usize::from(streams) + usize::from(flags & Self::INTO_CGROUP != 0)
     }
 
     /// Whether the parts agree with one another.
-    pub fn is_consistent(&self) -> bool {
-        let has = |flag: u32| self.flags & flag != 0;
-        let excluded = match self.stdio {
-            Stdio::Logged => 0,
-            Stdio::Terminal => Self::STDIN_PIPE,
-            Stdio::Direct => Self::STDIN_PIPE | Self::LOG_CURRENT,
+    pub fn is_shape(flags: u32, stdio: u8, target: u64) -> bool {
+        let excluded = match stdio {
+            0 => 0,
+            1 => Self::STDIN_PIPE | Self::LOG_CURRENT,
+            _ => Self::STDIN_PIPE,
         };
-        self.flags & (!Self::FLAGS | excluded) == 0
-            && !(has(Self::JOIN) && has(Self::NEW_PID))
-            && has(Self::JOIN) == (self.target != 0)
-            && (has(Self::LOG_CURRENT) || !has(Self::LOG_NEXT))
-            && self.args.len() <= ARGS_MAX
-            && self.args.last().is_none_or(|last| *last == 0)
+        let pid = flags & (Self::JOIN | Self::NEW_PID);
+        stdio <= 2
+            && flags & (!Self::FLAGS | excluded) == 0
+            && pid != Self::JOIN | Self::NEW_PID
+            && (flags & Self::JOIN == 0) == (target == 0)
+            && flags & (Self::LOG_CURRENT | Self::LOG_NEXT) != Self::LOG_NEXT
     }
 }
 
@@ -380,7 +385,10 @@ impl Operation {
     ];
 
     fn from_code(code: u32) -> Result<Self, Invalid> {
-        Self::ALL.get(code as usize).copied().ok_or(Invalid::Malformed)
+        Self::ALL
+            .get(code as usize)
+            .copied()
+            .ok_or(Invalid::Malformed)
     }
 }
 
@@ -400,7 +408,10 @@ impl Refusal {
     ];
 
     fn from_code(code: u32) -> Result<Self, Invalid> {
-        Self::ALL.get((code as usize).wrapping_sub(1)).copied().ok_or(Invalid::Malformed)
+        Self::ALL
+            .get((code as usize).wrapping_sub(1))
+            .copied()
+            .ok_or(Invalid::Malformed)
     }
 }
 
@@ -420,7 +431,11 @@ pub enum Event {
     /// The member is born and executed; `pid` as pause's pid namespace counts, `start` in nanoseconds since 1970.
     Born { pid: u32, start: u64 },
     /// The request was not carried out.
-    Refused { reason: Refusal, operation: Operation, errno: u32 },
+    Refused {
+        reason: Refusal,
+        operation: Operation,
+        errno: u32,
+    },
     /// The descriptor asked for.
     Given,
     /// Done.
@@ -547,7 +562,11 @@ pub fn decode_header(bytes: &[u8]) -> Result<Header, Invalid> {
     if u16_at(bytes, 4) != VERSION {
         return Err(Invalid::Version);
     }
-    Ok(Header { kind: u16_at(bytes, 6), id: u64_at(bytes, 8), subject: u64_at(bytes, 16) })
+    Ok(Header {
+        kind: u16_at(bytes, 6),
+        id: u64_at(bytes, 8),
+        subject: u64_at(bytes, 16),
+    })
 }
 
 /// The version in a message's header, and the `id` that its answer repeats; none when it is not a message of ours.
@@ -606,7 +625,9 @@ impl<'a> Request<'a> {
         let rest = bytes.get(SIZE..).unwrap_or(&[]);
         let what = u32_at(fixed, 24);
         let request = match header.kind {
-            kind::BIRTH => return Birth::decode(fixed, rest).map(|birth| (header, Self::Birth(birth))),
+            kind::BIRTH => {
+                return Birth::decode(fixed, rest).map(|birth| (header, Self::Birth(birth)));
+            }
             kind::TAKE => match what {
                 0 => Self::Take(Held::Pidfd),
                 1 => Self::Take(Held::Stdin),
@@ -623,7 +644,11 @@ impl<'a> Request<'a> {
             kind::PING => Self::Ping,
             _ => return Err(Invalid::Kind),
         };
-        if rest.is_empty() { Ok((header, request)) } else { Err(Invalid::Malformed) }
+        if rest.is_empty() {
+            Ok((header, request))
+        } else {
+            Err(Invalid::Malformed)
+        }
     }
 
     /// Descriptors that must lie beside this message, no more and no fewer.
@@ -647,22 +672,30 @@ impl<'a> Birth<'a> {
     }
 
     fn decode(bytes: &Packet, args: &'a [u8]) -> Result<Self, Invalid> {
-        let words = [u64_at(bytes, 24), u64_at(bytes, 32), u64_at(bytes, 40), u64_at(bytes, 48)];
-        Self::from_words(words, args).ok_or(Invalid::Malformed)
-    }
-
-    /// The body's first four words and the argument block as a birth; none if it is malformed.
-    #[inline]
-    pub fn from_words(words: [u64; 4], args: &'a [u8]) -> Option<Self> {
-        let [shape, target, log_limit, length] = words;
-        let stdio = match (shape >> 32) as u8 {
+        let stdio = match bytes[28] {
             0 => Stdio::Logged,
             1 => Stdio::Direct,
             2 => Stdio::Terminal,
-            _ => return None,
+            _ => return Err(Invalid::Malformed),
         };
-        let birth = Self { flags: shape as u32, stdio, slots: (shape >> 48) as u16, target, log_limit, args };
-        (length as u16 as usize == args.len() && birth.is_consistent()).then_some(birth)
+        let birth = Self {
+            flags: u32_at(bytes, 24),
+            stdio,
+            slots: u16_at(bytes, 30),
+            target: u64_at(bytes, 32),
+            log_limit: u64_at(bytes, 40),
+            args,
+        };
+        let strings = args.iter().filter(|byte| **byte == 0).count();
+        let whole = usize::from(u16_at(bytes, 48)) == args.len()
+            && args.len() <= ARGS_MAX
+            && strings <= ARGV_MAX
+            && args.last().is_none_or(|last| *last == 0);
+        if whole && Self::is_shape(birth.flags, bytes[28], birth.target) {
+            Ok(birth)
+        } else {
+            Err(Invalid::Malformed)
+        }
     }
 }
 
@@ -688,9 +721,13 @@ impl Event {
     fn body(&self) -> [u64; 5] {
         let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
         match self {
-            Self::Hello(hello) => {
-                [pair(hello.living, hello.exits), u64::from(hello.kept), hello.last_seq, 0, 0]
-            }
+            Self::Hello(hello) => [
+                pair(hello.living, hello.exits),
+                u64::from(hello.kept),
+                hello.last_seq,
+                0,
+                0,
+            ],
             Self::Live(live) => [
                 pair(live.pid, live.flags),
                 live.start,
@@ -706,9 +743,17 @@ impl Event {
                 exit.dropped_bytes,
             ],
             Self::Born { pid, start } => [u64::from(*pid), *start, 0, 0, 0],
-            Self::Refused { reason, operation, errno } => {
-                [pair(*reason as u32, *operation as u32), u64::from(*errno), 0, 0, 0]
-            }
+            Self::Refused {
+                reason,
+                operation,
+                errno,
+            } => [
+                pair(*reason as u32, *operation as u32),
+                u64::from(*errno),
+                0,
+                0,
+                0,
+            ],
             Self::Rotated { rotations } => [u64::from(*rotations), 0, 0, 0, 0],
             Self::Failed { operation, errno } => [pair(*operation as u32, *errno), 0, 0, 0, 0],
             Self::Busy | Self::Ready | Self::Given | Self::Done | Self::Pong => [0; 5],
@@ -757,7 +802,10 @@ impl Event {
                 dropped_bytes: u64_at(b, 56),
             }),
             kind::READY => Self::Ready,
-            kind::BORN => Self::Born { pid: u32_at(b, 24), start: u64_at(b, 32) },
+            kind::BORN => Self::Born {
+                pid: u32_at(b, 24),
+                start: u64_at(b, 32),
+            },
             kind::REFUSED => Self::Refused {
                 reason: Refusal::from_code(u32_at(b, 24))?,
                 operation: Operation::from_code(u32_at(b, 28))?,
@@ -765,11 +813,14 @@ impl Event {
             },
             kind::GIVEN => Self::Given,
             kind::DONE => Self::Done,
-            kind::ROTATED => Self::Rotated { rotations: u32_at(b, 24) },
+            kind::ROTATED => Self::Rotated {
+                rotations: u32_at(b, 24),
+            },
             kind::PONG => Self::Pong,
-            kind::FAILED => {
-                Self::Failed { operation: Operation::from_code(u32_at(b, 24))?, errno: u32_at(b, 28) }
-            }
+            kind::FAILED => Self::Failed {
+                operation: Operation::from_code(u32_at(b, 24))?,
+                errno: u32_at(b, 28),
+            },
             _ => return Err(Invalid::Kind),
         };
         Ok((header, event))
@@ -824,7 +875,10 @@ impl Setup {
         let first = SETUP_MAGIC as u64 | u64::from(VERSION) << 32 | u64::from(self.flags) << 48;
         let second = u64::from(self.tasks) | u64::from(self.hostname_len) << 16;
         let mut bytes = [0; Self::SIZE];
-        for (place, word) in bytes.chunks_exact_mut(8).zip([first, second, self.capabilities]) {
+        for (place, word) in bytes
+            .chunks_exact_mut(8)
+            .zip([first, second, self.capabilities])
+        {
             place.copy_from_slice(&word.to_le_bytes());
         }
         bytes[24..].copy_from_slice(&self.hostname);
@@ -858,6 +912,10 @@ impl Setup {
             hostname_len: fixed[10],
             hostname,
         };
-        if Self::is_head(u64_at(fixed, 0), u64_at(fixed, 8)) { Ok(setup) } else { Err(Invalid::Malformed) }
+        if Self::is_head(u64_at(fixed, 0), u64_at(fixed, 8)) {
+            Ok(setup)
+        } else {
+            Err(Invalid::Malformed)
+        }
     }
 }

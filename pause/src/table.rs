@@ -67,7 +67,13 @@ pub struct Member {
 }
 
 impl Member {
-    const STREAM: Stream = Stream { fd: 0, drain: 0, open: false, skipping: false, parked: false };
+    const STREAM: Stream = Stream {
+        fd: 0,
+        drain: 0,
+        open: false,
+        skipping: false,
+        parked: false,
+    };
 
     pub const EMPTY: Self = Self {
         seq: 0,
@@ -128,11 +134,11 @@ impl Member {
     /// The body of LIVE.
     pub fn live(&self, out: &mut [u64; 8]) {
         let logged = self.log.current != 0;
-        let flags = u32::from(logged) * Live::LOGGED
-            | u32::from(logged && self.log.next == 0) * Live::NEEDS_NEXT
-            | u32::from(self.stdin != 0) * Live::STDIN
-            | u32::from(self.terminal) * Live::TERMINAL
-            | u32::from(self.pid == 0) * Live::REAPED;
+        let flags = (u32::from(logged) * Live::LOGGED)
+            | (u32::from(logged && self.log.next == 0) * Live::NEEDS_NEXT)
+            | (u32::from(self.stdin != 0) * Live::STDIN)
+            | (u32::from(self.terminal) * Live::TERMINAL)
+            | (u32::from(self.pid == 0) * Live::REAPED);
         out[3] = self.pid as u64 | u64::from(flags) << 32;
         out[4] = self.start;
         out[5] = u64::from(self.log.rotations);

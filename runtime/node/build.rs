@@ -13,36 +13,20 @@ fn main() {
 }
 
 fn build_pause(workspace: &Path, out: &Path) {
-    let source = workspace.join("pause/src");
-    println!("cargo:rerun-if-changed={}", source.display());
+    let pause = workspace.join("pause");
+    println!("cargo:rerun-if-changed={}", pause.display());
+    let options = std::fs::read_to_string(pause.join("options")).unwrap_or_else(|e| panic!("pause/options: {e}"));
     let mut rustc = Command::new(var("RUSTC"));
+    // The linker script that the options name lies there.
+    rustc.current_dir(&pause);
     rustc.args(["--edition", "2024", "--crate-name", "pause", "--crate-type", "bin"]);
     rustc.args(["--target", &var("TARGET")]);
-    for option in PAUSE_OPTIONS {
+    for option in options.lines() {
         rustc.args(["-C", option]);
     }
-    rustc.arg(source.join("main.rs")).arg("-o").arg(out.join("pause"));
+    rustc.arg("src/main.rs").arg("-o").arg(out.join("pause"));
     run(&mut rustc, "compile pause");
 }
-
-/// Kept in step with the header of pause/src/main.rs, which explains each.
-const PAUSE_OPTIONS: &[&str] = &[
-    "panic=abort",
-    "opt-level=z",
-    "codegen-units=1",
-    "strip=symbols",
-    "relocation-model=static",
-    "target-feature=+crt-static",
-    "link-arg=-nostartfiles",
-    "link-arg=-nostdlib",
-    "link-arg=-static",
-    "link-arg=-Wl,--build-id=none",
-    "link-arg=-Wl,-z,noseparate-code",
-    "link-arg=-Wl,-z,norelro",
-    "link-arg=-Wl,--no-eh-frame-hdr",
-    "link-arg=-Wl,-z,stack-size=65536",
-    "force-unwind-tables=no",
-];
 
 fn build_init(workspace: &Path, out: &Path) {
     for part in ["runtime/init/src", "runtime/sys/src", "runtime/spec/src/plan", "runtime/spec/src/lib.rs"] {

@@ -26,7 +26,11 @@ unsafe extern "C" {
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
-    let number = |at: usize| args.get(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    let number = |at: usize| {
+        args.get(at)
+            .and_then(|text| text.parse::<u64>().ok())
+            .unwrap_or(0)
+    };
     match args.get(1).map(String::as_str) {
         Some("exit") => std::process::exit(number(2) as i32),
         Some("abort") => std::process::abort(),
@@ -77,7 +81,9 @@ fn mix(count: u64) {
         let text = vec![b'a' + (n % 26) as u8; (n * 37 % 40_000) as usize];
         std::io::stdout().write_all(&text).unwrap();
         std::io::stdout().write_all(b"\n").unwrap();
-        std::io::stderr().write_all(format!("error {n}\n\n").as_bytes()).unwrap();
+        std::io::stderr()
+            .write_all(format!("error {n}\n\n").as_bytes())
+            .unwrap();
     }
     std::io::stdout().write_all(b"no newline").unwrap();
     std::io::stdout().flush().unwrap();
@@ -138,21 +144,37 @@ fn hostname() -> String {
     let mut name = [0u8; 65];
     // SAFETY: the buffer is as long as said, with a NUL at its end.
     unsafe { gethostname(name.as_mut_ptr().cast(), 64) };
-    CStr::from_bytes_until_nul(&name).unwrap().to_string_lossy().into_owned()
+    CStr::from_bytes_until_nul(&name)
+        .unwrap()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// What a newborn finds: descriptors, environment, process numbers, signals.
 fn state() {
     // SAFETY: F_GETFD (1) has no argument.
-    let open: Vec<i32> = (0..1000).filter(|fd| unsafe { fcntl(*fd, 1) } >= 0).collect();
+    let open: Vec<i32> = (0..1000)
+        .filter(|fd| unsafe { fcntl(*fd, 1) } >= 0)
+        .collect();
     // SAFETY: no arguments; isatty takes a number.
     let (pid, parent, tty) = unsafe { (getpid(), getppid(), isatty(0)) };
     let mut mask = 0u64;
     // SAFETY: rt_sigprocmask (x86-64: 14, else 135) with a null set writes the old mask, 8 bytes.
-    unsafe { syscall(SIGPROCMASK, 0, std::ptr::null::<u64>(), &raw mut mask, 8usize) };
+    unsafe {
+        syscall(
+            SIGPROCMASK,
+            0,
+            std::ptr::null::<u64>(),
+            &raw mut mask,
+            8usize,
+        )
+    };
     let ignored: Vec<i32> = (1..32).filter(|signal| is_ignored(*signal)).collect();
     println!("open {open:?}");
-    println!("pid {pid} parent {parent} tty {tty} env {}", std::env::vars().count());
+    println!(
+        "pid {pid} parent {parent} tty {tty} env {}",
+        std::env::vars().count()
+    );
     println!("blocked {mask:x} ignored {ignored:?}");
     println!("hostname {}", hostname());
     let args: Vec<String> = std::env::args().collect();
@@ -172,7 +194,15 @@ const SIGACTION: c_long = 134;
 fn is_ignored(signal: i32) -> bool {
     let mut action = [0usize; 4];
     // SAFETY: a null new action; the old one is written.
-    unsafe { syscall(SIGACTION, signal, std::ptr::null::<usize>(), action.as_mut_ptr(), 8usize) };
+    unsafe {
+        syscall(
+            SIGACTION,
+            signal,
+            std::ptr::null::<usize>(),
+            action.as_mut_ptr(),
+            8usize,
+        )
+    };
     action[0] == 1 && signal != 13
 }
 
@@ -191,10 +221,19 @@ fn spy(with_ptrace: bool) {
     }
     println!("root {}", list(proc, c"1/root"));
     println!("fds {}", links(proc, c"1/fd"));
-    for path in [c"1/root/etc/passwd", c"1/root/proc", c"1/cwd/..", c"1/root/.."] {
+    for path in [
+        c"1/root/etc/passwd",
+        c"1/root/proc",
+        c"1/cwd/..",
+        c"1/root/..",
+    ] {
         // SAFETY: the path is NUL-terminated.
         let fd = unsafe { openat(proc, path.as_ptr(), 0) };
-        let what = if fd < 0 { "refused".to_string() } else { list(proc, path) };
+        let what = if fd < 0 {
+            "refused".to_string()
+        } else {
+            list(proc, path)
+        };
         println!("path {} {what}", path.to_str().unwrap());
     }
     // SAFETY: PTRACE_SEIZE (0x4206) of PID 1.
@@ -233,7 +272,11 @@ fn text(dir: c_int, path: &CStr) -> String {
 
 /// The names in a directory.
 fn names(dir: c_int, path: &CStr) -> Option<Vec<String>> {
-    const O_DIRECTORY: c_int = if cfg!(target_arch = "aarch64") { 0o40000 } else { 0o200000 };
+    const O_DIRECTORY: c_int = if cfg!(target_arch = "aarch64") {
+        0o40000
+    } else {
+        0o200000
+    };
     let mut names = Vec::new();
     // SAFETY: the path is NUL-terminated; a dirent64's name begins at byte 19 and ends with a NUL.
     unsafe {
@@ -259,7 +302,9 @@ fn list(dir: c_int, path: &CStr) -> String {
 }
 
 fn links(dir: c_int, path: &CStr) -> String {
-    let Some(names) = names(dir, path) else { return "refused".into() };
+    let Some(names) = names(dir, path) else {
+        return "refused".into();
+    };
     let link = |name: &String| {
         let full = std::ffi::CString::new(format!("{}/{name}", path.to_str().unwrap())).unwrap();
         let mut out = [0u8; 256];

@@ -109,9 +109,8 @@ pub unsafe fn clone_onto_stack(
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
     for i in 0..n {
-        // SAFETY: the caller promises n bytes behind both pointers. `no_builtins` keeps this from becoming a call
-        // of itself.
-        unsafe { *to.add(i) = *from.add(i) };
+        // SAFETY: the caller promises n bytes behind both pointers. Volatile, or this becomes a call of itself.
+        unsafe { to.add(i).write_volatile(*from.add(i)) };
     }
     to
 }
@@ -122,7 +121,7 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
 unsafe extern "C" fn memset(to: *mut u8, byte: i32, n: usize) -> *mut u8 {
     for i in 0..n {
         // SAFETY: the caller promises n bytes behind the pointer.
-        unsafe { *to.add(i) = byte as u8 };
+        unsafe { to.add(i).write_volatile(byte as u8) };
     }
     to
 }

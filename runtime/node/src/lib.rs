@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod chain;
 mod clock;
 pub mod container;
 mod embedded;
@@ -18,6 +19,7 @@ pub mod layout;
 pub mod network;
 mod node;
 mod pod;
+mod report;
 pub mod sandbox;
 mod supervise;
 mod volume;
@@ -26,7 +28,8 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
 
-pub use node::failure::{NodeError, NodeErrorKind, chain};
+pub use chain::chain;
+pub use node::failure::{NodeError, NodeErrorKind};
 pub use node::{Node, NodeConfig, WorkerExecutable};
 pub use pod::request::{Attached, ExecRequest, ExecSession};
 pub use sandbox::signal_name::SignalName;

@@ -19,7 +19,10 @@ use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, Stream
 
 /// Bytes of one read or write at most.
 const CHUNK: usize = 64 << 10;
-const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+const AT_ONCE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
 
 /// Standard input.
 #[derive(Clone)]
@@ -42,7 +45,11 @@ impl Input {
     pub fn open(terminal: bool) -> Self {
         let fd = rustix::stdio::stdin();
         let watch = trusted::watch_input(fd);
-        Self(Some(Arc::new(Source { fd, watch, terminal: terminal && rustix::termios::isatty(fd) })))
+        Self(Some(Arc::new(Source {
+            fd,
+            watch,
+            terminal: terminal && rustix::termios::isatty(fd),
+        })))
     }
 
     fn take(&self, size: usize) -> StreamResult<Vec<u8>> {
@@ -60,7 +67,9 @@ impl Input {
             Err(Errno::AGAIN | Errno::INTR) => Ok(Vec::new()),
             // What a terminal says once its other side is gone.
             Err(Errno::IO) if source.terminal => Err(StreamError::Closed),
-            Err(cause) => Err(StreamError::LastOperationFailed(io::Error::from(cause).into())),
+            Err(cause) => Err(StreamError::LastOperationFailed(
+                io::Error::from(cause).into(),
+            )),
         }
     }
 }
@@ -72,9 +81,13 @@ impl Source {
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(watch) = &self.watch else { return Poll::Ready(()) };
+        let Some(watch) = &self.watch else {
+            return Poll::Ready(());
+        };
         loop {
-            let Ok(mut guard) = ready!(watch.poll_read_ready(cx)) else { return Poll::Ready(()) };
+            let Ok(mut guard) = ready!(watch.poll_read_ready(cx)) else {
+                return Poll::Ready(());
+            };
             if self.has_input() {
                 return Poll::Ready(());
             }
@@ -115,7 +128,11 @@ impl InputStream for Input {
 }
 
 impl AsyncRead for Input {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if let Some(source) = &self.0 {
             ready!(source.poll_ready(cx));
         }
@@ -147,7 +164,10 @@ impl Output {
     }
 
     fn on(fd: BorrowedFd<'static>, terminal: bool) -> Self {
-        Self { fd, terminal: terminal && rustix::termios::isatty(fd) }
+        Self {
+            fd,
+            terminal: terminal && rustix::termios::isatty(fd),
+        }
     }
 
     fn put(&self, mut bytes: &[u8]) -> Result<(), Errno> {
@@ -189,7 +209,9 @@ impl OutputStream for Output {
         match self.put(&bytes) {
             Ok(()) => Ok(()),
             Err(Errno::PIPE) => Err(StreamError::Closed),
-            Err(cause) => Err(StreamError::LastOperationFailed(io::Error::from(cause).into())),
+            Err(cause) => Err(StreamError::LastOperationFailed(
+                io::Error::from(cause).into(),
+            )),
         }
     }
 
@@ -203,7 +225,11 @@ impl OutputStream for Output {
 }
 
 impl AsyncWrite for Output {
-    fn poll_write(self: Pin<&mut Self>, _cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Poll::Ready(self.put(buf).map(|()| buf.len()).map_err(Into::into))
     }
 

@@ -3,5 +3,4 @@
 
 pub mod log;
 pub(crate) mod log_files;
-pub(crate) mod report;
 pub(crate) mod source;

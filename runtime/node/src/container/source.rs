@@ -13,7 +13,6 @@ use dwell_sys::{memfd, mount};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountAttrFlags;
 
-use crate::image::rootfs;
 
 /// What the Pod hands to a container's start: descriptors and folders, no objects of its own.
 #[derive(Debug)]
@@ -72,7 +71,7 @@ fn open(
 ) -> io::Result<OwnedFd> {
     match source {
         FdSource::OverlayRoot { image_dir } => overlay_root(Path::new(image_dir), &parts.own_folder),
-        FdSource::ReadOnlyRoot { image_dir } => Ok(mount::clone_readonly(rootfs::open_root(Path::new(image_dir))?.as_fd(), true)?),
+        FdSource::ReadOnlyRoot { image_dir } => Ok(mount::clone_readonly(open_root(Path::new(image_dir))?.as_fd(), true)?),
         FdSource::Volume { name, flags } => volume(parts, name, *flags),
         FdSource::PodFile { name, flags } => pod_file(parts.pod_files, name, *flags),
         FdSource::CompiledModule { .. } => Ok(mount::clone_readonly(present(parts.module, "compiled module")?, false)?),
@@ -89,13 +88,17 @@ fn present<'a>(fd: Option<BorrowedFd<'a>>, what: &str) -> io::Result<BorrowedFd<
     fd.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("there is no {what} here")))
 }
 
+fn open_root(path: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
 fn overlay_root(image: &Path, own_folder: &Path) -> io::Result<OwnedFd> {
-    let lower = rootfs::open_root(image)?;
+    let lower = open_root(image)?;
     let (upper, work) = (own_folder.join("upper"), own_folder.join("work"));
     std::fs::create_dir_all(&upper)?;
     std::fs::create_dir_all(&work)?;
     copy_mode(lower.as_fd(), &upper)?;
-    let (upper, work) = (rootfs::open_root(&upper)?, rootfs::open_root(&work)?);
+    let (upper, work) = (open_root(&upper)?, open_root(&work)?);
     Ok(mount::overlay(&[lower.as_fd()], upper.as_fd(), work.as_fd())?)
 }
 

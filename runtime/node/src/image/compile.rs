@@ -142,7 +142,7 @@ impl Outputs {
     }
 
     fn explain(&self, name: &str, status: i32) -> CompileError {
-        let report = crate::container::report::read_worker_report(&self.report).unwrap_or(WorkerReport {
+        let report = crate::report::read_worker_report(&self.report).unwrap_or(WorkerReport {
             reason: "CompileFailed".into(),
             message: format!("the compiler ended with status {status} (it may have needed more than its limits)"),
         });

@@ -4,18 +4,15 @@
 //! `watch`. It starts no thread but the runtime's, sets no signal handler, no umask, no working directory and reads
 //! no environment, so that a program can hold one beside its own work. Dropping it changes nothing for the Pods.
 
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dwell_spec::facts::HostFacts;
 use dwell_spec::pod as checked;
 use k8s_openapi::api::core::v1::Pod;
 use rustix::fs::FlockOperation;
-use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::sync::{Notify, broadcast, oneshot};
 
 use crate::embedded::Embedded;
 use crate::host;
@@ -23,11 +20,13 @@ use crate::image::cache::ModuleCache;
 use crate::image::compile::Compiler;
 use crate::layout::Layout;
 use crate::network::{Network, NetworkConfig};
-use crate::pod::driver::Driver;
-use crate::pod::journal::Journal;
 use crate::pod::request::{Attached, ExecRequest, ExecSession, Refusal, Reply, Request};
+use crate::pod::shared::{PodHandle, Shared};
 use crate::pod::{record, recover};
+use crate::supervise::journal::Journal;
+
 use crate::sandbox::cgroup::CgroupRoot;
+pub use crate::pod::shared::WorkerExecutable;
 use crate::{EventKind, NodeError, NodeErrorKind, PodEvent, SignalName};
 
 pub mod failure;
@@ -39,50 +38,6 @@ pub struct NodeConfig {
     pub layout: Layout,
     /// What runs Wasm members; without it they are refused.
     pub worker: Option<WorkerExecutable>,
-}
-
-/// The file that carries the worker and compile roles.
-#[derive(Debug, Clone)]
-pub struct WorkerExecutable {
-    /// Opened so that whoever is executed from it cannot write it.
-    pub exe: Arc<OwnedFd>,
-    /// Changes whenever compiled modules of another engine would not load.
-    pub engine_key: String,
-}
-
-/// What every Pod of a node shares.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub layout: Layout,
-    pub facts: HostFacts,
-    pub boot_id: String,
-    pub host_ips: Vec<std::net::IpAddr>,
-    pub embedded: Embedded,
-    pub cgroups: CgroupRoot,
-    pub network: Network,
-    pub compiler: Option<Compiler>,
-    pub worker: Option<WorkerExecutable>,
-    pods: Mutex<Pods>,
-    events: broadcast::Sender<PodEvent>,
-    changed: Notify,
-    shutdown: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Pods {
-    by_key: BTreeMap<(String, String), Arc<PodHandle>>,
-    leaving: bool,
-}
-
-/// One Pod as the rest of the node sees it.
-#[derive(Debug)]
-pub(crate) struct PodHandle {
-    pub uid: String,
-    pub namespace: String,
-    pub name: String,
-    object: Mutex<Arc<Pod>>,
-    finished: std::sync::atomic::AtomicBool,
-    requests: mpsc::Sender<Request>,
 }
 
 /// A running node. Every method may be cancelled by dropping its future: the request then may or may not be carried
@@ -101,7 +56,7 @@ impl Node {
     /// Another node holds the folder; the folder, the host's cgroups or its network cannot be used.
     pub async fn open(config: NodeConfig) -> Result<Arc<Node>, NodeError> {
         let lock = take_lock(&config.layout)?;
-        let shared = Arc::new(Shared::open(config).await?);
+        let shared = Arc::new(open_shared(config).await?);
         recover::recover(&shared).await;
         Ok(Arc::new(Node { shared, _lock: lock }))
     }
@@ -113,7 +68,7 @@ impl Node {
     pub async fn run(&self, pod: Pod) -> Result<Arc<Pod>, NodeError> {
         let checked = check(&pod)?;
         let pod = with_identity(pod, &checked);
-        let handle = self.shared.accept(pod, checked).await?;
+        let handle = self.accept(pod, checked)?;
         let object = handle.object();
         let (layout, uid) = (self.shared.layout.clone(), handle.uid.clone());
         let synced = tokio::task::spawn_blocking(move || record::sync(&layout.journal(&uid)).and(record::sync(&layout.pod_object(&uid)))).await;
@@ -131,7 +86,7 @@ impl Node {
     /// # Errors
     /// `NotFound`, with what there is.
     pub fn get(&self, namespace: &str, name: &str) -> Result<Arc<Pod>, NodeError> {
-        self.shared.find(namespace, name).map(|handle| handle.object())
+        self.find(namespace, name).map(|handle| handle.object())
     }
 
     /// Every Pod of a namespace, or of all.
@@ -205,13 +160,43 @@ impl Node {
 
     /// Closes a member's standard input for good; no error if it is gone already.
     pub async fn close_stdin(&self, namespace: &str, name: &str, container: &str) {
-        if let Ok(handle) = self.shared.find(namespace, name) {
+        if let Ok(handle) = self.find(namespace, name) {
             let _ = handle.requests.send(Request::CloseStdin { container: container.to_owned() }).await;
         }
     }
 
+    fn find(&self, namespace: &str, name: &str) -> Result<Arc<PodHandle>, NodeError> {
+        let pods = self.shared.pods();
+        let found = pods.by_key.get(&(namespace.to_owned(), name.to_owned())).cloned();
+        found.ok_or_else(|| NodeError::no_pod(namespace, name, pods.by_key.keys()))
+    }
+
+    fn accept(&self, pod: Pod, checked: checked::Pod) -> Result<Arc<PodHandle>, NodeError> {
+        let journal = Journal::new(&checked, &self.shared.boot_id, crate::clock::now_ns());
+        let (handle, requests) = PodHandle::new(pod);
+        let key = (handle.namespace.clone(), handle.name.clone());
+        {
+            let mut pods = self.shared.pods();
+            if pods.leaving {
+                return Err(NodeError::new(NodeErrorKind::Unavailable, "this node is leaving".into()));
+            }
+            if pods.by_key.contains_key(&key) {
+                return Err(NodeError::exists(&key.0, &key.1));
+            }
+            pods.by_key.insert(key.clone(), handle.clone());
+        }
+        if let Err(error) = self.shared.write_down(&handle, &journal) {
+            self.shared.pods().by_key.remove(&key);
+            let _ = crate::volume::remove_tree(&self.shared.layout.pod(&handle.uid));
+            return Err(NodeError::internal("write the Pod down", error));
+        }
+        self.shared.announce(EventKind::Added, handle.object());
+        self.shared.supervise(handle.clone(), requests, checked, journal, None);
+        Ok(handle)
+    }
+
     async fn ask<T>(&self, namespace: &str, name: &str, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, NodeError> {
-        let handle = self.shared.find(namespace, name)?;
+        let handle = self.find(namespace, name)?;
         let (reply, answer) = oneshot::channel();
         let sent = handle.requests.send(request(reply)).await;
         let answer = if sent.is_ok() { answer.await } else { Ok(Err(Refusal::Gone)) };
@@ -257,7 +242,7 @@ impl Node {
     pub async fn close(&self) {
         if self.begin_leaving() {
             let shared = self.shared.clone();
-            let _ = tokio::task::spawn_blocking(move || shared.give_back()).await;
+            let _ = tokio::task::spawn_blocking(move || give_back(&shared)).await;
         }
     }
 
@@ -327,9 +312,8 @@ fn new_uid() -> String {
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
-impl Shared {
-    async fn open(config: NodeConfig) -> Result<Shared, NodeError> {
-        tokio::task::spawn_blocking(move || Shared::open_blocking(config))
+async fn open_shared(config: NodeConfig) -> Result<Shared, NodeError> {
+        tokio::task::spawn_blocking(move || open_blocking(config))
             .await
             .map_err(|error| NodeError::internal("open the node", error))?
     }
@@ -362,124 +346,15 @@ impl Shared {
         })
     }
 
-    fn pods(&self) -> std::sync::MutexGuard<'_, Pods> {
-        self.pods.lock().expect("no holder of the lock panics")
+    fn give_back(shared: &Shared) {
+        let _ = shared.network.close_if_unused();
+        let _ = shared.cgroups.remove_root_if_empty();
     }
 
-    fn find(&self, namespace: &str, name: &str) -> Result<Arc<PodHandle>, NodeError> {
-        let pods = self.pods();
-        let found = pods.by_key.get(&(namespace.to_owned(), name.to_owned())).cloned();
-        found.ok_or_else(|| NodeError::no_pod(namespace, name, pods.by_key.keys()))
-    }
-
-    async fn accept(self: &Arc<Self>, pod: Pod, checked: checked::Pod) -> Result<Arc<PodHandle>, NodeError> {
-        let journal = Journal::new(&checked, &self.boot_id, crate::clock::now_ns());
-        let (handle, requests) = PodHandle::new(pod);
-        let key = (handle.namespace.clone(), handle.name.clone());
-        {
-            let mut pods = self.pods();
-            if pods.leaving {
-                return Err(NodeError::new(NodeErrorKind::Unavailable, "this node is leaving".into()));
-            }
-            if pods.by_key.contains_key(&key) {
-                return Err(NodeError::exists(&key.0, &key.1));
-            }
-            pods.by_key.insert(key.clone(), handle.clone());
-        }
-        if let Err(error) = self.write_down(&handle, &journal) {
-            self.pods().by_key.remove(&key);
-            let _ = crate::volume::remove_tree(&self.layout.pod(&handle.uid));
-            return Err(NodeError::internal("write the Pod down", error));
-        }
-        self.announce(EventKind::Added, handle.object());
-        self.supervise(handle.clone(), requests, checked, journal, None);
-        Ok(handle)
-    }
-
-    fn write_down(&self, handle: &PodHandle, journal: &Journal) -> std::io::Result<()> {
-        let folder = self.layout.pod(&handle.uid);
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        record::write(&self.layout.journal(&handle.uid), journal)?;
-        record::write(&self.layout.pod_object(&handle.uid), &*handle.object())
-    }
-
-    /// Gives the Pod its driver.
-    pub(crate) fn supervise(
-        self: &Arc<Self>,
-        handle: Arc<PodHandle>,
-        requests: mpsc::Receiver<Request>,
-        pod: checked::Pod,
-        journal: Journal,
-        found: Option<recover::Found>,
-    ) {
-        let driver = Driver::new(self.clone(), handle, requests, pod, journal);
-        tokio::spawn(driver.drive(found));
-    }
-
-    /// Adds a Pod that was found on disk.
-    pub(crate) fn adopt(&self, handle: Arc<PodHandle>) {
-        self.pods().by_key.insert((handle.namespace.clone(), handle.name.clone()), handle);
-    }
-
-    /// Makes a Pod's new state known.
-    pub(crate) fn publish(&self, handle: &PodHandle, object: Pod, finished: bool) {
-        let object = Arc::new(object);
-        *handle.object.lock().expect("no holder of the lock panics") = object.clone();
-        handle.finished.store(finished, std::sync::atomic::Ordering::Release);
-        self.announce(EventKind::Modified, object);
-    }
-
-    /// Forgets a Pod whose record is gone.
-    pub(crate) fn forget(&self, handle: &PodHandle) {
-        self.pods().by_key.remove(&(handle.namespace.clone(), handle.name.clone()));
-        self.announce(EventKind::Deleted, handle.object());
-    }
-
-    fn announce(&self, kind: EventKind, object: Arc<Pod>) {
-        // Nobody listening is no failure.
-        let _ = self.events.send(PodEvent { kind, object });
-        self.changed.notify_waiters();
-    }
-
-    fn give_back(&self) {
-        let _ = self.network.close_if_unused();
-        let _ = self.cgroups.remove_root_if_empty();
-    }
-}
 
 fn cgroup_name(layout: &Layout) -> String {
     match layout.state_dir() {
         None => "dwell".to_owned(),
         Some(_) => format!("dwell-{}", layout.id()),
-    }
-}
-
-impl PodHandle {
-    /// A handle and the queue that its driver reads. The object has a uid, a namespace and a name.
-    pub(crate) fn new(pod: Pod) -> (Arc<PodHandle>, mpsc::Receiver<Request>) {
-        let (requests, queue) = mpsc::channel(32);
-        let handle = PodHandle {
-            uid: pod.metadata.uid.clone().unwrap_or_default(),
-            namespace: pod.metadata.namespace.clone().unwrap_or_default(),
-            name: pod.metadata.name.clone().unwrap_or_default(),
-            object: Mutex::new(Arc::new(pod)),
-            finished: false.into(),
-            requests,
-        };
-        (Arc::new(handle), queue)
-    }
-
-    /// The Pod as last published.
-    pub(crate) fn object(&self) -> Arc<Pod> {
-        self.object.lock().expect("no holder of the lock panics").clone()
-    }
-
-    /// Whether nothing of it will run again, for a Pod that was found on disk.
-    pub(crate) fn set_finished(&self, finished: bool) {
-        self.finished.store(finished, std::sync::atomic::Ordering::Release);
-    }
-
-    fn is_finished(&self) -> bool {
-        self.finished.load(std::sync::atomic::Ordering::Acquire)
     }
 }

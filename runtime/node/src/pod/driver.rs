@@ -11,7 +11,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use dwell_spec::plan::pod::PodPlan;
@@ -19,13 +18,13 @@ use dwell_spec::pod::Pod;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::journal::{Intent, Journal, MemberState, Stopping, Termination};
+use crate::supervise::journal::{Intent, Journal, MemberState, Stopping, Termination};
 use super::prepare::Prepared;
 use super::recover::Found;
 use super::request::{Refusal, Request};
 use super::{record, status};
 use crate::clock::{now_ns, until};
-use crate::node::{PodHandle, Shared};
+use super::shared::{PodHandle, Shared};
 use crate::sandbox::Sandbox;
 use crate::sandbox::keeper::Event;
 use crate::supervise::decide::{self, Step};
@@ -41,7 +40,7 @@ pub(crate) struct Driver {
     pub(super) journal: Journal,
     pub(super) sandbox: Option<Sandbox>,
     pub(super) volumes: BTreeMap<String, OpenVolume>,
-    pub(super) host_sockets: Vec<OwnedFd>,
+    pub(super) relay_deaths: u32,
     pub(super) reports: HashMap<u64, File>,
     pub(super) execs: HashMap<u64, oneshot::Sender<i32>>,
     pub(super) preparing: HashSet<usize>,
@@ -73,7 +72,7 @@ impl Driver {
             journal,
             sandbox: None,
             volumes: BTreeMap::new(),
-            host_sockets: Vec::new(),
+            relay_deaths: 0,
             reports: HashMap::new(),
             execs: HashMap::new(),
             preparing: HashSet::new(),

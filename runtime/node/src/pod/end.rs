@@ -67,7 +67,7 @@ impl Driver {
     pub(super) async fn pause_died(&mut self) {
         self.drop_sandbox().await;
         let wanted = decide::after_pause_death(&mut self.journal, self.pod.restart_policy, now_ns());
-        if !wanted && self.journal.intent == super::journal::Intent::Run {
+        if !wanted && self.journal.intent == crate::supervise::journal::Intent::Run {
             self.journal.reason = Some(("SandboxChanged".into(), "the Pod's pause ended".into()));
         }
         self.publish();

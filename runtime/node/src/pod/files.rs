@@ -12,7 +12,7 @@ use dwell_spec::plan::pod::PodPlan;
 use dwell_spec::pod::Pod;
 
 use crate::layout::Layout;
-use crate::node::Shared;
+use super::shared::Shared;
 
 /// Where they lie.
 pub(super) fn folder(layout: &Layout, uid: &str) -> PathBuf {

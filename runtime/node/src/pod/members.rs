@@ -12,13 +12,13 @@ use tokio::sync::oneshot;
 
 use super::driver::Driver;
 use super::files;
-use super::journal::Termination;
+use crate::supervise::journal::Termination;
 use super::request::{Attached, ExecRequest, ExecSession, Refusal, pick, require_running};
 use crate::container::log_files;
-use crate::container::report::{Report, read_report};
+use crate::report::{Report, read_report};
 use crate::container::source::{self, Opened, Parts};
 use crate::image::rootfs;
-use crate::node::failure::chain;
+use crate::chain::chain;
 use crate::sandbox::keeper::{Birth, BirthStdio, Exit, Process, Take};
 
 impl Driver {
@@ -36,6 +36,7 @@ impl Driver {
         if let Some(sandbox) = &mut self.sandbox {
             let _ = sandbox.keeper.acknowledge(exit.seq).await;
         }
+        self.replace_relay(exit.seq).await;
     }
 
     fn describe_end(&mut self, index: usize, exit: &Exit) -> Termination {
@@ -233,7 +234,7 @@ impl Driver {
         let process = Process { executable, plan, report, slots, cgroup };
         let seq = self.journal.take_seq();
         let stdio = BirthStdio::Direct(stdio);
-        Ok(Birth { seq, own_pid_namespace: false, join: Some(target), argument: "init", process, stdio })
+        Ok(Birth { seq, own_pid_namespace: false, join: Some(target), log_limit: 0, argument: "init", process, stdio })
     }
 }
 

@@ -3,12 +3,12 @@
 pub mod driver;
 pub mod end;
 pub mod files;
-pub mod journal;
 pub mod members;
 pub mod prepare;
 pub mod record;
 pub mod relay;
 pub mod recover;
 pub mod request;
+pub(crate) mod shared;
 pub mod start;
 pub mod status;

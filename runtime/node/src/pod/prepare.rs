@@ -13,7 +13,7 @@ use dwell_spec::pod::{Container, ImageRef, MemberKind};
 use super::driver::Driver;
 use crate::image::compile::CompileError;
 use crate::image::rootfs;
-use crate::node::Shared;
+use super::shared::Shared;
 
 /// After this long a container that is still being prepared says so in its status.
 const SLOW: Duration = Duration::from_millis(300);

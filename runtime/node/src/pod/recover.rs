@@ -15,10 +15,10 @@ use dwell_spec::pod as checked;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::driver::Driver;
-use super::journal::{Journal, Member, MemberState, Termination};
+use crate::supervise::journal::{Journal, Member, MemberState, Termination};
 use super::record;
 use crate::clock::now_ns;
-use crate::node::{PodHandle, Shared};
+use super::shared::{PodHandle, Shared};
 use crate::sandbox::Sandbox;
 use crate::sandbox::keeper::{Hello, Keeper};
 

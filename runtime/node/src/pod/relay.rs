@@ -6,12 +6,16 @@ use dwell_spec::plan::pod::HostPort;
 use dwell_spec::plan::relay::{RelayListener, RelayPlan};
 
 use super::driver::Driver;
-use crate::node::failure::chain;
+
+/// Relays started anew for one Pod by one node at most.
+const RELAY_DEATHS_MAX: u32 = 5;
+
+use crate::chain::chain;
 use crate::sandbox::keeper::{Birth, BirthStdio, Process};
 
 impl Driver {
     /// Starts the relay if any port of the host leads into the Pod.
-    pub(super) async fn start_relay(&mut self, _ports: &[HostPort], sockets: Vec<(HostPort, OwnedFd)>) -> Result<(), String> {
+    pub(super) async fn start_relay(&mut self, sockets: Vec<(HostPort, OwnedFd)>) -> Result<(), String> {
         if sockets.is_empty() {
             return Ok(());
         }
@@ -21,6 +25,23 @@ impl Driver {
         let birth = self.relay_birth(seq, sockets)?;
         let sandbox = self.sandbox.as_mut().ok_or("the sandbox is gone")?;
         sandbox.keeper.birth(birth).await.map(drop).map_err(|error| format!("start the relay of the host's ports: {}", chain(&error)))
+    }
+
+    /// A relay that ended is replaced, a few times: the ports are bound anew.
+    pub(super) async fn replace_relay(&mut self, ended: u64) {
+        let ours = self.journal.sandbox.as_ref().is_some_and(|sandbox| sandbox.relay_seq == Some(ended));
+        if !ours || self.relay_deaths >= RELAY_DEATHS_MAX {
+            return;
+        }
+        self.relay_deaths += 1;
+        let Ok(plan) = dwell_spec::plan::plan_pod(&self.pod, &self.shared.facts) else { return };
+        let started = match self.bind_host_ports(&plan.host_ports) {
+            Ok(sockets) => self.start_relay(sockets).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = started {
+            eprintln!("replace the relay of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
+        }
     }
 
     fn relay_birth(&self, seq: u64, sockets: Vec<(HostPort, OwnedFd)>) -> Result<Birth, String> {
@@ -42,7 +63,7 @@ impl Driver {
             cgroup: None,
         };
         let stdio = BirthStdio::Direct([a?, b?, c?]);
-        Ok(Birth { seq, own_pid_namespace: true, join: None, argument: "relay", process, stdio })
+        Ok(Birth { seq, own_pid_namespace: true, join: None, log_limit: 0, argument: "relay", process, stdio })
     }
 }
 

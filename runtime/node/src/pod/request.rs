@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use tokio::sync::oneshot;
 
-use super::journal::{Journal, Member, MemberState};
+use crate::supervise::journal::{Journal, Member, MemberState};
 
 /// One request to a Pod's driver.
 #[derive(Debug)]
@@ -172,17 +172,6 @@ pub fn require_running(member: &Member) -> Result<u64, Refusal> {
         MemberState::Running { seq, .. } => Ok(*seq),
         other => Err(Refusal::NotRunning { what: format!("container {}", member.name), state: describe(other) }),
     }
-}
-
-/// A Pod that is finished, or is being removed, is restarted and stopped no more.
-///
-/// # Errors
-/// `NotRunning`.
-pub fn require_alive(journal: &Journal) -> Result<(), Refusal> {
-    if journal.finished {
-        return Err(Refusal::NotRunning { what: "the Pod".into(), state: "finished".into() });
-    }
-    Ok(())
 }
 
 fn describe(state: &MemberState) -> String {

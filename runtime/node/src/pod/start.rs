@@ -15,13 +15,13 @@ use dwell_spec::pod::MemberKind;
 
 use super::driver::Driver;
 use super::files;
-use super::journal::{MemberState, SandboxRecord};
+use crate::supervise::journal::{MemberState, SandboxRecord};
 use super::prepare::Ready;
 use crate::clock::now_ns;
 use crate::container::source::{self, Opened, Parts};
 use crate::container::log_files;
 use crate::network;
-use crate::node::failure::chain;
+use crate::chain::chain;
 use crate::sandbox::keeper::{Birth, BirthStdio, Process};
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::volume::{self, VolumeFolders};
@@ -109,7 +109,7 @@ impl Driver {
         };
         self.reports.insert(seq, report);
         let stdio = stdio_of(plan.stdio, log, next, terminal)?;
-        Ok(Birth { seq, own_pid_namespace: plan.own_pid_namespace, join: None, argument: "init", process, stdio })
+        Ok(Birth { seq, own_pid_namespace: plan.own_pid_namespace, join: None, log_limit: log_files::LOG_FILE_MAX, argument: "init", process, stdio })
     }
 
     /// The Pod's addresses as planners know them.
@@ -151,7 +151,7 @@ impl Driver {
             self.attach_network(&plan.host_ports)?;
         }
         files::write(&self.shared, &self.handle.uid, &self.pod, &plan, self.pod_ip()).map_err(|e| format!("write the Pod's files: {e}"))?;
-        self.start_relay(&plan.host_ports, sockets).await?;
+        self.start_relay(sockets).await?;
         self.journal.started_ns.get_or_insert(now_ns());
         self.plan = Some(plan);
         self.save().map_err(|error| format!("write the sandbox down: {error}"))
@@ -175,7 +175,8 @@ impl Driver {
         VolumeFolders { disk: layout.volumes(uid), memory: layout.run_pod(uid).join("volumes") }
     }
 
-    fn bind_host_ports(&self, ports: &[plan::pod::HostPort]) -> Result<Vec<(plan::pod::HostPort, OwnedFd)>, Failed> {
+    /// Binds the host's ports, so that a conflict is an error at once.
+    pub(super) fn bind_host_ports(&self, ports: &[plan::pod::HostPort]) -> Result<Vec<(plan::pod::HostPort, OwnedFd)>, Failed> {
         if self.pod.host_network {
             return Ok(Vec::new());
         }

@@ -7,9 +7,9 @@ use dwell_spec::status::{ContainerState, ContainerStatus, PodStatus, Terminated,
 use k8s_openapi::api::core::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::journal::{Intent, Journal, Member, MemberState, Termination};
+use crate::supervise::journal::{Intent, Journal, Member, MemberState, Termination};
 use crate::clock::now_ns;
-use crate::node::Shared;
+use super::shared::Shared;
 use crate::sandbox::Sandbox;
 
 /// The object with its status of now.

@@ -21,7 +21,6 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 
 use super::protocol::{self, Event as Message, Held, Request, Setup};
-use crate::container::log_files::LOG_FILE_MAX;
 
 /// How long a pause may take for its first words; it answers in well under a millisecond.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -141,6 +140,8 @@ pub struct Birth {
     pub own_pid_namespace: bool,
     /// The living member whose pid namespace it is born into.
     pub join: Option<u64>,
+    /// Bytes of one log file at most.
+    pub log_limit: u64,
     /// `argv[0]`: `init` or `relay`.
     pub argument: &'static str,
     /// What is executed.
@@ -425,7 +426,7 @@ fn ended(seq: u64, exit: &protocol::Exit) -> Exit {
 
 /// The fixed part, the argument block, and the descriptors in the protocol's order.
 fn birth_message(birth: Birth) -> (protocol::Birth<'static>, String, Vec<OwnedFd>) {
-    let Birth { own_pid_namespace, join, argument, process, stdio, .. } = birth;
+    let Birth { own_pid_namespace, join, log_limit, argument, process, stdio, .. } = birth;
     let mut flags = if own_pid_namespace { protocol::Birth::NEW_PID } else { 0 };
     flags |= if join.is_some() { protocol::Birth::JOIN } else { 0 };
     let mut fds = vec![process.executable, process.plan, process.report];
@@ -453,7 +454,7 @@ fn birth_message(birth: Birth) -> (protocol::Birth<'static>, String, Vec<OwnedFd
     let slots = process.slots.len() as u16;
     fds.extend(process.slots);
     let target = join.unwrap_or(0);
-    let request = protocol::Birth { flags, stdio, slots, target, log_limit: LOG_FILE_MAX, args: &[] };
+    let request = protocol::Birth { flags, stdio, slots, target, log_limit, args: &[] };
     (request, format!("{argument}\0"), fds)
 }
 

@@ -10,7 +10,7 @@
 
 use dwell_spec::pod::RestartPolicy;
 
-use crate::pod::journal::{Intent, Journal, Member, MemberState, Stopping, Termination};
+use super::journal::{Intent, Journal, Member, MemberState, Stopping, Termination};
 
 /// One thing to do now. Members are named by their index in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -69,7 +69,7 @@ pub fn plan(
         steps.source(FdSource::Report),
     ];
     steps.check(&container.name)?;
-    let argv = vec!["dwell".to_owned(), "worker".to_owned()];
+    let argv = vec!["dwell-worker".to_owned()];
     let exec = Exec::Descriptor {
         program,
         argv,

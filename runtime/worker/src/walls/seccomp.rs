@@ -7,8 +7,8 @@
 //! `clone`, `execve` and `prctl` stay out also because memory files would otherwise let a guest run its own code.
 
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
-    apply_filter_all_threads,
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch, apply_filter_all_threads,
 };
 use std::collections::BTreeMap;
 
@@ -29,38 +29,105 @@ pub enum Need {
 }
 
 const BASE: &[i64] = &[
-    libc::SYS_read, libc::SYS_write, libc::SYS_readv, libc::SYS_writev, libc::SYS_close, libc::SYS_munmap,
-    libc::SYS_mremap, libc::SYS_madvise, libc::SYS_brk, libc::SYS_rt_sigprocmask, libc::SYS_rt_sigreturn,
-    libc::SYS_sigaltstack, libc::SYS_futex, libc::SYS_clock_gettime, libc::SYS_clock_nanosleep, libc::SYS_getrandom,
-    libc::SYS_sched_yield, libc::SYS_exit, libc::SYS_exit_group, libc::SYS_gettid, libc::SYS_getpid,
-    libc::SYS_restart_syscall, libc::SYS_tgkill,
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_readv,
+    libc::SYS_writev,
+    libc::SYS_close,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_brk,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_futex,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_getrandom,
+    libc::SYS_sched_yield,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_gettid,
+    libc::SYS_getpid,
+    libc::SYS_restart_syscall,
+    libc::SYS_tgkill,
 ];
 
 const EVENTS: &[i64] = &[
-    libc::SYS_statx, libc::SYS_newfstatat, libc::SYS_fstat, libc::SYS_fcntl, libc::SYS_ppoll, libc::SYS_epoll_ctl,
-    libc::SYS_epoll_pwait, libc::SYS_clock_getres, libc::SYS_eventfd2, libc::SYS_rt_sigaction, libc::SYS_getuid,
-    libc::SYS_geteuid, libc::SYS_getgid, libc::SYS_getegid, libc::SYS_sched_getaffinity, libc::SYS_dup,
+    libc::SYS_statx,
+    libc::SYS_newfstatat,
+    libc::SYS_fstat,
+    libc::SYS_fcntl,
+    libc::SYS_ppoll,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_clock_getres,
+    libc::SYS_eventfd2,
+    libc::SYS_rt_sigaction,
+    libc::SYS_getuid,
+    libc::SYS_geteuid,
+    libc::SYS_getgid,
+    libc::SYS_getegid,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_dup,
     libc::SYS_membarrier,
 ];
 
 const FILES: &[i64] = &[
-    libc::SYS_openat2, libc::SYS_openat, libc::SYS_getdents64, libc::SYS_mkdirat, libc::SYS_unlinkat,
-    libc::SYS_renameat, libc::SYS_renameat2, libc::SYS_linkat, libc::SYS_symlinkat, libc::SYS_readlinkat,
-    libc::SYS_utimensat, libc::SYS_ftruncate, libc::SYS_fallocate, libc::SYS_fadvise64, libc::SYS_fsync,
-    libc::SYS_fdatasync, libc::SYS_pread64, libc::SYS_pwrite64, libc::SYS_preadv2, libc::SYS_pwritev2,
-    libc::SYS_lseek, libc::SYS_fchdir, libc::SYS_faccessat, libc::SYS_faccessat2,
+    libc::SYS_openat2,
+    libc::SYS_openat,
+    libc::SYS_getdents64,
+    libc::SYS_mkdirat,
+    libc::SYS_unlinkat,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_linkat,
+    libc::SYS_symlinkat,
+    libc::SYS_readlinkat,
+    libc::SYS_utimensat,
+    libc::SYS_ftruncate,
+    libc::SYS_fallocate,
+    libc::SYS_fadvise64,
+    libc::SYS_fsync,
+    libc::SYS_fdatasync,
+    libc::SYS_pread64,
+    libc::SYS_pwrite64,
+    libc::SYS_preadv2,
+    libc::SYS_pwritev2,
+    libc::SYS_lseek,
+    libc::SYS_fchdir,
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
 ];
 
 const CONNECTIONS: &[i64] = &[
-    libc::SYS_accept4, libc::SYS_getsockname, libc::SYS_getpeername, libc::SYS_setsockopt, libc::SYS_getsockopt,
-    libc::SYS_sendto, libc::SYS_recvfrom, libc::SYS_sendmsg, libc::SYS_recvmsg, libc::SYS_shutdown,
+    libc::SYS_accept4,
+    libc::SYS_getsockname,
+    libc::SYS_getpeername,
+    libc::SYS_setsockopt,
+    libc::SYS_getsockopt,
+    libc::SYS_sendto,
+    libc::SYS_recvfrom,
+    libc::SYS_sendmsg,
+    libc::SYS_recvmsg,
+    libc::SYS_shutdown,
 ];
 
 const NETWORK: &[i64] = &[libc::SYS_bind, libc::SYS_listen, libc::SYS_connect];
 
 const COMPILE: &[i64] = &[
-    libc::SYS_mmap, libc::SYS_mprotect, libc::SYS_sched_getaffinity, libc::SYS_getrusage, libc::SYS_membarrier,
-    libc::SYS_ftruncate, libc::SYS_lseek, libc::SYS_fsync, libc::SYS_pread64, libc::SYS_statx, libc::SYS_fstat,
+    libc::SYS_mmap,
+    libc::SYS_mprotect,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_getrusage,
+    libc::SYS_membarrier,
+    libc::SYS_ftruncate,
+    libc::SYS_lseek,
+    libc::SYS_fsync,
+    libc::SYS_pread64,
+    libc::SYS_statx,
+    libc::SYS_fstat,
 ];
 
 /// Older names of the same calls, which only x86-64 has and its C library still uses.
@@ -84,7 +151,12 @@ pub fn raise(need: Need) -> Result<(), seccompiler::Error> {
 /// The allow-list, and the list of calls that fail politely.
 fn programs(need: Need) -> Result<(BpfProgram, Option<BpfProgram>), seccompiler::Error> {
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
-    let main = SeccompFilter::new(allowed(need)?, SeccompAction::KillProcess, SeccompAction::Allow, arch)?;
+    let main = SeccompFilter::new(
+        allowed(need)?,
+        SeccompAction::KillProcess,
+        SeccompAction::Allow,
+        arch,
+    )?;
     let denied = match need {
         Need::Guest { network: false, .. } => {
             let rules = Rules::from([(libc::SYS_socket, Vec::new())]);
@@ -133,17 +205,25 @@ fn sockets() -> Result<Vec<SeccompRule>, seccompiler::Error> {
     let mut rules = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
         for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM] {
-            rules.push(all(vec![equals(0, family as u64)?, masked(1, !flags & 0xffff_ffff, kind as u64)?])?);
+            rules.push(all(vec![
+                equals(0, family as u64)?,
+                masked(1, !flags & 0xffff_ffff, kind as u64)?,
+            ])?);
         }
     }
     Ok(rules)
 }
 
 fn ioctls() -> Result<Vec<SeccompRule>, seccompiler::Error> {
-    [libc::FIONBIO, libc::FIONREAD, libc::TCGETS, libc::TIOCGWINSZ]
-        .iter()
-        .map(|&request| all(vec![equals(1, request as u64)?]))
-        .collect()
+    [
+        libc::FIONBIO,
+        libc::FIONREAD,
+        libc::TCGETS,
+        libc::TIOCGWINSZ,
+    ]
+    .iter()
+    .map(|&request| all(vec![equals(1, request as u64)?]))
+    .collect()
 }
 
 fn all(conditions: Vec<SeccompCondition>) -> Result<SeccompRule, seccompiler::Error> {
@@ -151,26 +231,50 @@ fn all(conditions: Vec<SeccompCondition>) -> Result<SeccompRule, seccompiler::Er
 }
 
 fn equals(argument: u8, value: u64) -> Result<SeccompCondition, seccompiler::Error> {
-    Ok(SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)?)
+    Ok(SeccompCondition::new(
+        argument,
+        SeccompCmpArgLen::Dword,
+        SeccompCmpOp::Eq,
+        value,
+    )?)
 }
 
 fn masked(argument: u8, mask: u64, value: u64) -> Result<SeccompCondition, seccompiler::Error> {
-    Ok(SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), value)?)
+    Ok(SeccompCondition::new(
+        argument,
+        SeccompCmpArgLen::Dword,
+        SeccompCmpOp::MaskedEq(mask),
+        value,
+    )?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const GUEST: Need = Need::Guest { network: true, serve: true };
+    const GUEST: Need = Need::Guest {
+        network: true,
+        serve: true,
+    };
 
     #[test]
     fn nothing_that_makes_a_process_is_allowed() {
         let rules = allowed(GUEST).unwrap();
         let forbidden = [
-            libc::SYS_execve, libc::SYS_execveat, libc::SYS_clone, libc::SYS_clone3, libc::SYS_ptrace,
-            libc::SYS_prctl, libc::SYS_memfd_create, libc::SYS_pkey_mprotect, libc::SYS_io_uring_setup,
-            libc::SYS_bpf, libc::SYS_mount, libc::SYS_unshare, libc::SYS_setns, libc::SYS_kill,
+            libc::SYS_execve,
+            libc::SYS_execveat,
+            libc::SYS_clone,
+            libc::SYS_clone3,
+            libc::SYS_ptrace,
+            libc::SYS_prctl,
+            libc::SYS_memfd_create,
+            libc::SYS_pkey_mprotect,
+            libc::SYS_io_uring_setup,
+            libc::SYS_bpf,
+            libc::SYS_mount,
+            libc::SYS_unshare,
+            libc::SYS_setns,
+            libc::SYS_kill,
         ];
         for call in forbidden {
             assert!(!rules.contains_key(&call), "call {call}");
@@ -180,16 +284,35 @@ mod tests {
 
     #[test]
     fn network_calls_need_the_grant() {
-        let without = allowed(Need::Guest { network: false, serve: false }).unwrap();
-        assert!(!without.contains_key(&libc::SYS_connect) && !without.contains_key(&libc::SYS_accept4));
-        let serving = allowed(Need::Guest { network: false, serve: true }).unwrap();
-        assert!(!serving.contains_key(&libc::SYS_connect) && serving.contains_key(&libc::SYS_accept4));
+        let without = allowed(Need::Guest {
+            network: false,
+            serve: false,
+        })
+        .unwrap();
+        assert!(
+            !without.contains_key(&libc::SYS_connect) && !without.contains_key(&libc::SYS_accept4)
+        );
+        let serving = allowed(Need::Guest {
+            network: false,
+            serve: true,
+        })
+        .unwrap();
+        assert!(
+            !serving.contains_key(&libc::SYS_connect) && serving.contains_key(&libc::SYS_accept4)
+        );
         assert!(allowed(GUEST).unwrap().contains_key(&libc::SYS_connect));
     }
 
     #[test]
     fn every_filter_assembles() {
-        for need in [Need::Compile, GUEST, Need::Guest { network: false, serve: false }] {
+        for need in [
+            Need::Compile,
+            GUEST,
+            Need::Guest {
+                network: false,
+                serve: false,
+            },
+        ] {
             programs(need).unwrap();
         }
     }

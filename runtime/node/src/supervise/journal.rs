@@ -9,7 +9,7 @@ use dwell_spec::pod::Pod;
 use serde::{Deserialize, Serialize};
 
 use crate::network::Attachment;
-use crate::supervise::backoff::Backoff;
+use super::backoff::Backoff;
 
 /// Grows when a field changes its meaning.
 pub const JOURNAL_VERSION: u32 = 1;

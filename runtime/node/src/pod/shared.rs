@@ -1,0 +1,154 @@
+//! What every Pod of a node shares, and each Pod as the rest of the node sees it.
+//!
+//! The descriptors and drivers of the host (cgroups, network, compiler) are opened once per node; the registry of Pods
+//! hands out handles. A handle carries the last published object and the queue of the Pod's driver, nothing else:
+//! whoever holds one cannot touch the Pod's processes or files.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::sync::{Arc, Mutex};
+
+use dwell_spec::facts::HostFacts;
+use dwell_spec::pod as checked;
+use k8s_openapi::api::core::v1::Pod;
+use tokio::sync::{Notify, broadcast, mpsc};
+
+use super::driver::Driver;
+use super::recover;
+use super::record;
+use super::request::Request;
+use crate::embedded::Embedded;
+use crate::image::compile::Compiler;
+use crate::layout::Layout;
+use crate::network::Network;
+use crate::sandbox::cgroup::CgroupRoot;
+use crate::supervise::journal::Journal;
+use crate::{EventKind, PodEvent};
+
+/// The file that carries the worker and compile roles.
+#[derive(Debug, Clone)]
+pub struct WorkerExecutable {
+    /// Opened so that whoever is executed from it cannot write it.
+    pub exe: Arc<OwnedFd>,
+    /// Changes whenever compiled modules of another engine would not load.
+    pub engine_key: String,
+}
+
+/// What every Pod of a node shares.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub layout: Layout,
+    pub facts: HostFacts,
+    pub boot_id: String,
+    pub host_ips: Vec<std::net::IpAddr>,
+    pub embedded: Embedded,
+    pub cgroups: CgroupRoot,
+    pub network: Network,
+    pub compiler: Option<Compiler>,
+    pub worker: Option<WorkerExecutable>,
+    pub pods: Mutex<Pods>,
+    pub events: broadcast::Sender<PodEvent>,
+    pub changed: Notify,
+    pub shutdown: Notify,
+}
+
+/// The Pods of a node, by namespace and name.
+#[derive(Debug, Default)]
+pub(crate) struct Pods {
+    pub by_key: BTreeMap<(String, String), Arc<PodHandle>>,
+    /// No further Pod is taken in.
+    pub leaving: bool,
+}
+
+/// One Pod as the rest of the node sees it.
+#[derive(Debug)]
+pub(crate) struct PodHandle {
+    pub uid: String,
+    pub namespace: String,
+    pub name: String,
+    object: Mutex<Arc<Pod>>,
+    finished: std::sync::atomic::AtomicBool,
+    pub requests: mpsc::Sender<Request>,
+}
+
+impl Shared {
+    pub(crate) fn pods(&self) -> std::sync::MutexGuard<'_, Pods> {
+        self.pods.lock().expect("no holder of the lock panics")
+    }
+
+    pub(crate) fn write_down(&self, handle: &PodHandle, journal: &Journal) -> std::io::Result<()> {
+        let folder = self.layout.pod(&handle.uid);
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        record::write(&self.layout.journal(&handle.uid), journal)?;
+        record::write(&self.layout.pod_object(&handle.uid), &*handle.object())
+    }
+
+    /// Gives the Pod its driver.
+    pub(crate) fn supervise(
+        self: &Arc<Self>,
+        handle: Arc<PodHandle>,
+        requests: mpsc::Receiver<Request>,
+        pod: checked::Pod,
+        journal: Journal,
+        found: Option<recover::Found>,
+    ) {
+        let driver = Driver::new(self.clone(), handle, requests, pod, journal);
+        tokio::spawn(driver.drive(found));
+    }
+
+    /// Adds a Pod that was found on disk.
+    pub(crate) fn adopt(&self, handle: Arc<PodHandle>) {
+        self.pods().by_key.insert((handle.namespace.clone(), handle.name.clone()), handle);
+    }
+
+    /// Makes a Pod's new state known.
+    pub(crate) fn publish(&self, handle: &PodHandle, object: Pod, finished: bool) {
+        let object = Arc::new(object);
+        *handle.object.lock().expect("no holder of the lock panics") = object.clone();
+        handle.finished.store(finished, std::sync::atomic::Ordering::Release);
+        self.announce(EventKind::Modified, object);
+    }
+
+    /// Forgets a Pod whose record is gone.
+    pub(crate) fn forget(&self, handle: &PodHandle) {
+        self.pods().by_key.remove(&(handle.namespace.clone(), handle.name.clone()));
+        self.announce(EventKind::Deleted, handle.object());
+    }
+
+    pub(crate) fn announce(&self, kind: EventKind, object: Arc<Pod>) {
+        // Nobody listening is no failure.
+        let _ = self.events.send(PodEvent { kind, object });
+        self.changed.notify_waiters();
+    }
+}
+
+impl PodHandle {
+    /// A handle and the queue that its driver reads. The object has a uid, a namespace and a name.
+    pub(crate) fn new(pod: Pod) -> (Arc<PodHandle>, mpsc::Receiver<Request>) {
+        let (requests, queue) = mpsc::channel(32);
+        let handle = PodHandle {
+            uid: pod.metadata.uid.clone().unwrap_or_default(),
+            namespace: pod.metadata.namespace.clone().unwrap_or_default(),
+            name: pod.metadata.name.clone().unwrap_or_default(),
+            object: Mutex::new(Arc::new(pod)),
+            finished: false.into(),
+            requests,
+        };
+        (Arc::new(handle), queue)
+    }
+
+    /// The Pod as last published.
+    pub(crate) fn object(&self) -> Arc<Pod> {
+        self.object.lock().expect("no holder of the lock panics").clone()
+    }
+
+    /// Whether nothing of it will run again, for a Pod that was found on disk.
+    pub(crate) fn set_finished(&self, finished: bool) {
+        self.finished.store(finished, std::sync::atomic::Ordering::Release);
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished.load(std::sync::atomic::Ordering::Acquire)
+    }
+}
