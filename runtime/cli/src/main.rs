@@ -41,6 +41,10 @@ fn worker_role() -> ExitCode {
 
 #[cfg(feature = "wasm")]
 fn compile_role() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|flag| flag == "--engine-key") {
+        print!("{}", dwell_worker::engine_key());
+        return ExitCode::SUCCESS;
+    }
     dwell_worker::compile_main()
 }
 

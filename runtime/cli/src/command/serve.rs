@@ -48,7 +48,6 @@ fn worker() -> Option<dwell::WorkerExecutable> {
         .unwrap_or_else(|_| OwnedFd::from(file));
     Some(dwell::WorkerExecutable {
         exe: std::sync::Arc::new(exe),
-        engine_key: dwell_worker::engine_key(),
     })
 }
 

@@ -10,7 +10,7 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use dwell_spec::plan::init::REPORT_MAX;
@@ -25,7 +25,8 @@ use super::cache::{Entry, ModuleCache};
 #[derive(Debug)]
 pub struct Compiler {
     exe: Arc<OwnedFd>,
-    cache: ModuleCache,
+    folder: PathBuf,
+    cache: tokio::sync::OnceCell<ModuleCache>,
     under_way: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -39,9 +40,30 @@ pub struct Compiled {
 }
 
 impl Compiler {
-    /// `exe` is the file that carries the compile role.
-    pub fn new(exe: Arc<OwnedFd>, cache: ModuleCache) -> Compiler {
-        Compiler { exe, cache, under_way: Mutex::default() }
+    /// `exe` is the file that carries the compile role; `folder` holds the cache.
+    pub fn new(exe: Arc<OwnedFd>, folder: PathBuf) -> Compiler {
+        Compiler { exe, folder, cache: tokio::sync::OnceCell::new(), under_way: Mutex::default() }
+    }
+
+    /// The cache of this engine. Its key is asked of the executable, once and only when a module comes, so that a node
+    /// without Wasm members never touches the engine.
+    async fn cache(&self) -> io::Result<&ModuleCache> {
+        self.cache.get_or_try_init(|| async { Ok(ModuleCache::new(self.folder.clone(), self.engine_key().await?)) }).await
+    }
+
+    async fn engine_key(&self) -> io::Result<String> {
+        let said: File = dwell_sys::memfd::writable("engine-key")?.into();
+        let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        let fds: [(BorrowedFd<'_>, i32); 3] = [(null.as_fd(), 0), (said.as_fd(), 1), (null.as_fd(), 2)];
+        let argv: [&CStr; 2] = [c"dwell-compile", c"--engine-key"];
+        let (_, pidfd) = dwell_sys::process::spawn_vfork((*self.exe).as_fd(), &argv, &[], &fds, None)?;
+        let status = Child { pidfd: Receiver::from_owned_fd_unchecked(pidfd)?, reaped: false }.wait().await?;
+        let mut key = String::new();
+        let mut said = said;
+        said.rewind()?;
+        said.take(256).read_to_string(&mut key)?;
+        let whole = status == 0 && !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_hexdigit());
+        whole.then_some(key).ok_or_else(|| io::Error::other(format!("the engine named no key (status {status})")))
     }
 
     /// The entry for a source file, compiled now if it never was. Dropping the future leaves a compilation that is
@@ -51,43 +73,34 @@ impl Compiler {
     /// The module is not one, imports what nothing provides, or costs more than it may.
     pub async fn ensure_compiled(&self, source: File, name: &str) -> Result<Compiled, CompileError> {
         let failed = |what, source| CompileError::Io { module: name.to_owned(), what, source };
-        let (digest, source) = self.hash(source).await.map_err(|e| failed("read", e))?;
+        let cache = self.cache().await.map_err(|e| failed("ask the engine that is to run", e))?;
+        let (digest, source) = hash(cache, source).await.map_err(|e| failed("read", e))?;
         let turn = self.turn(&digest);
         let _one_at_a_time = turn.lock().await;
-        if let Some(entry) = self.cache.find(&digest) {
+        if let Some(entry) = cache.find(&digest) {
             return Ok(Compiled { digest, entry });
         }
-        self.compile(&digest, &source, name).await?;
-        let entry = self.cache.find(&digest);
+        self.compile(cache, &digest, &source, name).await?;
+        let entry = cache.find(&digest);
         self.under_way.lock().expect("no holder panics").remove(&digest);
         let entry = entry.ok_or_else(|| failed("find the compiled form of", io::ErrorKind::NotFound.into()))?;
         Ok(Compiled { digest, entry })
-    }
-
-    async fn hash(&self, mut source: File) -> io::Result<(String, File)> {
-        let cache = self.cache.clone();
-        tokio::task::spawn_blocking(move || {
-            cache.ensure_folder()?;
-            cache.digest(&mut source).map(|digest| (digest, source))
-        })
-        .await
-        .map_err(io::Error::other)?
     }
 
     fn turn(&self, digest: &str) -> Arc<tokio::sync::Mutex<()>> {
         self.under_way.lock().expect("no holder panics").entry(digest.to_owned()).or_default().clone()
     }
 
-    async fn compile(&self, digest: &str, source: &File, name: &str) -> Result<(), CompileError> {
+    async fn compile(&self, cache: &ModuleCache, digest: &str, source: &File, name: &str) -> Result<(), CompileError> {
         let failed = |what, source| CompileError::Io { module: name.to_owned(), what, source };
-        let folder = self.cache.ensure_folder().map_err(|e| failed("make the cache folder for", e))?;
+        let folder = cache.ensure_folder().map_err(|e| failed("make the cache folder for", e))?;
         let files = Outputs::open(&folder).map_err(|e| failed("make a file for the compiled form of", e))?;
         let child = self.spawn(source, &files).map_err(|e| failed("start the compiler for", e))?;
         let status = child.wait().await.map_err(|e| failed("wait for the compiler of", e))?;
         if status != 0 {
             return Err(files.explain(name, status));
         }
-        self.publish(digest, &files).map_err(|e| failed("store the compiled form of", e))
+        publish(cache, digest, &files).map_err(|e| failed("store the compiled form of", e))
     }
 
     fn spawn(&self, source: &File, files: &Outputs) -> io::Result<Child> {
@@ -103,17 +116,27 @@ impl Compiler {
         let (_, pidfd) = dwell_sys::process::spawn_vfork((*self.exe).as_fd(), &argv, &[], &fds, None)?;
         Ok(Child { pidfd: Receiver::from_owned_fd_unchecked(pidfd)?, reaped: false })
     }
+}
 
-    fn publish(&self, digest: &str, files: &Outputs) -> io::Result<()> {
-        let mut info = String::new();
-        let mut file = files.info.try_clone()?;
-        file.rewind()?;
-        file.take(1 << 20).read_to_string(&mut info)?;
-        serde_json::from_str::<ModuleInfo>(&info)?;
-        files.code.sync_data()?;
-        name_file(&files.info, &self.cache.path(digest, "json"))?;
-        name_file(&files.code, &self.cache.path(digest, "cwasm"))
-    }
+async fn hash(cache: &ModuleCache, mut source: File) -> io::Result<(String, File)> {
+    let cache = cache.clone();
+    tokio::task::spawn_blocking(move || {
+        cache.ensure_folder()?;
+        cache.digest(&mut source).map(|digest| (digest, source))
+    })
+    .await
+    .map_err(io::Error::other)?
+}
+
+fn publish(cache: &ModuleCache, digest: &str, files: &Outputs) -> io::Result<()> {
+    let mut info = String::new();
+    let mut file = files.info.try_clone()?;
+    file.rewind()?;
+    file.take(1 << 20).read_to_string(&mut info)?;
+    serde_json::from_str::<ModuleInfo>(&info)?;
+    files.code.sync_data()?;
+    name_file(&files.info, &cache.path(digest, "json"))?;
+    name_file(&files.code, &cache.path(digest, "cwasm"))
 }
 
 /// Gives a nameless file its name; an entry that another node made meanwhile is as good.

@@ -16,7 +16,6 @@ use tokio::sync::{Notify, broadcast, oneshot};
 
 use crate::embedded::Embedded;
 use crate::host;
-use crate::image::cache::ModuleCache;
 use crate::image::compile::Compiler;
 use crate::layout::Layout;
 use crate::network::{Network, NetworkConfig};
@@ -326,9 +325,7 @@ async fn open_shared(config: NodeConfig) -> Result<Shared, NodeError> {
         let cgroups = CgroupRoot::open(&cgroup_name(&layout)).map_err(|e| NodeError::internal("use the host's cgroups", e))?;
         let network = Network::open(&NetworkConfig { id: layout.lib().display().to_string() }).map_err(|e| NodeError::internal("use the host's network", e))?;
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
-        let compiler = worker.as_ref().map(|worker| {
-            Compiler::new(worker.exe.clone(), ModuleCache::new(layout.cache(), worker.engine_key.clone()))
-        });
+        let compiler = worker.as_ref().map(|worker| Compiler::new(worker.exe.clone(), layout.cache()));
         Ok(Shared {
             layout,
             facts,

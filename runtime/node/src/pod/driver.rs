@@ -47,6 +47,7 @@ pub(crate) struct Driver {
     pub(super) prepared: JoinSet<Prepared>,
     requests: mpsc::Receiver<Request>,
     written: Vec<u8>,
+    announced: Vec<u8>,
 }
 
 enum Happening {
@@ -79,6 +80,7 @@ impl Driver {
             prepared: JoinSet::new(),
             requests,
             written: Vec::new(),
+            announced: Vec::new(),
         }
     }
 
@@ -244,13 +246,14 @@ impl Driver {
 
     /// Writes down and makes known what changed.
     pub(super) fn publish(&mut self) {
-        let before = self.written.clone();
         if let Err(error) = self.save() {
             eprintln!("write the journal of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
         }
-        if before == self.written && !before.is_empty() {
+        let now = serde_json::to_vec(&self.journal).unwrap_or_default();
+        if self.announced == now {
             return;
         }
+        self.announced = now;
         let object = status::object(&self.handle.object(), &self.pod, &self.journal, &self.shared, self.sandbox.as_ref());
         if let Err(error) = record::write(&self.shared.layout.pod_object(&self.handle.uid), &object) {
             eprintln!("write the object of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);

@@ -30,9 +30,10 @@ use crate::{EventKind, PodEvent};
 #[derive(Debug, Clone)]
 pub struct WorkerExecutable {
     /// Opened so that whoever is executed from it cannot write it.
+    ///
+    /// Executed as `dwell-worker` and `dwell-compile`; as `dwell-compile --engine-key` it prints, in hexadecimal, what
+    /// changes whenever compiled modules would not load any more.
     pub exe: Arc<OwnedFd>,
-    /// Changes whenever compiled modules of another engine would not load.
-    pub engine_key: String,
 }
 
 /// What every Pod of a node shares.

@@ -3,7 +3,8 @@
 //! No execve and no clone, so no process and no thread beyond the one made ahead. No new executable memory: the
 //! compiled module was mapped before. Descriptors come from grants (`openat2` and its kin) and, with a network, from
 //! `socket`, for IPv4 and IPv6 streams and datagrams alone. Without one, `socket` fails with `EACCES`, so that a guest
-//! hears of it instead of dying. `ioctl` is what standard streams need, without `TIOCSTI` (input forged into a terminal).
+//! hears of it instead of dying. A compiler opens nothing, but the C library's allocator
+//! wants to read `/proc/sys/vm/overcommit_memory` when it shrinks a heap, and is content with `EACCES`. `ioctl` is what standard streams need, without `TIOCSTI` (input forged into a terminal).
 //! `clone`, `execve` and `prctl` stay out also because memory files would otherwise let a guest run its own code.
 
 use seccompiler::{
@@ -117,6 +118,7 @@ const CONNECTIONS: &[i64] = &[
 const NETWORK: &[i64] = &[libc::SYS_bind, libc::SYS_listen, libc::SYS_connect];
 
 const COMPILE: &[i64] = &[
+    libc::SYS_openat,
     libc::SYS_mmap,
     libc::SYS_mprotect,
     libc::SYS_sched_getaffinity,
@@ -157,15 +159,25 @@ fn programs(need: Need) -> Result<(BpfProgram, Option<BpfProgram>), seccompiler:
         SeccompAction::Allow,
         arch,
     )?;
-    let denied = match need {
-        Need::Guest { network: false, .. } => {
-            let rules = Rules::from([(libc::SYS_socket, Vec::new())]);
-            let errno = SeccompAction::Errno(libc::EACCES as u32);
-            Some(SeccompFilter::new(rules, SeccompAction::Allow, errno, arch)?.try_into()?)
-        }
-        _ => None,
+    let polite = match need {
+        Need::Compile => Some(libc::SYS_openat),
+        Need::Guest { network: false, .. } => Some(libc::SYS_socket),
+        Need::Guest { network: true, .. } => None,
     };
+    let denied = polite.map(|call| refusing(call, arch)).transpose()?;
     Ok((main.try_into()?, denied))
+}
+
+/// A filter that fails one call with `EACCES` and lets all others through.
+fn refusing(call: i64, arch: TargetArch) -> Result<BpfProgram, seccompiler::Error> {
+    let errno = SeccompAction::Errno(libc::EACCES as u32);
+    let filter = SeccompFilter::new(
+        Rules::from([(call, Vec::new())]),
+        SeccompAction::Allow,
+        errno,
+        arch,
+    )?;
+    Ok(filter.try_into()?)
 }
 
 fn allowed(need: Need) -> Result<Rules, seccompiler::Error> {
