@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Seen by the outside, so that the compiler cannot leave the allocation out.
+char *volatile last;
+
 int main(int argc, char **argv) {
     long wanted = argc > 1 ? atol(argv[1]) : 4096;
     for (long taken = 0; taken < wanted; taken++) {
@@ -12,6 +15,7 @@ int main(int argc, char **argv) {
             return 3;
         }
         memset(block, 0x5a, 1 << 20);
+        last = block;
         if (taken % 16 == 15) printf("%ld MiB\n", taken + 1), fflush(stdout);
     }
     printf("has %ld MiB\n", wanted);

@@ -100,11 +100,7 @@ impl Keeper {
             }
         }
         let Some(kept) = found else {
-            return refused(if keep {
-                Refusal::TableFull
-            } else {
-                Refusal::NotFound
-            });
+            return refused(if keep { Refusal::TableFull } else { Refusal::NotFound });
         };
         if keep {
             kept.key = key;

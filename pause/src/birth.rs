@@ -28,12 +28,7 @@ pub struct Newborn {
 }
 
 impl Newborn {
-    pub const NONE: Self = Self {
-        stdio: [0; 3],
-        failure: 0,
-        slots_at: 0,
-        argv: [core::ptr::null(); ARGV_MAX + 1],
-    };
+    pub const NONE: Self = Self { stdio: [0; 3], failure: 0, slots_at: 0, argv: [core::ptr::null(); ARGV_MAX + 1] };
 }
 
 /// Read and write ends of standard input, output and error; zeros when there are none.
@@ -154,16 +149,14 @@ impl Keeper {
     }
 
     fn clone_newborn(&mut self, birth: u32, pidfd: &mut i32, buffers: &mut Buffers) -> Outcome {
-        const VM_VFORK_PIDFD_NEWNS_CLEAR_SIGHAND: u64 =
-            0x100 | 0x4000 | 0x1000 | 0x0002_0000 | 0x1_0000_0000;
+        const VM_VFORK_PIDFD_NEWNS_CLEAR_SIGHAND: u64 = 0x100 | 0x4000 | 0x1000 | 0x0002_0000 | 0x1_0000_0000;
         const NEWPID: u64 = 0x2000_0000;
         const INTO_CGROUP: u64 = 0x2_0000_0000;
         const SIGCHLD: u64 = 17;
         const STACK: usize = 4096;
         let flag = |flag: u32, clone: u64| u64::from(birth & flag) * (clone / u64::from(flag));
-        let flags = VM_VFORK_PIDFD_NEWNS_CLEAR_SIGHAND
-            | flag(Birth::NEW_PID, NEWPID)
-            | flag(Birth::INTO_CGROUP, INTO_CGROUP);
+        let flags =
+            VM_VFORK_PIDFD_NEWNS_CLEAR_SIGHAND | flag(Birth::NEW_PID, NEWPID) | flag(Birth::INTO_CGROUP, INTO_CGROUP);
         let cgroup = self.mail.peek(self.newborn.slots_at - 1) as u64;
         // The log's buffers are free now, and their pages are given back when nothing is written for a while.
         self.buffers_used = true;
@@ -269,9 +262,6 @@ fn execute(keeper: &Keeper, executable: i32) -> Outcome {
     unsafe {
         sys::call6(nr::PRLIMIT64, [0, RLIMIT_NOFILE, limit, 0, 0, 0]);
         sys::call6(nr::RT_SIGPROCMASK, [2, zero, 0, 8, 0, 0]);
-        sys::call6(
-            nr::EXECVEAT,
-            [executable as usize, zero, argv, zero, AT_EMPTY_PATH, 0],
-        )
+        sys::call6(nr::EXECVEAT, [executable as usize, zero, argv, zero, AT_EMPTY_PATH, 0])
     }
 }

@@ -32,14 +32,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub const NONE: Self = Self {
-        fd: 0,
-        kind: 0,
-        greeted: false,
-        ready: false,
-        blocked: false,
-        out: [0; 8],
-    };
+    pub const NONE: Self = Self { fd: 0, kind: 0, greeted: false, ready: false, blocked: false, out: [0; 8] };
 
     /// What to wait for.
     pub fn interest(&self) -> i16 {
@@ -95,10 +88,7 @@ impl Connection {
 impl Keeper {
     /// Begins to talk over a connected socket.
     pub fn adopt(&mut self, fd: i32) {
-        self.connection = Connection {
-            fd,
-            ..Connection::NONE
-        };
+        self.connection = Connection { fd, ..Connection::NONE };
         for member in self.slots() {
             member.listed = false;
             member.told = false;

@@ -40,9 +40,7 @@ pub struct Keeper {
 
 /// The member of this number, which is not 0.
 pub fn find(members: &mut [Member], seq: u64) -> Option<&mut Member> {
-    members
-        .iter_mut()
-        .find(|member| member.seq == seq && seq != 0)
+    members.iter_mut().find(|member| member.seq == seq && seq != 0)
 }
 
 impl Keeper {
@@ -56,11 +54,7 @@ impl Keeper {
         kept: [const { Kept { key: 0, fd: 0 } }; KEPT_SLOTS],
         mail: Mail::EMPTY,
         buffers_used: false,
-        poll: [PollFd {
-            fd: 0,
-            events: 0,
-            revents: 0,
-        }; FIRST_STREAM + 2 * TABLE_SLOTS],
+        poll: [PollFd { fd: 0, events: 0, revents: 0 }; FIRST_STREAM + 2 * TABLE_SLOTS],
         members: [const { Member::EMPTY }; TABLE_SLOTS],
     };
 
@@ -107,17 +101,9 @@ impl Keeper {
 
     /// Fills the array (an entry that is not waited for has a negative descriptor); how many, and how long to wait.
     fn prepare_poll(&mut self) -> (usize, i32) {
-        let connection = if self.connection.fd == 0 {
-            -1
-        } else {
-            self.connection.fd
-        };
+        let connection = if self.connection.fd == 0 { -1 } else { self.connection.fd };
         let mut timeout = if self.buffers_used { RELEASE_AFTER } else { -1 };
-        let wait = |fd, events| PollFd {
-            fd,
-            events,
-            revents: 0,
-        };
+        let wait = |fd, events| PollFd { fd, events, revents: 0 };
         let [signals, listener, node, streams @ ..] = &mut self.poll;
         *signals = wait(SIGNAL_FD, POLLIN);
         *listener = wait(LISTEN_FD, POLLIN);
@@ -167,11 +153,7 @@ impl Keeper {
         for member in self.members.iter_mut().take(self.used) {
             for which in [0, 1] {
                 let happened = places.next().is_some_and(|place| place.revents != 0);
-                let draining = member.is_draining()
-                    && member
-                        .streams
-                        .get(which)
-                        .is_some_and(|stream| stream.fd != 0);
+                let draining = member.is_draining() && member.streams.get(which).is_some_and(|stream| stream.fd != 0);
                 if happened || draining {
                     self.buffers_used |= log::pump(member, which, buffers);
                 }

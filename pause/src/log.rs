@@ -34,14 +34,7 @@ struct Output {
 }
 
 impl Buffers {
-    pub const EMPTY: Self = Self {
-        input: [0; CHUNK],
-        output: Output {
-            bytes: [0; OUTPUT],
-            len: 0,
-            head: [0; HEAD],
-        },
-    };
+    pub const EMPTY: Self = Self { input: [0; CHUNK], output: Output { bytes: [0; OUTPUT], len: 0, head: [0; HEAD] } };
 
     /// Lets the pages go. Their content is lost, and nobody needs it between two turns.
     pub fn release(&mut self) {
@@ -50,14 +43,7 @@ impl Buffers {
         const { assert!(size_of::<Self>().is_multiple_of(PAGE)) };
         // SAFETY: exactly the pages of this structure, which read as zeros from now on: valid for it. The linker
         // script begins it on a page; if it did not, or pages were larger, the kernel would refuse.
-        unsafe {
-            sys::call(
-                nr::MADVISE,
-                &raw mut *self as usize,
-                size_of::<Self>(),
-                MADV_DONTNEED,
-            )
-        };
+        unsafe { sys::call(nr::MADVISE, &raw mut *self as usize, size_of::<Self>(), MADV_DONTNEED) };
     }
 }
 
@@ -73,9 +59,7 @@ impl Output {
         let end = self.len + bytes.len();
         if let Some(room) = self.bytes.get_mut(self.len..end) {
             // SAFETY: both are as long as `bytes`, and no caller's bytes lie in this buffer.
-            unsafe {
-                core::ptr::copy_nonoverlapping(bytes.as_ptr(), room.as_mut_ptr(), bytes.len())
-            };
+            unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), room.as_mut_ptr(), bytes.len()) };
             self.len = end;
         }
     }
@@ -147,23 +131,14 @@ fn consume(member: &mut Member, which: usize, text: &[u8], output: &mut Output) 
         return;
     };
     let was_open = stream.open;
-    let mut writer = Writer {
-        log: &mut member.log,
-        stream,
-        output,
-        stderr: which == 1,
-        was_open,
-        failed,
-    };
+    let mut writer = Writer { log: &mut member.log, stream, output, stderr: which == 1, was_open, failed };
     let mut rest = text;
     while !rest.is_empty() {
         let window = rest.get(..TEXT_MAX).unwrap_or(rest);
         let newline = window.iter().position(|byte| *byte == b'\n');
         let size = newline.unwrap_or(window.len());
         writer.record(window.get(..size).unwrap_or(&[]), newline.is_some());
-        rest = rest
-            .get(size + usize::from(newline.is_some())..)
-            .unwrap_or(&[]);
+        rest = rest.get(size + usize::from(newline.is_some())..).unwrap_or(&[]);
     }
     writer.flush();
 }
@@ -189,8 +164,7 @@ impl Writer<'_> {
         if self.failed || self.stream.skipping || !self.log.make_room(self.output.len, need) {
             return self.drop(text.len(), full);
         }
-        self.output
-            .put_head(self.stderr, if full { b'F' } else { b'P' });
+        self.output.put_head(self.stderr, if full { b'F' } else { b'P' });
         self.output.put(text);
         self.output.put(b"\n");
         self.stream.open = !full;
@@ -279,10 +253,7 @@ impl Log {
 
 /// Writes down what was dropped since the last notice, if anything. False: it cannot be written yet.
 fn notice(log: &mut Log, streams: &mut [Stream; 2], output: &mut Output) -> bool {
-    let (lines, bytes) = (
-        log.dropped_lines - log.noticed_lines,
-        log.dropped_bytes - log.noticed_bytes,
-    );
+    let (lines, bytes) = (log.dropped_lines - log.noticed_lines, log.dropped_bytes - log.noticed_bytes);
     if bytes == 0 {
         return true;
     }
@@ -298,11 +269,7 @@ fn notice(log: &mut Log, streams: &mut [Stream; 2], output: &mut Output) -> bool
     output.put(b" lines (");
     output.put_number(bytes);
     output.put(b" bytes) dropped: ");
-    output.put(if log.at_limit {
-        b"log limit reached\n"
-    } else {
-        b"log write failed\n"
-    });
+    output.put(if log.at_limit { b"log limit reached\n" } else { b"log write failed\n" });
     let written = log.make_room(0, output.len) && {
         let before = log.size;
         let whole = log.append(output) == output.len;

@@ -385,10 +385,7 @@ impl Operation {
     ];
 
     fn from_code(code: u32) -> Result<Self, Invalid> {
-        Self::ALL
-            .get(code as usize)
-            .copied()
-            .ok_or(Invalid::Malformed)
+        Self::ALL.get(code as usize).copied().ok_or(Invalid::Malformed)
     }
 }
 
@@ -408,10 +405,7 @@ impl Refusal {
     ];
 
     fn from_code(code: u32) -> Result<Self, Invalid> {
-        Self::ALL
-            .get((code as usize).wrapping_sub(1))
-            .copied()
-            .ok_or(Invalid::Malformed)
+        Self::ALL.get((code as usize).wrapping_sub(1)).copied().ok_or(Invalid::Malformed)
     }
 }
 
@@ -431,11 +425,7 @@ pub enum Event {
     /// The member is born and executed; `pid` as pause's pid namespace counts, `start` in nanoseconds since 1970.
     Born { pid: u32, start: u64 },
     /// The request was not carried out.
-    Refused {
-        reason: Refusal,
-        operation: Operation,
-        errno: u32,
-    },
+    Refused { reason: Refusal, operation: Operation, errno: u32 },
     /// The descriptor asked for.
     Given,
     /// Done.
@@ -562,11 +552,7 @@ pub fn decode_header(bytes: &[u8]) -> Result<Header, Invalid> {
     if u16_at(bytes, 4) != VERSION {
         return Err(Invalid::Version);
     }
-    Ok(Header {
-        kind: u16_at(bytes, 6),
-        id: u64_at(bytes, 8),
-        subject: u64_at(bytes, 16),
-    })
+    Ok(Header { kind: u16_at(bytes, 6), id: u64_at(bytes, 8), subject: u64_at(bytes, 16) })
 }
 
 /// The version in a message's header, and the `id` that its answer repeats; none when it is not a message of ours.
@@ -644,11 +630,7 @@ impl<'a> Request<'a> {
             kind::PING => Self::Ping,
             _ => return Err(Invalid::Kind),
         };
-        if rest.is_empty() {
-            Ok((header, request))
-        } else {
-            Err(Invalid::Malformed)
-        }
+        if rest.is_empty() { Ok((header, request)) } else { Err(Invalid::Malformed) }
     }
 
     /// Descriptors that must lie beside this message, no more and no fewer.
@@ -691,11 +673,7 @@ impl<'a> Birth<'a> {
             && args.len() <= ARGS_MAX
             && strings <= ARGV_MAX
             && args.last().is_none_or(|last| *last == 0);
-        if whole && Self::is_shape(birth.flags, bytes[28], birth.target) {
-            Ok(birth)
-        } else {
-            Err(Invalid::Malformed)
-        }
+        if whole && Self::is_shape(birth.flags, bytes[28], birth.target) { Ok(birth) } else { Err(Invalid::Malformed) }
     }
 }
 
@@ -721,13 +699,7 @@ impl Event {
     fn body(&self) -> [u64; 5] {
         let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
         match self {
-            Self::Hello(hello) => [
-                pair(hello.living, hello.exits),
-                u64::from(hello.kept),
-                hello.last_seq,
-                0,
-                0,
-            ],
+            Self::Hello(hello) => [pair(hello.living, hello.exits), u64::from(hello.kept), hello.last_seq, 0, 0],
             Self::Live(live) => [
                 pair(live.pid, live.flags),
                 live.start,
@@ -735,25 +707,13 @@ impl Event {
                 live.dropped_lines,
                 live.dropped_bytes,
             ],
-            Self::Exit(exit) => [
-                pair(exit.status as u32, exit.rotations),
-                exit.start,
-                exit.end,
-                exit.dropped_lines,
-                exit.dropped_bytes,
-            ],
+            Self::Exit(exit) => {
+                [pair(exit.status as u32, exit.rotations), exit.start, exit.end, exit.dropped_lines, exit.dropped_bytes]
+            }
             Self::Born { pid, start } => [u64::from(*pid), *start, 0, 0, 0],
-            Self::Refused {
-                reason,
-                operation,
-                errno,
-            } => [
-                pair(*reason as u32, *operation as u32),
-                u64::from(*errno),
-                0,
-                0,
-                0,
-            ],
+            Self::Refused { reason, operation, errno } => {
+                [pair(*reason as u32, *operation as u32), u64::from(*errno), 0, 0, 0]
+            }
             Self::Rotated { rotations } => [u64::from(*rotations), 0, 0, 0, 0],
             Self::Failed { operation, errno } => [pair(*operation as u32, *errno), 0, 0, 0, 0],
             Self::Busy | Self::Ready | Self::Given | Self::Done | Self::Pong => [0; 5],
@@ -802,10 +762,7 @@ impl Event {
                 dropped_bytes: u64_at(b, 56),
             }),
             kind::READY => Self::Ready,
-            kind::BORN => Self::Born {
-                pid: u32_at(b, 24),
-                start: u64_at(b, 32),
-            },
+            kind::BORN => Self::Born { pid: u32_at(b, 24), start: u64_at(b, 32) },
             kind::REFUSED => Self::Refused {
                 reason: Refusal::from_code(u32_at(b, 24))?,
                 operation: Operation::from_code(u32_at(b, 28))?,
@@ -813,14 +770,9 @@ impl Event {
             },
             kind::GIVEN => Self::Given,
             kind::DONE => Self::Done,
-            kind::ROTATED => Self::Rotated {
-                rotations: u32_at(b, 24),
-            },
+            kind::ROTATED => Self::Rotated { rotations: u32_at(b, 24) },
             kind::PONG => Self::Pong,
-            kind::FAILED => Self::Failed {
-                operation: Operation::from_code(u32_at(b, 24))?,
-                errno: u32_at(b, 28),
-            },
+            kind::FAILED => Self::Failed { operation: Operation::from_code(u32_at(b, 24))?, errno: u32_at(b, 28) },
             _ => return Err(Invalid::Kind),
         };
         Ok((header, event))
@@ -875,10 +827,7 @@ impl Setup {
         let first = SETUP_MAGIC as u64 | u64::from(VERSION) << 32 | u64::from(self.flags) << 48;
         let second = u64::from(self.tasks) | u64::from(self.hostname_len) << 16;
         let mut bytes = [0; Self::SIZE];
-        for (place, word) in bytes
-            .chunks_exact_mut(8)
-            .zip([first, second, self.capabilities])
-        {
+        for (place, word) in bytes.chunks_exact_mut(8).zip([first, second, self.capabilities]) {
             place.copy_from_slice(&word.to_le_bytes());
         }
         bytes[24..].copy_from_slice(&self.hostname);
@@ -912,10 +861,6 @@ impl Setup {
             hostname_len: fixed[10],
             hostname,
         };
-        if Self::is_head(u64_at(fixed, 0), u64_at(fixed, 8)) {
-            Ok(setup)
-        } else {
-            Err(Invalid::Malformed)
-        }
+        if Self::is_head(u64_at(fixed, 0), u64_at(fixed, 8)) { Ok(setup) } else { Err(Invalid::Malformed) }
     }
 }

@@ -14,9 +14,7 @@
 
 use crate::arch::nr;
 use crate::keeper::Keeper;
-use crate::protocol::{
-    FIRST_CGROUP_FD, FIRST_CONNECTION_FD, LISTEN_FD, Operation, SETUP_FD, Setup, first_word, kind,
-};
+use crate::protocol::{FIRST_CGROUP_FD, FIRST_CONNECTION_FD, LISTEN_FD, Operation, SETUP_FD, Setup, first_word, kind};
 use crate::sys::{self, AT_FDCWD, EINVAL, O_CLOEXEC, O_NONBLOCK, O_RDWR, Outcome};
 
 /// pause's own pidfd, from stage 2 on.
@@ -53,11 +51,7 @@ impl Step for Outcome {
 
 fn fail(operation: Operation, errno: u64) -> ! {
     let body = operation as u64 | errno << 32;
-    sys::send(
-        FIRST_CONNECTION_FD,
-        &[first_word(kind::FAILED), 0, 0, body, 0, 0, 0, 0],
-        0,
-    );
+    sys::send(FIRST_CONNECTION_FD, &[first_word(kind::FAILED), 0, 0, body, 0, 0, 0, 0], 0);
     sys::exit(1)
 }
 
@@ -85,19 +79,8 @@ type Block = [u64; Setup::SIZE / 8];
 fn read_setup() -> Block {
     let mut block: Block = [0; Setup::SIZE / 8];
     // SAFETY: the block is valid for writes of its length.
-    let read = unsafe {
-        sys::call6(
-            nr::PREAD64,
-            [
-                SETUP_FD as usize,
-                block.as_mut_ptr() as usize,
-                Setup::SIZE,
-                0,
-                0,
-                0,
-            ],
-        )
-    };
+    let read =
+        unsafe { sys::call6(nr::PREAD64, [SETUP_FD as usize, block.as_mut_ptr() as usize, Setup::SIZE, 0, 0, 0]) };
     if read.or_fail(Operation::ReadSetup) != Setup::SIZE || !Setup::is_head(block[0], block[1]) {
         fail(Operation::ReadSetup, 0);
     }
@@ -135,8 +118,7 @@ fn clone_stage_2(setup: &Block) {
     }
     if setup_flags & u64::from(Setup::NETNS) != 0 {
         // SAFETY: no pointers.
-        unsafe { sys::call(nr::SETNS, next as usize, CLONE_NEWNET as usize, 0) }
-            .or_fail(Operation::EnterNetns);
+        unsafe { sys::call(nr::SETNS, next as usize, CLONE_NEWNET as usize, 0) }.or_fail(Operation::EnterNetns);
     }
     let arguments = [flags, 0, 0, 0, SIGCHLD, 0, 0, 0, 0, 0, cgroup];
     // SAFETY: the structure is valid for its length. Without CLONE_VM both sides have memory of their own.
@@ -152,48 +134,24 @@ fn own_signals() {
     let default = [0usize; 4];
     for signal in 1..65 {
         // SAFETY: one kernel sigaction is read. SIGKILL and SIGSTOP are refused, as they should be.
-        unsafe {
-            sys::call6(
-                nr::RT_SIGACTION,
-                [signal, default.as_ptr() as usize, 0, 8, 0, 0],
-            )
-        };
+        unsafe { sys::call6(nr::RT_SIGACTION, [signal, default.as_ptr() as usize, 0, 8, 0, 0]) };
     }
     // SAFETY: one 8-byte set is read; 2 is SIG_SETMASK.
-    unsafe { sys::call6(nr::RT_SIGPROCMASK, [2, &raw const all as usize, 0, 8, 0, 0]) }
-        .or_fail(Operation::Signals);
+    unsafe { sys::call6(nr::RT_SIGPROCMASK, [2, &raw const all as usize, 0, 8, 0, 0]) }.or_fail(Operation::Signals);
 }
 
 fn signal_descriptor() -> i32 {
     let set = 1u64 << (SIGCHLD - 1);
     // SAFETY: one 8-byte set is read.
-    let fd = unsafe {
-        sys::call6(
-            nr::SIGNALFD4,
-            [
-                usize::MAX,
-                &raw const set as usize,
-                8,
-                O_NONBLOCK | O_CLOEXEC,
-                0,
-                0,
-            ],
-        )
-    };
+    let fd =
+        unsafe { sys::call6(nr::SIGNALFD4, [usize::MAX, &raw const set as usize, 8, O_NONBLOCK | O_CLOEXEC, 0, 0]) };
     fd.or_fail(Operation::Signals) as i32
 }
 
 fn open_null() -> i32 {
     // SAFETY: the path is NUL-terminated.
-    unsafe {
-        sys::call(
-            nr::OPENAT,
-            AT_FDCWD,
-            c"/dev/null".as_ptr() as usize,
-            O_RDWR | O_CLOEXEC,
-        )
-    }
-    .or_fail(Operation::Descriptors) as i32
+    unsafe { sys::call(nr::OPENAT, AT_FDCWD, c"/dev/null".as_ptr() as usize, O_RDWR | O_CLOEXEC) }
+        .or_fail(Operation::Descriptors) as i32
 }
 
 /// 0, 1 and 2 become `/dev/null`.
@@ -219,10 +177,7 @@ fn empty_root() {
     // SAFETY: every string is NUL-terminated; no other pointers.
     unsafe {
         step(sys::call6(nr::MOUNT, [0, slash, 0, REC_PRIVATE, 0, 0]));
-        step(sys::call6(
-            nr::MOUNT,
-            [tmpfs, dev, tmpfs, RDONLY_NOSUID_NODEV_NOEXEC, options, 0],
-        ));
+        step(sys::call6(nr::MOUNT, [tmpfs, dev, tmpfs, RDONLY_NOSUID_NODEV_NOEXEC, options, 0]));
         step(sys::call(nr::CHDIR, dev, 0, 0));
         step(sys::call(nr::PIVOT_ROOT, dot, dot, 0));
         step(sys::call(nr::UMOUNT2, dot, DETACH, 0));
@@ -238,8 +193,7 @@ fn name_things(setup: &Block) {
     // SAFETY: the name is valid for its length, which `is_head` checked; the other string is NUL-terminated.
     unsafe {
         if length != 0 {
-            sys::call(nr::SETHOSTNAME, name.as_ptr() as usize, length, 0)
-                .or_fail(Operation::Hostname);
+            sys::call(nr::SETHOSTNAME, name.as_ptr() as usize, length, 0).or_fail(Operation::Hostname);
         }
         sys::call(nr::SETSID, 0, 0, 0).or_fail(Operation::Session);
         sys::call(nr::UMASK, 0, 0, 0);
@@ -254,29 +208,21 @@ fn raise_descriptor_limit(keeper: &mut Keeper) {
     let old = &mut keeper.descriptor_limit;
     // SAFETY: one rlimit64 is written, then one is read.
     unsafe {
-        sys::call6(
-            nr::PRLIMIT64,
-            [0, RLIMIT_NOFILE, 0, old.as_mut_ptr() as usize, 0, 0],
-        );
+        sys::call6(nr::PRLIMIT64, [0, RLIMIT_NOFILE, 0, old.as_mut_ptr() as usize, 0, 0]);
         let raised = [old[1], old[1]];
-        sys::call6(
-            nr::PRLIMIT64,
-            [0, RLIMIT_NOFILE, raised.as_ptr() as usize, 0, 0, 0],
-        );
+        sys::call6(nr::PRLIMIT64, [0, RLIMIT_NOFILE, raised.as_ptr() as usize, 0, 0, 0]);
     }
 }
 
 fn own_pidfd() -> i32 {
     // SAFETY: no pointers.
-    unsafe { sys::call(434, sys::call(nr::GETPID, 0, 0, 0) as usize, 0, 0) }
-        .or_fail(Operation::OwnPidfd) as i32
+    unsafe { sys::call(434, sys::call(nr::GETPID, 0, 0, 0) as usize, 0, 0) }.or_fail(Operation::OwnPidfd) as i32
 }
 
 /// 0 to 2 null, 3 the listener, 4 the connection, 5 the own pidfd, 6 signals; everything else is closed.
 fn arrange_descriptors(pidfd: i32, signals: i32) {
     // Both may lie at 5 or 6 already (a node may leave these closed), so they go up first.
-    let above =
-        |fd| sys::fcntl(fd, sys::F_DUPFD_CLOEXEC, 64).or_fail(Operation::Descriptors) as i32;
+    let above = |fd| sys::fcntl(fd, sys::F_DUPFD_CLOEXEC, 64).or_fail(Operation::Descriptors) as i32;
     let (pidfd, signals) = (above(pidfd), above(signals));
     sys::place(pidfd, OWN_PIDFD).or_fail(Operation::Descriptors);
     sys::place(signals, SIGNAL_FD).or_fail(Operation::Descriptors);
@@ -299,15 +245,8 @@ fn drop_capabilities(bounding: u64) {
     let header = [0x2008_0522u32, 0];
     let sets = [OWN_CAPABILITIES, OWN_CAPABILITIES, 0, 0, 0, 0];
     // SAFETY: a version 3 header and its two data structures are read.
-    unsafe {
-        sys::call(
-            nr::CAPSET,
-            header.as_ptr() as usize,
-            sets.as_ptr() as usize,
-            0,
-        )
-    }
-    .or_fail(Operation::Capabilities);
+    unsafe { sys::call(nr::CAPSET, header.as_ptr() as usize, sets.as_ptr() as usize, 0) }
+        .or_fail(Operation::Capabilities);
 }
 
 fn listen() {

@@ -32,11 +32,7 @@ fn civil(mut days: u32) -> (u32, u32, u32) {
     loop {
         let leap = u32::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
         // 31 in the odd months up to July and the even ones after it.
-        let length = if month == 2 {
-            28 + leap
-        } else {
-            30 + ((month + month / 8) & 1)
-        };
+        let length = if month == 2 { 28 + leap } else { 30 + ((month + month / 8) & 1) };
         if days < length {
             return (year, month, days + 1);
         }

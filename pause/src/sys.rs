@@ -89,14 +89,7 @@ pub fn close(fd: &mut i32) {
 
 pub fn read(fd: i32, buffer: &mut [u8]) -> Outcome {
     // SAFETY: the buffer is valid for writes of its length.
-    unsafe {
-        call(
-            nr::READ,
-            fd as usize,
-            buffer.as_mut_ptr() as usize,
-            buffer.len(),
-        )
-    }
+    unsafe { call(nr::READ, fd as usize, buffer.as_mut_ptr() as usize, buffer.len()) }
 }
 
 /// Takes one signal off a signalfd; not positive: there is none.
@@ -125,14 +118,7 @@ pub fn place(fd: i32, to: i32) -> Outcome {
 /// Marks everything from `first` on close-on-exec (`only_on_exec`), or closes it.
 pub fn close_from(first: i32, only_on_exec: bool) -> Outcome {
     // SAFETY: no pointers.
-    unsafe {
-        call(
-            436,
-            first as usize,
-            u32::MAX as usize,
-            if only_on_exec { 4 } else { 0 },
-        )
-    }
+    unsafe { call(436, first as usize, u32::MAX as usize, if only_on_exec { 4 } else { 0 }) }
 }
 
 /// A pipe: (read end, write end), both close-on-exec and blocking.
@@ -163,31 +149,15 @@ pub fn now() -> Time {
 
 /// Waits until one of `fds` is ready; `milliseconds` < 0: for ever.
 pub fn poll(fds: &mut [PollFd], milliseconds: i32) -> Outcome {
-    let mut time = Time {
-        seconds: 0,
-        nanos: milliseconds as i64 * 1_000_000,
-    };
-    let timeout = if milliseconds < 0 {
-        0
-    } else {
-        &raw mut time as usize
-    };
+    let mut time = Time { seconds: 0, nanos: milliseconds as i64 * 1_000_000 };
+    let timeout = if milliseconds < 0 { 0 } else { &raw mut time as usize };
     // SAFETY: the array is valid for its length; the timespec lives until the call returns.
-    unsafe {
-        call6(
-            nr::PPOLL,
-            [fds.as_mut_ptr() as usize, fds.len(), timeout, 0, 0, 0],
-        )
-    }
+    unsafe { call6(nr::PPOLL, [fds.as_mut_ptr() as usize, fds.len(), timeout, 0, 0, 0]) }
 }
 
 /// The events of one descriptor that are true right now.
 pub fn poll_now(fd: i32, events: i16) -> i16 {
-    let mut one = [PollFd {
-        fd,
-        events,
-        revents: 0,
-    }];
+    let mut one = [PollFd { fd, events, revents: 0 }];
     let _ = poll(&mut one, 0);
     one[0].revents
 }
@@ -196,12 +166,7 @@ pub fn poll_now(fd: i32, events: i16) -> i16 {
 pub fn reap(status: &mut i32) -> i32 {
     const WNOHANG_WALL: usize = 1 | 0x4000_0000;
     // SAFETY: one int is written.
-    unsafe {
-        call6(
-            nr::WAIT4,
-            [usize::MAX, &raw mut *status as usize, WNOHANG_WALL, 0, 0, 0],
-        ) as i32
-    }
+    unsafe { call6(nr::WAIT4, [usize::MAX, &raw mut *status as usize, WNOHANG_WALL, 0, 0, 0]) as i32 }
 }
 
 /// Waits for this one child, whose status nobody wants.
@@ -275,12 +240,7 @@ impl Mail {
         count: 0,
         truncated: false,
         words: [0; MESSAGE_MAX / 8],
-        rights: Rights {
-            len: 0,
-            level: 0,
-            kind: 0,
-            fds: [0; DESCRIPTORS_MAX],
-        },
+        rights: Rights { len: 0, level: 0, kind: 0, fds: [0; DESCRIPTORS_MAX] },
     };
 
     /// Receives one message without blocking.
@@ -297,14 +257,7 @@ impl Mail {
         };
         let flags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
         // SAFETY: header, slice and both buffers live until the call returns and are as long as they say.
-        let len = unsafe {
-            call(
-                nr::RECVMSG,
-                socket as usize,
-                &raw mut header as usize,
-                flags,
-            )
-        };
+        let len = unsafe { call(nr::RECVMSG, socket as usize, &raw mut header as usize, flags) };
         self.len = len as usize;
         self.truncated = header.flags & MSG_TRUNC_OR_CTRUNC != 0;
         self.count = 0;
@@ -317,8 +270,7 @@ impl Mail {
     /// The argument block of a message of full length.
     pub fn args(&self) -> &[u8] {
         // SAFETY: the array is plain bytes; the length is what the kernel wrote there, at most MESSAGE_MAX.
-        let bytes =
-            unsafe { core::slice::from_raw_parts(self.words.as_ptr().cast::<u8>(), self.len) };
+        let bytes = unsafe { core::slice::from_raw_parts(self.words.as_ptr().cast::<u8>(), self.len) };
         bytes.get(crate::protocol::SIZE..).unwrap_or(&[])
     }
 
@@ -329,11 +281,7 @@ impl Mail {
 
     /// Takes a descriptor out: it is the caller's now.
     pub fn take(&mut self, at: usize) -> i32 {
-        self.rights
-            .fds
-            .get_mut(at)
-            .map(core::mem::take)
-            .unwrap_or(0)
+        self.rights.fds.get_mut(at).map(core::mem::take).unwrap_or(0)
     }
 
     /// Closes every descriptor that was not taken out.
@@ -346,12 +294,7 @@ impl Mail {
 
 /// Sends one message without blocking, with a descriptor unless `fd` is 0.
 pub fn send(socket: i32, words: &[u64; 8], fd: i32) -> Outcome {
-    let rights = Rights {
-        len: RIGHTS_HEAD + 4,
-        level: SOL_SOCKET,
-        kind: SCM_RIGHTS,
-        fds: [fd],
-    };
+    let rights = Rights { len: RIGHTS_HEAD + 4, level: SOL_SOCKET, kind: SCM_RIGHTS, fds: [fd] };
     let slice = Slice(words.as_ptr() as usize, size_of_val(words));
     let header = MessageHeader {
         name: 0,
@@ -363,12 +306,5 @@ pub fn send(socket: i32, words: &[u64; 8], fd: i32) -> Outcome {
         flags: 0,
     };
     // SAFETY: header, slice and buffers live until the call returns and are as long as they say; nothing is written.
-    unsafe {
-        call(
-            nr::SENDMSG,
-            socket as usize,
-            &raw const header as usize,
-            MSG_DONTWAIT | MSG_NOSIGNAL,
-        )
-    }
+    unsafe { call(nr::SENDMSG, socket as usize, &raw const header as usize, MSG_DONTWAIT | MSG_NOSIGNAL) }
 }

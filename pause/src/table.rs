@@ -67,13 +67,7 @@ pub struct Member {
 }
 
 impl Member {
-    const STREAM: Stream = Stream {
-        fd: 0,
-        drain: 0,
-        open: false,
-        skipping: false,
-        parked: false,
-    };
+    const STREAM: Stream = Stream { fd: 0, drain: 0, open: false, skipping: false, parked: false };
 
     pub const EMPTY: Self = Self {
         seq: 0,

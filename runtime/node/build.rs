@@ -37,7 +37,15 @@ fn build_init(workspace: &Path, out: &Path) {
     cargo.current_dir(workspace);
     cargo.args(["build", "--release", "--quiet", "-p", "dwell-init", "--target", &var("TARGET"), "--target-dir"]);
     cargo.arg(&target_dir);
-    for inherited in ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR", "RUSTC_WORKSPACE_WRAPPER", "RUSTC_WRAPPER", "CLIPPY_ARGS"] {
+    for inherited in [
+        "CARGO_ENCODED_RUSTFLAGS",
+        "RUSTFLAGS",
+        "CARGO_BUILD_TARGET",
+        "CARGO_TARGET_DIR",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "RUSTC_WRAPPER",
+        "CLIPPY_ARGS",
+    ] {
         cargo.env_remove(inherited);
     }
     for (option, value) in [("OPT_LEVEL", "s"), ("PANIC", "abort"), ("LTO", "true"), ("CODEGEN_UNITS", "1")] {

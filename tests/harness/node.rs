@@ -230,6 +230,8 @@ fn holder(path: &Path) -> Option<i32> {
     let inode = std::fs::metadata(path).ok()?.ino();
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
     let wanted = format!(":{inode}");
-    let line = locks.lines().find(|line| line.contains("FLOCK") && line.split_whitespace().any(|word| word.ends_with(&wanted)))?;
+    let line = locks
+        .lines()
+        .find(|line| line.contains("FLOCK") && line.split_whitespace().any(|word| word.ends_with(&wanted)))?;
     line.split_whitespace().nth(4)?.parse().ok()
 }

@@ -26,32 +26,15 @@ fn init_program() -> &'static Path {
     BUILT.get_or_init(|| {
         // TARGET/TRIPLE/debug/deps/init-…
         let own = std::env::current_exe().expect("has a path");
-        let folder = own
-            .parent()
-            .and_then(Path::parent)
-            .expect("deps lies in a folder");
-        let target = folder
-            .parent()
-            .and_then(Path::parent)
-            .expect("and that in the target folder");
+        let folder = own.parent().and_then(Path::parent).expect("deps lies in a folder");
+        let target = folder.parent().and_then(Path::parent).expect("and that in the target folder");
         let mut build = Command::new(env!("CARGO"));
-        build
-            .args([
-                "build",
-                "--quiet",
-                "--package",
-                "dwell-init",
-                "--target-dir",
-            ])
-            .arg(target);
+        build.args(["build", "--quiet", "--package", "dwell-init", "--target-dir"]).arg(target);
         build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         if folder.ends_with("release") {
             build.arg("--release");
         }
-        assert!(
-            build.status().expect("cargo runs").success(),
-            "dwell-init does not build"
-        );
+        assert!(build.status().expect("cargo runs").success(), "dwell-init does not build");
         folder.join("dwell-init")
     })
 }
@@ -71,19 +54,13 @@ impl Folder {
     fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path =
-            std::env::temp_dir().join(format!("dwell-init-test-{}-{number}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("dwell-init-test-{}-{number}", std::process::id()));
         for part in ["image/bin", "upper", "work", "volume"] {
             std::fs::create_dir_all(path.join(part)).expect("makes");
         }
-        std::fs::copy("/bin/busybox", path.join("image/bin/busybox"))
-            .expect("busybox-static is installed");
-        for applet in [
-            "sh", "cat", "ls", "id", "mount", "mknod", "stat", "grep", "head", "dd", "touch",
-            "readlink",
-        ] {
-            std::os::unix::fs::symlink("busybox", path.join("image/bin").join(applet))
-                .expect("links");
+        std::fs::copy("/bin/busybox", path.join("image/bin/busybox")).expect("busybox-static is installed");
+        for applet in ["sh", "cat", "ls", "id", "mount", "mknod", "stat", "grep", "head", "dd", "touch", "readlink"] {
+            std::os::unix::fs::symlink("busybox", path.join("image/bin").join(applet)).expect("links");
         }
         Self(path)
     }
@@ -106,8 +83,7 @@ pub struct Outcome {
 impl Outcome {
     /// The report as the node reads it.
     pub fn failure(&self) -> InitReport {
-        serde_json::from_str(&self.report)
-            .unwrap_or_else(|error| panic!("no report ({error}): {self:?}"))
+        serde_json::from_str(&self.report).unwrap_or_else(|error| panic!("no report ({error}): {self:?}"))
     }
 
     /// The member's output, when it ended well.
@@ -133,27 +109,12 @@ impl Start {
     /// What the planner makes of `container`.
     pub fn of(container: &Container) -> Self {
         let no_ip = PodIp { v4: None, v6: None };
-        let plan = plan_container(
-            &pod(container),
-            container,
-            &host(),
-            &ContainerFacts::default(),
-            no_ip,
-        );
+        let plan = plan_container(&pod(container), container, &host(), &ContainerFacts::default(), no_ip);
         let plan = plan.expect("plans");
         let devpts = container.tty.then(|| mount::devpts().expect("mounts"));
-        let terminal = devpts
-            .as_ref()
-            .map(|devpts| mount::open_terminal(devpts.as_fd()).expect("opens"));
+        let terminal = devpts.as_ref().map(|devpts| mount::open_terminal(devpts.as_fd()).expect("opens"));
         let born_with = vec!["--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"];
-        Self {
-            folder: Folder::new(),
-            plan: plan.init,
-            sources: plan.sources,
-            devpts,
-            terminal,
-            born_with,
-        }
+        Self { folder: Folder::new(), plan: plan.init, sources: plan.sources, devpts, terminal, born_with }
     }
 
     /// A shell script as the planner would run it.
@@ -164,9 +125,7 @@ impl Start {
     /// This very test program (it is static) as the member, running one of its own functions.
     pub fn probe(function: &str) -> Self {
         let mut container = scripted("");
-        container.command = ["/bin/probe", "--exact", function, "--nocapture"]
-            .map(str::to_owned)
-            .to_vec();
+        container.command = ["/bin/probe", "--exact", function, "--nocapture"].map(str::to_owned).to_vec();
         container.env = vec![(PROBE.to_owned(), "1".to_owned())];
         let start = Self::of(&container);
         let own = std::env::current_exe().expect("has a path");
@@ -178,10 +137,7 @@ impl Start {
     pub fn without(mut self, op: impl Fn(&Op) -> bool) -> Self {
         let before = self.plan.ops.len();
         self.plan.ops.retain(|each| !op(each));
-        assert!(
-            self.plan.ops.len() < before,
-            "the control leaves nothing out"
-        );
+        assert!(self.plan.ops.len() < before, "the control leaves nothing out");
         self
     }
 
@@ -195,11 +151,7 @@ impl Start {
 
     /// Runs it to its end.
     pub fn run(&self) -> Outcome {
-        let slots: Vec<OwnedFd> = self
-            .sources
-            .iter()
-            .map(|source| self.open(source))
-            .collect();
+        let slots: Vec<OwnedFd> = self.sources.iter().map(|source| self.open(source)).collect();
         self.run_with(&slots.iter().map(AsFd::as_fd).collect::<Vec<_>>())
     }
 
@@ -211,20 +163,10 @@ impl Start {
         let null = File::open("/dev/null").expect("opens");
         let slave = self.terminal.as_ref().map(|(_, slave)| slave.as_fd());
         let (stdin, stdout) = (slave.unwrap_or(null.as_fd()), output.as_fd());
-        let mut fds = vec![
-            (stdin, 0),
-            (stdout, 1),
-            (stdout, 2),
-            (plan.as_fd(), PLAN_FD),
-            (report.as_fd(), REPORT_FD),
-        ];
+        let mut fds = vec![(stdin, 0), (stdout, 1), (stdout, 2), (plan.as_fd(), PLAN_FD), (report.as_fd(), REPORT_FD)];
         fds.extend(slots.iter().copied().zip(FIRST_SLOT_FD..));
         let status = run_unshared(&self.born_with, &fds);
-        Outcome {
-            status,
-            output: text(&mut output),
-            report: text(&mut report),
-        }
+        Outcome { status, output: text(&mut output), report: text(&mut report) }
     }
 
     /// What came out of the member's terminal so far.
@@ -239,31 +181,17 @@ impl Start {
 
     /// Starts it and returns once the member has made `/ready`.
     pub fn start(&self) -> Running {
-        let slots: Vec<OwnedFd> = self
-            .sources
-            .iter()
-            .map(|source| self.open(source))
-            .collect();
+        let slots: Vec<OwnedFd> = self.sources.iter().map(|source| self.open(source)).collect();
         let plan = dwell_sys::memfd::sealed("plan", &self.plan.encode()).expect("makes");
         let report = scratch(&self.folder.0, "report");
-        let null = File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/null")
-            .expect("opens");
+        let null = File::options().read(true).write(true).open("/dev/null").expect("opens");
         let mut fds = [0, 1, 2].map(|number| (null.as_fd(), number)).to_vec();
         fds.extend([(plan.as_fd(), PLAN_FD), (report.as_fd(), REPORT_FD)]);
         fds.extend(slots.iter().map(AsFd::as_fd).zip(FIRST_SLOT_FD..));
         let (pid, pidfd) = spawn_unshared(&self.born_with, &fds);
         let running = Running { pid, pidfd };
         while !self.folder.0.join("upper/ready").exists() {
-            assert!(
-                std::fs::metadata(self.folder.0.join("report"))
-                    .expect("exists")
-                    .len()
-                    == 0,
-                "init failed"
-            );
+            assert!(std::fs::metadata(self.folder.0.join("report")).expect("exists").len() == 0, "init failed");
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
         running
@@ -272,8 +200,7 @@ impl Start {
     fn open(&self, source: &FdSource) -> OwnedFd {
         match source {
             FdSource::OverlayRoot { .. } => {
-                let [image, upper, work] =
-                    ["image", "upper", "work"].map(|part| path_fd(&self.folder.0.join(part)));
+                let [image, upper, work] = ["image", "upper", "work"].map(|part| path_fd(&self.folder.0.join(part)));
                 mount::overlay(&[image.as_fd()], upper.as_fd(), work.as_fd()).expect("mounts")
             }
             FdSource::Volume { flags, .. } => bind(&self.folder.0.join("volume"), flags),
@@ -282,36 +209,20 @@ impl Start {
                 std::fs::write(&file, format!("the Pod's {name}\n")).expect("writes");
                 bind(&file, flags)
             }
-            FdSource::Devpts => self
-                .devpts
-                .as_ref()
-                .expect("has a terminal")
-                .try_clone()
-                .expect("dups"),
+            FdSource::Devpts => self.devpts.as_ref().expect("has a terminal").try_clone().expect("dups"),
             other => panic!("not opened by this harness: {other:?}"),
         }
     }
 }
 
 /// An exec beside the member with this pid, as `plan_exec` has it.
-pub fn joined(
-    container: &Container,
-    argv: &[&str],
-    user: Option<&str>,
-) -> (InitPlan, Vec<FdSource>) {
+pub fn joined(container: &Container, argv: &[&str], user: Option<&str>) -> (InitPlan, Vec<FdSource>) {
     let request = dwell_spec::plan::ExecRequest {
         argv: argv.iter().map(|argument| (*argument).to_owned()).collect(),
         user: user.map(str::to_owned),
         ..Default::default()
     };
-    let plan = plan_exec(
-        &pod(container),
-        container,
-        &host(),
-        &ContainerFacts::default(),
-        &request,
-    )
-    .expect("plans");
+    let plan = plan_exec(&pod(container), container, &host(), &ContainerFacts::default(), &request).expect("plans");
     (plan.init, plan.sources)
 }
 
@@ -346,15 +257,12 @@ fn run_unshared(born_with: &[&'static str], fds: &[(BorrowedFd<'_>, i32)]) -> i3
 fn spawn_unshared(born_with: &[&'static str], fds: &[(BorrowedFd<'_>, i32)]) -> (i32, OwnedFd) {
     let unshare = path_fd(Path::new("/usr/bin/unshare"));
     let program = std::ffi::CString::new(init_program().to_str().expect("utf-8")).expect("no NUL");
-    let options: Vec<std::ffi::CString> = born_with
-        .iter()
-        .map(|option| std::ffi::CString::new(*option).expect("no NUL"))
-        .collect();
+    let options: Vec<std::ffi::CString> =
+        born_with.iter().map(|option| std::ffi::CString::new(*option).expect("no NUL")).collect();
     let mut argv = vec![c"unshare"];
     argv.extend(options.iter().map(|option| option.as_c_str()));
     argv.extend([program.as_c_str(), c"init"]);
-    let (pid, pidfd) =
-        dwell_sys::process::spawn_vfork(unshare.as_fd(), &argv, &[], fds, None).expect("starts");
+    let (pid, pidfd) = dwell_sys::process::spawn_vfork(unshare.as_fd(), &argv, &[], fds, None).expect("starts");
     (pid.as_raw_pid(), pidfd)
 }
 
@@ -376,12 +284,7 @@ pub fn path_fd(path: &Path) -> OwnedFd {
 }
 
 fn scratch(folder: &Path, name: &str) -> File {
-    File::options()
-        .read(true)
-        .append(true)
-        .create(true)
-        .open(folder.join(name))
-        .expect("makes")
+    File::options().read(true).append(true).create(true).open(folder.join(name)).expect("makes")
 }
 
 fn text(file: &mut File) -> String {

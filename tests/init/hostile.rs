@@ -21,30 +21,15 @@ fn untouched(bait: &Path) -> bool {
 
 #[test]
 fn cve_2026_41579_dev_proc_or_sys_as_a_link_is_refused() {
-    for (name, op) in [
-        ("dev", "MountTmpfs"),
-        ("proc", "MountProc"),
-        ("sys", "MountSysfs"),
-    ] {
+    for (name, op) in [("dev", "MountTmpfs"), ("proc", "MountProc"), ("sys", "MountSysfs")] {
         for up in ["", "../../../../../.."] {
             let start = Start::script("echo never");
             let bait = bait(&start);
             symlink(format!("{up}{}", bait.display()), start.image(name)).expect("links");
             let outcome = start.run();
-            assert_eq!(
-                (outcome.status, outcome.output.as_str()),
-                (125, ""),
-                "{name}"
-            );
-            assert_eq!(
-                (outcome.failure().op.as_str(), outcome.failure().errno),
-                (op, 40),
-                "{name}"
-            );
-            assert!(
-                outcome.failure().message.contains("symbolic link"),
-                "{outcome:?}"
-            );
+            assert_eq!((outcome.status, outcome.output.as_str()), (125, ""), "{name}");
+            assert_eq!((outcome.failure().op.as_str(), outcome.failure().errno), (op, 40), "{name}");
+            assert!(outcome.failure().message.contains("symbolic link"), "{outcome:?}");
             assert!(untouched(&bait), "{name}");
         }
     }
@@ -61,11 +46,7 @@ fn a_linked_volume_target_ends_beneath_the_root() {
         let start = Start::of(&container);
         let bait = bait(&start);
         symlink(format!("{up}{}", bait.display()), start.image("data")).expect("links");
-        assert_eq!(
-            start.run().status,
-            0,
-            "the link is followed inside the root"
-        );
+        assert_eq!(start.run().status, 0, "the link is followed inside the root");
         assert!(untouched(&bait) && start.volume("made").exists());
     }
 }
@@ -80,21 +61,12 @@ fn linked_etc_and_pod_files_end_beneath_the_root() {
     let start = Start::script("cat /etc/resolv.conf");
     std::fs::create_dir(start.image("etc")).expect("makes");
     symlink("../run/stub.conf", start.image("etc/resolv.conf")).expect("links");
-    assert_eq!(
-        start.run().text(),
-        "the Pod's resolv.conf\n",
-        "a dangling link as images of distributions have it"
-    );
+    assert_eq!(start.run().text(), "the Pod's resolv.conf\n", "a dangling link as images of distributions have it");
 }
 
 #[test]
 fn cve_2024_21626_a_working_directory_through_a_descriptor_is_refused() {
-    for path in [
-        "/proc/self/fd/0",
-        "/proc/self/fd/5",
-        "/proc/1/cwd",
-        "/proc/self/root",
-    ] {
+    for path in ["/proc/self/fd/0", "/proc/self/fd/5", "/proc/1/cwd", "/proc/self/root"] {
         let mut container = scripted("pwd");
         container.working_dir = Some(path.to_owned());
         let outcome = Start::of(&container).run();
@@ -116,18 +88,11 @@ fn cve_2025_31133_a_null_that_is_no_null_covers_nothing() {
         let mut start = Start::script("echo never");
         for op in &mut start.plan.ops {
             if matches!(op, Op::MakeDevice { path, .. } if path == "/dev/null") {
-                *op = Op::MakeSymlink {
-                    path: "/dev/null".to_owned(),
-                    to: fake.to_owned(),
-                };
+                *op = Op::MakeSymlink { path: "/dev/null".to_owned(), to: fake.to_owned() };
             }
         }
         let outcome = start.run();
-        assert_eq!(
-            (outcome.status, outcome.failure().op.as_str()),
-            (125, "Mask"),
-            "{fake}"
-        );
+        assert_eq!((outcome.status, outcome.failure().op.as_str()), (125, "Mask"), "{fake}");
     }
     let mut start = Start::script("echo never");
     for op in &mut start.plan.ops {
@@ -137,11 +102,7 @@ fn cve_2025_31133_a_null_that_is_no_null_covers_nothing() {
             *minor = 5;
         }
     }
-    assert_eq!(
-        start.run().failure().op,
-        "Mask",
-        "another device is not null either"
-    );
+    assert_eq!(start.run().failure().op, "Mask", "another device is not null either");
 }
 
 #[test]
@@ -149,26 +110,11 @@ fn cve_2025_52565_the_console_is_the_terminal_by_descriptor() {
     let mut container = scripted("echo never");
     container.tty = true;
     let mut start = Start::of(&container);
-    let console = start
-        .plan
-        .ops
-        .iter()
-        .position(|op| matches!(op, Op::BindConsole { .. }))
-        .expect("binds");
-    let planted = Op::MakeSymlink {
-        path: "/dev/console".to_owned(),
-        to: "/proc/sysrq-trigger".to_owned(),
-    };
+    let console = start.plan.ops.iter().position(|op| matches!(op, Op::BindConsole { .. })).expect("binds");
+    let planted = Op::MakeSymlink { path: "/dev/console".to_owned(), to: "/proc/sysrq-trigger".to_owned() };
     start.plan.ops.insert(console, planted);
     let outcome = start.run();
-    assert_eq!(
-        (
-            outcome.status,
-            outcome.failure().op.as_str(),
-            outcome.failure().errno
-        ),
-        (125, "BindConsole", 17)
-    );
+    assert_eq!((outcome.status, outcome.failure().op.as_str(), outcome.failure().errno), (125, "BindConsole", 17));
 }
 
 #[test]
@@ -177,14 +123,7 @@ fn cve_2025_52881_a_fake_proc_is_not_taken_for_one() {
     std::fs::create_dir_all(start.image("proc/sys")).expect("makes");
     std::fs::write(start.image("proc/kcore"), "").expect("writes");
     let outcome = start.run();
-    assert_eq!(
-        (
-            outcome.status,
-            outcome.failure().op.as_str(),
-            outcome.failure().errno
-        ),
-        (125, "Mask", 18)
-    );
+    assert_eq!((outcome.status, outcome.failure().op.as_str(), outcome.failure().errno), (125, "Mask", 18));
 }
 
 #[test]
@@ -206,8 +145,5 @@ fn a_file_where_a_directory_belongs_is_an_error_that_names_it() {
     let start = Start::of(&container);
     std::fs::write(start.image("data"), "").expect("writes");
     let report = start.run().failure();
-    assert_eq!(
-        (report.op.as_str(), report.path.as_str(), report.errno),
-        ("Attach", "/data", 20)
-    );
+    assert_eq!((report.op.as_str(), report.path.as_str(), report.errno), ("Attach", "/data", 20));
 }

@@ -10,18 +10,12 @@ use crate::samples::scripted;
 
 #[test]
 fn user_groups_and_no_capability_for_a_plain_user() {
-    let mut container = scripted(
-        "id -u; id -g; id -G; grep -E 'CapEff|CapPrm' /proc/self/status; ( : > /bin/x ) 2>&1; true",
-    );
+    let mut container =
+        scripted("id -u; id -g; id -G; grep -E 'CapEff|CapPrm' /proc/self/status; ( : > /bin/x ) 2>&1; true");
     container.user = Some(UserRef::Id(1000));
     container.group = Some(1001);
     let text = Start::of(&container).run().text().to_owned();
-    assert!(
-        text.starts_with(
-            "1000\n1001\n1001\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n"
-        ),
-        "{text}"
-    );
+    assert!(text.starts_with("1000\n1001\n1001\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n"), "{text}");
     assert!(text.contains("Permission denied"), "{text}");
     let control = Start::of(&container).without(|op| matches!(op, Op::SetUser { .. }));
     assert!(control.run().text().starts_with("0\n"), "control");
@@ -29,24 +23,16 @@ fn user_groups_and_no_capability_for_a_plain_user() {
 
 #[test]
 fn limits_are_set_and_clamped() {
-    let mut start =
-        Start::script("busybox ulimit -n 2>/dev/null || ulimit -Sn; ulimit -Hn; ulimit -c");
+    let mut start = Start::script("busybox ulimit -n 2>/dev/null || ulimit -Sn; ulimit -Hn; ulimit -c");
     let text = start.run().text().to_owned();
-    assert!(
-        text.ends_with("1024\n4096\n0\n") || text == "1024\n4096\n0\n",
-        "{text}"
-    );
+    assert!(text.ends_with("1024\n4096\n0\n") || text == "1024\n4096\n0\n", "{text}");
     start = Start::script("ulimit -Hn");
     for op in &mut start.plan.ops {
         if let Op::SetRlimit { soft, hard, .. } = op {
             (*soft, *hard) = (u64::MAX, u64::MAX);
         }
     }
-    assert_eq!(
-        start.run().status,
-        0,
-        "more than the hard limit is clamped and no error"
-    );
+    assert_eq!(start.run().status, 0, "more than the hard limit is clamped and no error");
 }
 
 #[test]
@@ -56,43 +42,25 @@ fn the_working_directory_is_made_and_belongs_to_the_user() {
     container.user = Some(UserRef::Name("7:8".to_owned()));
     assert_eq!(Start::of(&container).run().text(), "/srv/deep/work\n7:8\n");
     container.read_only_root = true;
-    assert_eq!(
-        Start::of(&container).run().text(),
-        "/srv/deep/work\n7:8\n",
-        "also under a read-only root"
-    );
+    assert_eq!(Start::of(&container).run().text(), "/srv/deep/work\n7:8\n", "also under a read-only root");
 }
 
 #[test]
 fn a_terminal_is_the_console_and_the_controlling_terminal() {
-    let mut container =
-        scripted("exec >/dev/tty; [ -t 0 ] && busybox tty; stat -c %t:%T /dev/console /dev/pts/0");
+    let mut container = scripted("exec >/dev/tty; [ -t 0 ] && busybox tty; stat -c %t:%T /dev/console /dev/pts/0");
     container.tty = true;
     let mut start = Start::of(&container);
-    start
-        .plan
-        .ops
-        .retain(|op| !matches!(op, Op::ChownStdio { .. }));
+    start.plan.ops.retain(|op| !matches!(op, Op::ChownStdio { .. }));
     let outcome = start.run();
-    assert_eq!(
-        (outcome.status, outcome.report.as_str()),
-        (0, ""),
-        "{outcome:?}"
-    );
+    assert_eq!((outcome.status, outcome.report.as_str()), (0, ""), "{outcome:?}");
     let text = start.terminal_output();
     assert_eq!(text, "/dev/pts/0\r\n88:0\r\n88:0\r\n");
 }
 
 #[test]
 fn the_pods_files_are_there() {
-    let text = Start::script("cat /etc/hosts /etc/hostname /etc/resolv.conf")
-        .run()
-        .text()
-        .to_owned();
-    assert_eq!(
-        text,
-        "the Pod's hosts\nthe Pod's hostname\nthe Pod's resolv.conf\n"
-    );
+    let text = Start::script("cat /etc/hosts /etc/hostname /etc/resolv.conf").run().text().to_owned();
+    assert_eq!(text, "the Pod's hosts\nthe Pod's hostname\nthe Pod's resolv.conf\n");
 }
 
 #[test]
@@ -100,11 +68,7 @@ fn an_exec_sees_the_members_root_with_the_members_rights() {
     let container = scripted("touch /ready; exec busybox sleep 60");
     let member = Start::of(&container);
     let running = member.start();
-    let (plan, _) = joined(
-        &container,
-        &["sh", "-c", "ls /ready; grep CapEff /proc/self/status; pwd"],
-        None,
-    );
+    let (plan, _) = joined(&container, &["sh", "-c", "ls /ready; grep CapEff /proc/self/status; pwd"], None);
     let pidfd = running.member_pidfd();
     let mut exec = Start::script("");
     exec.plan = plan;

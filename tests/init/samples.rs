@@ -1,9 +1,7 @@
 //! Manifests and facts that the tests plan from.
 
 use dwell_spec::facts::HostFacts;
-use dwell_spec::pod::{
-    Container, ImageRef, Pod, Resources, RestartPolicy, Volume, VolumeMount, VolumeSource,
-};
+use dwell_spec::pod::{Container, ImageRef, Pod, Resources, RestartPolicy, Volume, VolumeMount, VolumeSource};
 
 /// A container whose program is this shell script.
 pub fn scripted(script: &str) -> Container {
@@ -29,19 +27,12 @@ pub fn scripted(script: &str) -> Container {
 
 /// A mount of the one volume there is.
 pub fn volume_at(path: &str, read_only: bool) -> VolumeMount {
-    VolumeMount {
-        volume: "data".to_owned(),
-        mount_path: path.to_owned(),
-        read_only,
-    }
+    VolumeMount { volume: "data".to_owned(), mount_path: path.to_owned(), read_only }
 }
 
 /// A Pod `demo` of that container, with the volume `data`.
 pub fn pod(container: &Container) -> Pod {
-    let source = VolumeSource::EmptyDir {
-        memory: false,
-        size_limit: None,
-    };
+    let source = VolumeSource::EmptyDir { memory: false, size_limit: None };
     Pod {
         name: "demo".to_owned(),
         namespace: "default".to_owned(),
@@ -52,10 +43,7 @@ pub fn pod(container: &Container) -> Pod {
         share_process_namespace: false,
         restart_policy: RestartPolicy::Never,
         termination_grace_period_seconds: 30,
-        volumes: vec![Volume {
-            name: "data".to_owned(),
-            source,
-        }],
+        volumes: vec![Volume { name: "data".to_owned(), source }],
         init_containers: Vec::new(),
         containers: vec![container.clone()],
     }

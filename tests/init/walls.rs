@@ -13,12 +13,7 @@ use crate::samples::{scripted, volume_at};
 #[test]
 fn it_sees_its_own_processes_only() {
     let count = "ls /proc | grep -c '^[0-9]'";
-    let own: u32 = Start::script(count)
-        .run()
-        .text()
-        .trim()
-        .parse()
-        .expect("a number");
+    let own: u32 = Start::script(count).run().text().trim().parse().expect("a number");
     assert!(own <= 3, "{own} processes");
     let mut control = Start::script(count);
     control.born_with.retain(|option| *option != "--pid");
@@ -43,28 +38,18 @@ fn no_mount_of_the_host_is_left() {
     let point = |line: &str| line.split(' ').nth(4).unwrap_or_default().to_owned();
     let ours = ["/", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
     let below = ["/proc", "/dev", "/sys"];
-    let known = |path: &String| {
-        ours.contains(&path.as_str()) || below.iter().any(|top| path.starts_with(top))
-    };
+    let known = |path: &String| ours.contains(&path.as_str()) || below.iter().any(|top| path.starts_with(top));
     assert!(text.lines().map(point).all(|path| known(&path)), "{text}");
     assert!(text.lines().count() < 40, "{text}");
     let control = Start::script(script).without(|op| *op == Op::PivotRoot);
     let seen = control.run().output;
-    assert!(
-        root_mounts(&seen).contains(&root),
-        "control: without the pivot the host's root is still there: {seen}"
-    );
+    assert!(root_mounts(&seen).contains(&root), "control: without the pivot the host's root is still there: {seen}");
 }
 
 /// Devices of the mounts at `/`, of which only the topmost is seen.
 fn root_mounts(mountinfo: &str) -> Vec<&str> {
-    let fields = mountinfo
-        .lines()
-        .map(|line| line.split(' ').collect::<Vec<_>>());
-    fields
-        .filter(|fields| fields.get(4) == Some(&"/"))
-        .filter_map(|fields| fields.get(2).copied())
-        .collect()
+    let fields = mountinfo.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    fields.filter(|fields| fields.get(4) == Some(&"/")).filter_map(|fields| fields.get(2).copied()).collect()
 }
 
 #[test]
@@ -81,10 +66,7 @@ fn capabilities_are_the_default_set_and_inheritable_is_empty() {
         CapBnd:\t00000000a80425fb\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n";
     assert_eq!(text, wanted);
     let control = Start::script(script).without(|op| matches!(op, Op::SetCapabilities { .. }));
-    assert!(
-        !control.run().text().contains("CapBnd:\t00000000a80425fb"),
-        "control"
-    );
+    assert!(!control.run().text().contains("CapBnd:\t00000000a80425fb"), "control");
     // The filter would need no_new_privs here, CAP_SYS_ADMIN being gone by then.
     let unfiltered = Start::script(script).without(|op| matches!(op, Op::Seccomp { .. }));
     let control = unfiltered.without(|op| matches!(op, Op::NoNewPrivileges));
@@ -100,14 +82,8 @@ fn no_key_of_the_starter_is_possessed() {
     let unfiltered = || probe().without(|op| matches!(op, Op::Seccomp { .. }));
     assert!(unfiltered().run().text().contains("key: ENOKEY"));
     let bare = unfiltered().without(|op| *op == Op::NewSessionKeyring);
-    assert!(
-        bare.run().text().contains("key: found"),
-        "control: without a keyring of its own it has the starter's"
-    );
-    assert!(
-        probe().run().text().contains("key: EPERM"),
-        "and the filter closes keyctl altogether"
-    );
+    assert!(bare.run().text().contains("key: found"), "control: without a keyring of its own it has the starter's");
+    assert!(probe().run().text().contains("key: EPERM"), "and the filter closes keyctl altogether");
 }
 
 /// What the starter holds.
@@ -133,14 +109,11 @@ fn probe_session_keyring() {
 
 #[test]
 fn mount_and_new_user_namespaces_are_closed_by_the_filter() {
-    let script = "busybox unshare -U true 2>/dev/null && echo made; mount -t tmpfs x /proc 2>/dev/null && echo mounted; true";
+    let script =
+        "busybox unshare -U true 2>/dev/null && echo made; mount -t tmpfs x /proc 2>/dev/null && echo mounted; true";
     assert_eq!(Start::script(script).run().text(), "");
     let control = Start::script(script).without(|op| matches!(op, Op::Seccomp { .. }));
-    assert_eq!(
-        control.run().text(),
-        "made\n",
-        "control; mount also needs a capability that it has not"
-    );
+    assert_eq!(control.run().text(), "made\n", "control; mount also needs a capability that it has not");
 }
 
 #[test]
@@ -157,8 +130,7 @@ fn abstract_sockets_of_the_host_are_out_of_reach() {
 
 #[test]
 fn masked_paths_are_empty() {
-    let masked =
-        |path: &'static str| move |op: &Op| matches!(op, Op::Mask { path: each } if each == path);
+    let masked = |path: &'static str| move |op: &Op| matches!(op, Op::Mask { path: each } if each == path);
     let script = "cat /proc/timer_list /proc/interrupts /proc/keys | head -c 1; ls /sys/firmware | head -n 1";
     assert_eq!(Start::script(script).run().text(), "");
     let control = Start::script("head -c 1 /proc/interrupts; ls /sys/firmware | head -n 1");
@@ -173,25 +145,23 @@ fn switches_of_the_host_are_read_only() {
     let text = Start::script(script).run().text().to_owned();
     assert!(text.matches("Read-only file system").count() >= 2, "{text}");
     let script = "( : >> /proc/sys/kernel/domainname ) 2>&1 && echo open";
-    let control = Start::script(script)
-        .without(|op| matches!(op, Op::ReadOnly { path } if path == "/proc/sys"));
+    let control = Start::script(script).without(|op| matches!(op, Op::ReadOnly { path } if path == "/proc/sys"));
     assert_eq!(control.run().text(), "open\n", "control");
 }
 
 #[test]
 fn cgroups_are_read_only() {
-    let text = Start::script("busybox mkdir /sys/fs/cgroup/x 2>&1")
-        .run()
-        .output;
+    let text = Start::script("busybox mkdir /sys/fs/cgroup/x 2>&1").run().output;
     assert!(text.contains("Read-only file system"), "{text}");
 }
 
 #[test]
 fn dev_holds_what_every_program_expects_and_it_works() {
-    let text = Start::script("ls /dev; echo x >/dev/null; head -c 2 /dev/zero | busybox od -An -tx1; echo y >>/dev/stdout")
-        .run()
-        .text()
-        .to_owned();
+    let text =
+        Start::script("ls /dev; echo x >/dev/null; head -c 2 /dev/zero | busybox od -An -tx1; echo y >>/dev/stdout")
+            .run()
+            .text()
+            .to_owned();
     let names = "core\nfd\nfull\nmqueue\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\nurandom\nzero\n";
     assert_eq!(text, format!("{names} 00 00\ny\n"));
 }
@@ -216,15 +186,9 @@ fn writes_stay_in_the_layer_and_a_read_only_root_takes_none() {
     container.read_only_root = true;
     container.mounts = vec![volume_at("/tmp", false)];
     let start = Start::of(&container);
-    assert!(
-        !start.image("tmp").exists(),
-        "the mount point is made in the layer"
-    );
+    assert!(!start.image("tmp").exists(), "the mount point is made in the layer");
     let text = start.run().text().to_owned();
-    assert!(
-        text.contains("Read-only file system") && text.ends_with("tmp\n"),
-        "{text}"
-    );
+    assert!(text.contains("Read-only file system") && text.ends_with("tmp\n"), "{text}");
     assert!(start.volume("made").exists());
 }
 
@@ -232,12 +196,7 @@ fn writes_stay_in_the_layer_and_a_read_only_root_takes_none() {
 fn a_read_only_volume_is_read_only_in_the_kernel() {
     let mut container = scripted("( touch /data/x ) 2>&1 || true");
     container.mounts = vec![volume_at("/data", true)];
-    assert!(
-        Start::of(&container)
-            .run()
-            .text()
-            .contains("Read-only file system")
-    );
+    assert!(Start::of(&container).run().text().contains("Read-only file system"));
     container.mounts = vec![volume_at("/data", false)];
     let control = Start::of(&container);
     assert_eq!(control.run().text(), "");
@@ -250,25 +209,14 @@ fn a_program_by_descriptor_cannot_be_written_and_keeps_what_it_should() {
     let start = |readonly: bool| {
         let mut start = Start::script("");
         start.plan.exec = by_descriptor(10, &["sh", "-c", script], &[12, 11]);
-        start
-            .plan
-            .ops
-            .retain(|op| !matches!(op, Op::Attach { mount, .. } if mount.0 > 0));
-        start
-            .plan
-            .ops
-            .retain(|op| !matches!(op, Op::AttachRoot { mount } if *mount != Slot(0)));
+        start.plan.ops.retain(|op| !matches!(op, Op::Attach { mount, .. } if mount.0 > 0));
+        start.plan.ops.retain(|op| !matches!(op, Op::AttachRoot { mount } if *mount != Slot(0)));
         let root = {
-            let [image, upper, work] =
-                ["image", "upper", "work"].map(|part| path_fd(&start.folder.0.join(part)));
+            let [image, upper, work] = ["image", "upper", "work"].map(|part| path_fd(&start.folder.0.join(part)));
             mount::overlay(&[image.as_fd()], upper.as_fd(), work.as_fd()).expect("mounts")
         };
         let program = path_fd(&start.image("bin/busybox"));
-        let program = if readonly {
-            mount::clone_readonly(program.as_fd(), false).expect("clones")
-        } else {
-            program
-        };
+        let program = if readonly { mount::clone_readonly(program.as_fd(), false).expect("clones") } else { program };
         std::fs::write(start.folder.0.join("kept"), "kept\n").expect("writes");
         let kept = std::fs::File::open(start.folder.0.join("kept")).expect("opens");
         let null = std::fs::File::open("/dev/null").expect("opens");
@@ -278,20 +226,14 @@ fn a_program_by_descriptor_cannot_be_written_and_keeps_what_it_should() {
     };
     let text = start(true);
     assert!(text.contains("Read-only file system"), "{text}");
-    assert!(
-        text.ends_with("0\n1\n2\n3\n4\n5\nkept\n"),
-        "5 is the listing's own: {text}"
-    );
+    assert!(text.ends_with("0\n1\n2\n3\n4\n5\nkept\n"), "5 is the listing's own: {text}");
     assert!(start(false).contains("Text file busy"), "control");
 }
 
 #[test]
 fn it_leads_a_session_of_its_own() {
     // Fields 4 to 6 of stat: parent, process group, session; as numbers of the member's own namespace.
-    let text = Start::script(
-        "busybox cut -d' ' -f1,5,6 /proc/self/stat; busybox cut -d' ' -f5,6 /proc/1/stat",
-    )
-    .run()
-    .output;
+    let text =
+        Start::script("busybox cut -d' ' -f1,5,6 /proc/self/stat; busybox cut -d' ' -f5,6 /proc/1/stat").run().output;
     assert!(text.ends_with("\n1 1\n"), "{text}");
 }

@@ -17,10 +17,7 @@ fn passes() -> (bool, bool) {
     let network = network("walled");
     let (client, _) = pod(&network, &[]);
     let _server = server(&network, &both(8080));
-    let out = inside(&client, || {
-        ask_tcp(at(OUTSIDE4.parse::<std::net::IpAddr>().unwrap(), 80), false)
-    })
-    .is_some();
+    let out = inside(&client, || ask_tcp(at(OUTSIDE4.parse::<std::net::IpAddr>().unwrap(), 80), false)).is_some();
     let into = inside(&outside, || ask_tcp(host(8080)[0], false)).is_some();
     (out, into)
 }
@@ -52,7 +49,8 @@ fn a_drop_policy_of_iptables_is_named() {
 
 #[test]
 fn a_drop_policy_of_nftables_is_named() {
-    let ruleset = "nft add table inet fw; nft add chain inet fw pass '{ type filter hook forward priority 0; policy drop; }'";
+    let ruleset =
+        "nft add table inet fw; nft add chain inet fw pass '{ type filter hook forward priority 0; policy drop; }'";
     try_wall(ruleset, "inet fw pass");
 }
 
@@ -66,10 +64,8 @@ fn a_last_rule_that_rejects_is_named() {
 #[test]
 fn a_firewall_that_lets_pods_through_is_not() {
     on_a_host(|| {
-        run(
-            "nft add table inet fw; nft add chain inet fw pass '{ type filter hook forward priority 0; }'; \
-             nft add rule inet fw pass ct state invalid drop; nft add chain inet fw other",
-        );
+        run("nft add table inet fw; nft add chain inet fw pass '{ type filter hook forward priority 0; }'; \
+             nft add rule inet fw pass ct state invalid drop; nft add chain inet fw other");
         assert_eq!(found(), []);
         assert_eq!(passes(), (true, true));
     });
@@ -78,20 +74,11 @@ fn a_firewall_that_lets_pods_through_is_not() {
 #[test]
 fn each_direction_is_named_by_itself() {
     on_a_host(|| {
-        run(
-            "nft add table inet fw; nft add chain inet fw in '{ type filter hook input priority 0; policy drop; }'; \
+        run("nft add table inet fw; nft add chain inet fw in '{ type filter hook input priority 0; policy drop; }'; \
              nft add chain inet fw out '{ type filter hook output priority 0; policy drop; }'; \
-             nft add rule inet fw out oifname \"dwell-*\" accept",
-        );
+             nft add rule inet fw out oifname \"dwell-*\" accept");
         let obstacles = found();
-        assert_eq!(
-            obstacles.len(),
-            1,
-            "what is let out already is not named: {obstacles:?}"
-        );
-        assert_eq!(
-            obstacles[0].rules,
-            ["nft insert rule inet fw in iifname \"dwell-*\" accept"]
-        );
+        assert_eq!(obstacles.len(), 1, "what is let out already is not named: {obstacles:?}");
+        assert_eq!(obstacles[0].rules, ["nft insert rule inet fw in iifname \"dwell-*\" accept"]);
     });
 }

@@ -19,25 +19,12 @@ fn host_ports_lead_in_from_everywhere() {
         let (two, _) = pod(&network, &[]);
         for (address, client) in host(8080).into_iter().zip([OUTSIDE4, OUTSIDE6]) {
             let client: Option<IpAddr> = Some(client.parse().unwrap());
-            assert_eq!(
-                inside(&outside, || ask_tcp(address, true)),
-                client,
-                "from outside, source kept"
-            );
-            assert_eq!(
-                inside(&outside, || ask_udp(address, true)),
-                client,
-                "from outside, source kept"
-            );
-            assert!(
-                ask_tcp(address, true).is_some(),
-                "from the host itself to {address}"
-            );
+            assert_eq!(inside(&outside, || ask_tcp(address, true)), client, "from outside, source kept");
+            assert_eq!(inside(&outside, || ask_udp(address, true)), client, "from outside, source kept");
+            assert!(ask_tcp(address, true).is_some(), "from the host itself to {address}");
             assert!(ask_udp(address, true).is_some());
             for call in ["1", "0"] {
-                run(&format!(
-                    "for f in /proc/sys/net/bridge/bridge-nf-call-*tables; do echo {call} >$f; done"
-                ));
+                run(&format!("for f in /proc/sys/net/bridge/bridge-nf-call-*tables; do echo {call} >$f; done"));
                 assert!(
                     inside(&one, || ask_tcp(address, true)).is_some(),
                     "hairpin to {address}, bridge-nf-call={call}"
@@ -46,19 +33,12 @@ fn host_ports_lead_in_from_everywhere() {
                     inside(&one, || ask_udp(address, true)).is_some(),
                     "hairpin to {address}, bridge-nf-call={call}"
                 );
-                assert!(
-                    inside(&two, || ask_tcp(address, true)).is_some(),
-                    "a neighbour, bridge-nf-call={call}"
-                );
+                assert!(inside(&two, || ask_tcp(address, true)).is_some(), "a neighbour, bridge-nf-call={call}");
             }
         }
         network.detach(&first).unwrap();
         for address in host(8080) {
-            assert_eq!(
-                inside(&outside, || ask_tcp(address, false)),
-                None,
-                "closed after detach"
-            );
+            assert_eq!(inside(&outside, || ask_tcp(address, false)), None, "closed after detach");
         }
     });
 }
@@ -70,20 +50,8 @@ fn one_host_address_only() {
         run("ip addr add 198.51.100.2/24 dev uplink");
         let network = network("addressed");
         let host_ip = Some("198.51.100.2".parse().unwrap());
-        let _pod = server(
-            &network,
-            &[HostPort {
-                host_ip,
-                ..port(Protocol::Tcp, 8080)
-            }],
-        );
-        assert!(
-            inside(&outside, || ask_tcp(
-                "198.51.100.2:8080".parse().unwrap(),
-                true
-            ))
-            .is_some()
-        );
+        let _pod = server(&network, &[HostPort { host_ip, ..port(Protocol::Tcp, 8080) }]);
+        assert!(inside(&outside, || ask_tcp("198.51.100.2:8080".parse().unwrap(), true)).is_some());
         assert_eq!(inside(&outside, || ask_tcp(host(8080)[0], false)), None);
     });
 }
@@ -103,19 +71,12 @@ fn only_host_ports_are_open_from_outside() {
         });
         let direct = [at(attachment.v4, 80), at(attachment.v6.unwrap(), 80)];
         for address in direct {
-            assert_eq!(
-                inside(&outside, || ask_tcp(address, false)),
-                None,
-                "routed past the host ports to {address}"
-            );
+            assert_eq!(inside(&outside, || ask_tcp(address, false)), None, "routed past the host ports to {address}");
         }
         let table = run("nft list tables").trim().replacen("table ", "", 1);
         run(&format!("nft flush chain {table} forward"));
         for address in direct {
-            assert!(
-                inside(&outside, || ask_tcp(address, true)).is_some(),
-                "control: without the wall"
-            );
+            assert!(inside(&outside, || ask_tcp(address, true)).is_some(), "control: without the wall");
         }
     });
 }
@@ -129,46 +90,26 @@ fn a_taken_port_is_named() {
         let second = namespace();
         let wanted = [port(Protocol::Tcp, 9090), port(Protocol::Udp, 8080)];
         let error = network.attach(second.as_fd(), &wanted).unwrap_err();
-        assert!(
-            matches!(&error, NetworkError::HostPort { port, source: None, .. } if *port == wanted[1]),
-            "{error}"
-        );
-        assert_eq!(
-            error.to_string(),
-            "bind host port udp 0.0.0.0:8080: another Pod has it"
-        );
-        assert_eq!(
-            run("nft list ruleset"),
-            before,
-            "9090 was not opened either"
-        );
+        assert!(matches!(&error, NetworkError::HostPort { port, source: None, .. } if *port == wanted[1]), "{error}");
+        assert_eq!(error.to_string(), "bind host port udp 0.0.0.0:8080: another Pod has it");
+        assert_eq!(run("nft list ruleset"), before, "9090 was not opened either");
         network.detach(&attachment).unwrap();
-        network
-            .attach(namespace().as_fd(), &wanted)
-            .expect("control: free again");
+        network.attach(namespace().as_fd(), &wanted).expect("control: free again");
     });
 }
 
 #[test]
 fn a_port_that_anybody_else_bound_is_an_error_at_once() {
     on_a_host(|| {
-        for (protocol, version) in [
-            (Protocol::Tcp, "[::]:8080"),
-            (Protocol::Tcp, "127.0.0.1:8080"),
-            (Protocol::Udp, "0.0.0.0:8080"),
-        ] {
-            let tcp =
-                (protocol == Protocol::Tcp).then(|| std::net::TcpListener::bind(version).unwrap());
-            let udp =
-                (protocol == Protocol::Udp).then(|| std::net::UdpSocket::bind(version).unwrap());
+        for (protocol, version) in
+            [(Protocol::Tcp, "[::]:8080"), (Protocol::Tcp, "127.0.0.1:8080"), (Protocol::Udp, "0.0.0.0:8080")]
+        {
+            let tcp = (protocol == Protocol::Tcp).then(|| std::net::TcpListener::bind(version).unwrap());
+            let udp = (protocol == Protocol::Udp).then(|| std::net::UdpSocket::bind(version).unwrap());
             let error = bind_host_port(&port(protocol, 8080)).unwrap_err();
             assert!(error.to_string().starts_with("bind host port"), "{error}");
             drop((tcp, udp));
-            assert_eq!(
-                bind_host_port(&port(protocol, 8080)).unwrap().len(),
-                2,
-                "control: IPv4 and IPv6"
-            );
+            assert_eq!(bind_host_port(&port(protocol, 8080)).unwrap().len(), 2, "control: IPv4 and IPv6");
         }
     });
 }
@@ -204,22 +145,13 @@ fn an_old_udp_flow_is_not_answered_after_removal() {
             assert!(ask_udp_with(client, *address, true).is_some());
         }
         let table = run("nft list tables").trim().replacen("table ", "", 1);
-        run(&format!(
-            "nft flush map {table} ports4; nft flush map {table} ports6"
-        ));
+        run(&format!("nft flush map {table} ports4; nft flush map {table} ports6"));
         for (client, address) in &clients {
-            assert!(
-                ask_udp_with(client, *address, true).is_some(),
-                "control: the flow survives its rule"
-            );
+            assert!(ask_udp_with(client, *address, true).is_some(), "control: the flow survives its rule");
         }
         network.detach(&attachment).unwrap();
         for (client, address) in &clients {
-            assert_eq!(
-                ask_udp_with(client, *address, false),
-                None,
-                "{address} still answers"
-            );
+            assert_eq!(ask_udp_with(client, *address, false), None, "{address} still answers");
         }
     });
 }

@@ -34,12 +34,7 @@ pub fn on_a_host<T: Send>(test: impl FnOnce() -> T + Send) -> T {
         run("ip link set lo up");
         test()
     };
-    thread::scope(|scope| {
-        scope
-            .spawn(inside)
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
+    thread::scope(|scope| scope.spawn(inside).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
 }
 
 /// Leaves the calling thread's network namespace for a new one.
@@ -73,15 +68,9 @@ impl Drop for Namespace {
 pub fn namespace() -> Namespace {
     let opened = thread::spawn(|| {
         leave();
-        std::fs::File::open("/proc/thread-self/ns/net")
-            .unwrap()
-            .into()
+        std::fs::File::open("/proc/thread-self/ns/net").unwrap().into()
     });
-    Namespace {
-        fd: opened.join().unwrap(),
-        stop: Arc::default(),
-        servers: RefCell::default(),
-    }
+    Namespace { fd: opened.join().unwrap(), stop: Arc::default(), servers: RefCell::default() }
 }
 
 /// Runs `work` inside a namespace.
@@ -91,12 +80,7 @@ pub fn inside<T: Send>(netns: &Namespace, work: impl FnOnce() -> T + Send) -> T 
         move_into_link_name_space(fd, Some(LinkNameSpaceType::Network)).unwrap();
         work()
     };
-    thread::scope(|scope| {
-        scope
-            .spawn(inside)
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
+    thread::scope(|scope| scope.spawn(inside).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
 }
 
 /// Makes the outside: a namespace behind a link of this host, which is the host's default route.
@@ -107,22 +91,14 @@ pub fn outside() -> Namespace {
     run(no_probing);
     inside(&netns, || run(no_probing));
     let path = format!("/proc/{}/fd/{}", std::process::id(), netns.fd.as_raw_fd());
-    run(&format!(
-        "ip link add uplink type veth peer name eth0 netns {path}"
-    ));
-    run(&format!(
-        "ip addr add {HOST4}/24 dev uplink && ip -6 addr add {HOST6}/64 dev uplink"
-    ));
+    run(&format!("ip link add uplink type veth peer name eth0 netns {path}"));
+    run(&format!("ip addr add {HOST4}/24 dev uplink && ip -6 addr add {HOST6}/64 dev uplink"));
     run("ip link set uplink up");
     inside(&netns, || {
         run("ip link set lo up && ip link set eth0 up");
-        run(&format!(
-            "ip addr add {OUTSIDE4}/24 dev eth0 && ip -6 addr add {OUTSIDE6}/64 dev eth0"
-        ));
+        run(&format!("ip addr add {OUTSIDE4}/24 dev eth0 && ip -6 addr add {OUTSIDE6}/64 dev eth0"));
     });
-    run(&format!(
-        "ip route add default via {OUTSIDE4} && ip -6 route add default via {OUTSIDE6}"
-    ));
+    run(&format!("ip route add default via {OUTSIDE4} && ip -6 route add default via {OUTSIDE6}"));
     thread::sleep(Duration::from_millis(50));
     netns
 }
@@ -130,11 +106,7 @@ pub fn outside() -> Namespace {
 /// Runs a shell line in this thread's namespaces and returns its output.
 pub fn run(line: &str) -> String {
     let output = Command::new("sh").arg("-ec").arg(line).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{line}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -143,9 +115,7 @@ pub fn serve_tcp(netns: &Namespace, address: SocketAddr) {
     let listener = inside(netns, || TcpListener::bind(address).unwrap());
     listener.set_nonblocking(true).unwrap();
     serve(netns, move || match listener.accept() {
-        Ok((mut stream, peer)) => {
-            drop(stream.write_all(peer.ip().to_canonical().to_string().as_bytes()))
-        }
+        Ok((mut stream, peer)) => drop(stream.write_all(peer.ip().to_canonical().to_string().as_bytes())),
         Err(_) => thread::sleep(Duration::from_millis(2)),
     });
 }
@@ -153,9 +123,7 @@ pub fn serve_tcp(netns: &Namespace, address: SocketAddr) {
 /// In that namespace, a UDP server that answers every datagram with its sender's address.
 pub fn serve_udp(netns: &Namespace, address: SocketAddr) {
     let socket = inside(netns, || UdpSocket::bind(address).unwrap());
-    socket
-        .set_read_timeout(Some(Duration::from_millis(20)))
-        .unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     serve(netns, move || {
         if let Ok((_, peer)) = socket.recv_from(&mut [0; 64]) {
             let _ = socket.send_to(peer.ip().to_canonical().to_string().as_bytes(), peer);
@@ -191,19 +159,13 @@ pub fn ask_udp(address: SocketAddr, expected: bool) -> Option<IpAddr> {
 
 /// An unconnected socket of the address's version.
 pub fn udp_client(address: SocketAddr) -> UdpSocket {
-    let any = if address.is_ipv4() {
-        "0.0.0.0:0"
-    } else {
-        "[::]:0"
-    };
+    let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     UdpSocket::bind(any).unwrap()
 }
 
 /// The same, from a socket that already spoke.
 pub fn ask_udp_with(socket: &UdpSocket, address: SocketAddr, expected: bool) -> Option<IpAddr> {
-    socket
-        .set_read_timeout(Some(if expected { PATIENCE } else { IMPATIENCE }))
-        .unwrap();
+    socket.set_read_timeout(Some(if expected { PATIENCE } else { IMPATIENCE })).unwrap();
     socket.send_to(b"?", address).ok()?;
     let mut buffer = [0; 64];
     let (length, _) = socket.recv_from(&mut buffer).ok()?;
@@ -212,8 +174,6 @@ pub fn ask_udp_with(socket: &UdpSocket, address: SocketAddr, expected: bool) -> 
 
 /// Everything of this host's network that dwell could leave behind.
 pub fn inventory() -> String {
-    run(
-        "ip -o link | sed 's/^[0-9]*: //' | cut -d: -f1 | sort; ip -o addr | awk '{print $2,$4}' | sort; \
-         ip route; ip -6 route | sed /^fe80/d; nft list ruleset; ip neigh show nud permanent",
-    )
+    run("ip -o link | sed 's/^[0-9]*: //' | cut -d: -f1 | sort; ip -o addr | awk '{print $2,$4}' | sort; \
+         ip route; ip -6 route | sed /^fe80/d; nft list ruleset; ip neigh show nud permanent")
 }

@@ -31,16 +31,10 @@ fn an_exit_is_told_until_it_is_acknowledged() {
     for _ in 0..5 {
         let (hello, listed) = pod.reconnect();
         assert_eq!((hello.living, hello.exits, hello.last_seq), (1, 1, 9));
-        let exits: Vec<u64> = listed
-            .iter()
-            .filter(|got| matches!(got.event, Event::Exit(_)))
-            .map(|got| got.subject)
-            .collect();
-        let living: Vec<u64> = listed
-            .iter()
-            .filter(|got| matches!(got.event, Event::Live(_)))
-            .map(|got| got.subject)
-            .collect();
+        let exits: Vec<u64> =
+            listed.iter().filter(|got| matches!(got.event, Event::Exit(_))).map(|got| got.subject).collect();
+        let living: Vec<u64> =
+            listed.iter().filter(|got| matches!(got.event, Event::Live(_))).map(|got| got.subject).collect();
         assert_eq!((exits, living), (vec![3], vec![9]));
     }
     pod.done(&Request::Ack, 3, &[]);
@@ -57,14 +51,7 @@ fn what_a_dying_node_asked_for_still_happens() {
     let fds = [member.as_raw_fd(); 3];
     for seq in 1..=20 {
         let args = b"member\0exit\x005\0";
-        let birth = Birth {
-            flags: 1,
-            stdio: Stdio::Logged,
-            slots: 0,
-            target: 0,
-            log_limit: 0,
-            args,
-        };
+        let birth = Birth { flags: 1, stdio: Stdio::Logged, slots: 0, target: 0, log_limit: 0, args };
         pod.connection.send(&Request::Birth(birth), 1, seq, &fds);
         let (_, listed) = pod.reconnect();
         let known: Vec<u64> = listed.iter().map(|got| got.subject).collect();
@@ -79,19 +66,13 @@ fn a_full_table_refuses_and_one_acknowledgement_makes_room() {
         pod.birth(seq, &Ask::new(&["exit", "1"]));
     }
     let over = TABLE_SLOTS as u64 + 1;
-    assert_eq!(
-        refusal(&pod.ask(over, &Ask::new(&["exit", "1"]))),
-        Refusal::TableFull
-    );
+    assert_eq!(refusal(&pod.ask(over, &Ask::new(&["exit", "1"]))), Refusal::TableFull);
     for seq in 1..=TABLE_SLOTS as u64 {
         assert_eq!(pod.exit(seq).status, 1 << 8);
     }
     let (hello, listed) = pod.reconnect();
     assert_eq!((hello.living, hello.exits, listed.len()), (0, 256, 256));
-    assert_eq!(
-        refusal(&pod.ask(over, &Ask::new(&["exit", "1"]))),
-        Refusal::TableFull
-    );
+    assert_eq!(refusal(&pod.ask(over, &Ask::new(&["exit", "1"]))), Refusal::TableFull);
     pod.done(&Request::Ack, 100, &[]);
     pod.run(over, &Ask::new(&["exit", "2"]));
 }
@@ -103,9 +84,7 @@ fn a_thousand_orphans_are_reaped_and_forgotten() {
     let pidfd = pod.birth(1, &Ask::new(&["orphans", "1000"]).flags(0).log(&[&log], 0));
     eventually("all are made", || output(&[&log], false) == b"made 1000\n");
     let member = pid_of(&pidfd);
-    eventually("only the member is left", || {
-        children(pod.pid()) == [member]
-    });
+    eventually("only the member is left", || children(pod.pid()) == [member]);
     assert_eq!(children(member), []);
     kill(&pidfd, libc::SIGKILL);
     assert_eq!(pod.exit(1).status, 9);
@@ -132,11 +111,7 @@ fn who_inherited_the_output_does_not_hold_back_the_exit() {
     pod.birth(1, &Ask::new(&["inheritor"]).flags(0).log(&[&log], 0));
     assert_eq!(pod.exit(1).status, 0);
     assert_eq!(output(&[&log], false), b"leaving\n");
-    assert_eq!(
-        children(pod.pid()).len(),
-        1,
-        "the control: the heir is still there"
-    );
+    assert_eq!(children(pod.pid()).len(), 1, "the control: the heir is still there");
 }
 
 #[test]
@@ -148,21 +123,11 @@ fn members_end_with_their_pause() {
     join.target = 1;
     let joined = pod.birth(3, &join);
     let ended = |pidfd: &std::os::fd::OwnedFd, wait: i32| {
-        let mut poll = libc::pollfd {
-            fd: pidfd.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
+        let mut poll = libc::pollfd { fd: pidfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: one pollfd.
         unsafe { libc::poll(&mut poll, 1, wait) == 1 }
     };
-    for signal in [
-        libc::SIGTERM,
-        libc::SIGINT,
-        libc::SIGHUP,
-        libc::SIGCHLD,
-        libc::SIGXFSZ,
-    ] {
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGCHLD, libc::SIGXFSZ] {
         kill(&pod.pidfd, signal);
     }
     assert_eq!(pod.request(&Request::Ping, 0, &[]).event, Event::Pong);

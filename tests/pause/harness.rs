@@ -16,26 +16,17 @@ use crate::protocol::*;
 const PATIENCE_MS: i32 = 60_000;
 
 pub fn source_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../pause")
-        .canonicalize()
-        .unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../pause").canonicalize().unwrap()
 }
 
 fn built_dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
-        let dir =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("pause-{}", std::process::id()));
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("pause-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let options = std::fs::read_to_string(source_dir().join("options")).unwrap();
         let options: Vec<&str> = options.lines().collect();
-        compile(
-            &source_dir().join("src/main.rs"),
-            &dir.join("pause"),
-            "pause",
-            &options,
-        );
+        compile(&source_dir().join("src/main.rs"), &dir.join("pause"), "pause", &options);
         let member = Path::new(env!("CARGO_MANIFEST_DIR")).join("pause/member.rs");
         let options = ["panic=abort", "opt-level=2", "target-feature=+crt-static"];
         compile(&member, &dir.join("member"), "member", &options);
@@ -45,25 +36,12 @@ fn built_dir() -> &'static Path {
 
 fn compile(source: &Path, out: &Path, name: &str, options: &[&str]) {
     let mut rustc = Command::new(option_env!("RUSTC").unwrap_or("rustc"));
-    rustc.args([
-        "--edition",
-        "2024",
-        "--crate-type",
-        "bin",
-        "--crate-name",
-        name,
-    ]);
+    rustc.args(["--edition", "2024", "--crate-type", "bin", "--crate-name", name]);
     for option in options {
         rustc.args(["-C", option]);
     }
     // Beside the linker script that pause's options name.
-    let status = rustc
-        .current_dir(source_dir())
-        .arg(source)
-        .arg("-o")
-        .arg(out)
-        .status()
-        .unwrap();
+    let status = rustc.current_dir(source_dir()).arg(source).arg("-o").arg(out).status().unwrap();
     assert!(status.success(), "compile {}", source.display());
 }
 
@@ -83,10 +61,7 @@ pub fn own(fd: libc::c_long) -> OwnedFd {
 
 pub fn memfd() -> File {
     // SAFETY: the name is NUL-terminated.
-    File::from(own(unsafe {
-        libc::memfd_create(c"test".as_ptr(), libc::MFD_CLOEXEC)
-    }
-    .into()))
+    File::from(own(unsafe { libc::memfd_create(c"test".as_ptr(), libc::MFD_CLOEXEC) }.into()))
 }
 
 /// A log file in memory, as the node opens one: appending.
@@ -130,10 +105,7 @@ pub struct Received {
 impl Connection {
     /// Sends raw bytes with descriptors.
     pub fn send_raw(&self, bytes: &[u8], fds: &[RawFd]) {
-        let mut slice = libc::iovec {
-            iov_base: bytes.as_ptr() as *mut _,
-            iov_len: bytes.len(),
-        };
+        let mut slice = libc::iovec { iov_base: bytes.as_ptr() as *mut _, iov_len: bytes.len() };
         let mut control = vec![0u64; 256];
         // SAFETY: an all-zero msghdr is valid; everything it points to lives until sendmsg returns.
         unsafe {
@@ -147,19 +119,10 @@ impl Connection {
                 (*first).cmsg_level = libc::SOL_SOCKET;
                 (*first).cmsg_type = libc::SCM_RIGHTS;
                 (*first).cmsg_len = libc::CMSG_LEN(4 * fds.len() as u32) as _;
-                std::ptr::copy_nonoverlapping(
-                    fds.as_ptr(),
-                    libc::CMSG_DATA(first).cast(),
-                    fds.len(),
-                );
+                std::ptr::copy_nonoverlapping(fds.as_ptr(), libc::CMSG_DATA(first).cast(), fds.len());
             }
             let sent = libc::sendmsg(self.0.as_raw_fd(), &header, libc::MSG_NOSIGNAL);
-            assert_eq!(
-                sent,
-                bytes.len() as isize,
-                "send: {}",
-                std::io::Error::last_os_error()
-            );
+            assert_eq!(sent, bytes.len() as isize, "send: {}", std::io::Error::last_os_error());
         }
     }
 
@@ -171,11 +134,7 @@ impl Connection {
 
     /// The next message; none at the end of the connection.
     pub fn next(&self) -> Option<Received> {
-        let mut wait = libc::pollfd {
-            fd: self.0.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
+        let mut wait = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         assert_eq!(
             // SAFETY: one pollfd.
             unsafe { libc::poll(&mut wait, 1, PATIENCE_MS) },
@@ -183,10 +142,7 @@ impl Connection {
             "pause says nothing"
         );
         let mut bytes = [0u8; MESSAGE_MAX];
-        let mut slice = libc::iovec {
-            iov_base: bytes.as_mut_ptr().cast(),
-            iov_len: bytes.len(),
-        };
+        let mut slice = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
         let mut control = [0u64; 8];
         // SAFETY: an all-zero msghdr is valid; everything it points to lives until recvmsg returns; a descriptor in
         // the control message is ours from then on.
@@ -201,15 +157,9 @@ impl Connection {
                 return None;
             }
             let first = libc::CMSG_FIRSTHDR(&header);
-            let fd =
-                (!first.is_null()).then(|| own(i64::from(*libc::CMSG_DATA(first).cast::<RawFd>())));
+            let fd = (!first.is_null()).then(|| own(i64::from(*libc::CMSG_DATA(first).cast::<RawFd>())));
             let (header, event) = Event::decode(&bytes[..n as usize]).unwrap();
-            Some(Received {
-                id: header.id,
-                subject: header.subject,
-                event,
-                fd,
-            })
+            Some(Received { id: header.id, subject: header.subject, event, fd })
         }
     }
 
@@ -235,9 +185,7 @@ impl Connection {
         if first.event == Event::Busy {
             return None;
         }
-        let Event::Hello(hello) = first.event else {
-            panic!("{:?}", first.event)
-        };
+        let Event::Hello(hello) = first.event else { panic!("{:?}", first.event) };
         let mut listed = Vec::new();
         loop {
             let got = self.next().expect("the connection ended while greeting");
@@ -259,13 +207,7 @@ pub struct Pod {
 }
 
 pub fn setup(flags: u16) -> Setup {
-    Setup {
-        flags,
-        tasks: 0,
-        capabilities: u64::MAX,
-        hostname_len: 0,
-        hostname: [0; 64],
-    }
+    Setup { flags, tasks: 0, capabilities: u64::MAX, hostname_len: 0, hostname: [0; 64] }
 }
 
 pub fn named(mut setup: Setup, name: &str) -> Setup {
@@ -302,11 +244,7 @@ pub fn start(block: &[u8], more: &[RawFd]) -> (Connection, PathBuf, std::process
             for (at, high) in high.iter().enumerate().take(fds.len()) {
                 libc::dup2(*high, 3 + at as RawFd);
             }
-            libc::close_range(
-                3 + fds.len() as u32,
-                u32::MAX,
-                libc::CLOSE_RANGE_CLOEXEC as i32,
-            );
+            libc::close_range(3 + fds.len() as u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32);
             Ok(())
         });
     }
@@ -345,13 +283,7 @@ fn bind(path: &Path) -> OwnedFd {
     let socket = socket();
     let address = address(path);
     // SAFETY: the address is as long as said.
-    let bound = unsafe {
-        libc::bind(
-            socket.as_raw_fd(),
-            (&raw const address).cast(),
-            size_of_val(&address) as u32,
-        )
-    };
+    let bound = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size_of_val(&address) as u32) };
     assert_eq!(bound, 0);
     socket
 }
@@ -370,15 +302,7 @@ pub struct Ask<'a> {
 
 impl<'a> Ask<'a> {
     pub fn new(args: &'a [&'a str]) -> Self {
-        Self {
-            args,
-            flags: Birth::NEW_PID,
-            stdio: Stdio::Logged,
-            target: 0,
-            limit: 0,
-            fds: vec![],
-            slots: 0,
-        }
+        Self { args, flags: Birth::NEW_PID, stdio: Stdio::Logged, target: 0, limit: 0, fds: vec![], slots: 0 }
     }
 
     pub fn flags(mut self, flags: u32) -> Self {
@@ -394,8 +318,7 @@ impl<'a> Ask<'a> {
     pub fn log(mut self, files: &[&File], limit: u64) -> Self {
         self.flags |= [0, Birth::LOG_CURRENT, Birth::LOG_CURRENT | Birth::LOG_NEXT][files.len()];
         self.limit = limit;
-        self.fds
-            .splice(0..0, files.iter().map(|file| file.as_raw_fd()));
+        self.fds.splice(0..0, files.iter().map(|file| file.as_raw_fd()));
         self
     }
 
@@ -415,13 +338,7 @@ impl Pod {
         assert!(status.success(), "stage 1: {status}");
         let (_, pidfd, listed) = connection.greeting();
         assert!(listed.is_empty());
-        Self {
-            connection,
-            pidfd,
-            dir,
-            next: AtomicU64::new(1),
-            pushed: Vec::new(),
-        }
+        Self { connection, pidfd, dir, next: AtomicU64::new(1), pushed: Vec::new() }
     }
 
     pub fn id(&self) -> u64 {
@@ -433,13 +350,8 @@ impl Pod {
         let socket = socket();
         let address = address(&self.dir.join("sock"));
         // SAFETY: the address is as long as said.
-        let done = unsafe {
-            libc::connect(
-                socket.as_raw_fd(),
-                (&raw const address).cast(),
-                size_of_val(&address) as u32,
-            )
-        };
+        let done =
+            unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), size_of_val(&address) as u32) };
         assert_eq!(done, 0, "connect: {}", std::io::Error::last_os_error());
         Connection(socket)
     }
@@ -548,12 +460,7 @@ impl Drop for Pod {
         // SAFETY: an all-zero siginfo is valid and gets written. It fails when the test has waited already.
         unsafe {
             let mut info: libc::siginfo_t = std::mem::zeroed();
-            libc::waitid(
-                libc::P_PIDFD,
-                self.pidfd.as_raw_fd() as u32,
-                &mut info,
-                libc::WEXITED,
-            );
+            libc::waitid(libc::P_PIDFD, self.pidfd.as_raw_fd() as u32, &mut info, libc::WEXITED);
         }
         let _ = std::fs::remove_dir_all(&self.dir);
     }
@@ -566,10 +473,7 @@ pub fn kill(pidfd: &OwnedFd, signal: i32) {
 
 pub fn pid_of(pidfd: &OwnedFd) -> i32 {
     let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).unwrap();
-    let line = info
-        .lines()
-        .find_map(|line| line.strip_prefix("Pid:"))
-        .unwrap();
+    let line = info.lines().find_map(|line| line.strip_prefix("Pid:")).unwrap();
     line.trim().parse().unwrap()
 }
 

@@ -18,16 +18,10 @@ fn the_output_can_be_read_back_byte_for_byte() {
     let null = File::open("/dev/null").unwrap();
     pod.run(1, &Ask::new(&["mix", "300"]).log(&[&log], 0));
     let direct = Ask::new(&["mix", "300"]).stdio(Stdio::Direct);
-    pod.run(
-        2,
-        &direct.fds(&[null.as_raw_fd(), out.as_raw_fd(), err.as_raw_fd()]),
-    );
+    pod.run(2, &direct.fds(&[null.as_raw_fd(), out.as_raw_fd(), err.as_raw_fd()]));
     assert!(output(&[&log], false) == contents(&out));
     assert!(output(&[&log], true) == contents(&err));
-    let longest = records(&[&log])
-        .iter()
-        .map(|record| record.text.len())
-        .max();
+    let longest = records(&[&log]).iter().map(|record| record.text.len()).max();
     assert!(longest <= Some(TEXT_MAX), "{longest:?}");
 }
 
@@ -38,17 +32,8 @@ fn what_has_no_newline_is_written_at_once_and_stays_open() {
     pod.run(1, &Ask::new(&["pieces"]).log(&[&log], 0));
     assert_eq!(output(&[&log], false), b"abcdef\nghi\nend");
     let records = records(&[&log]);
-    assert_eq!(
-        (&records[0].text[..], records[0].full),
-        (&b"abc"[..], false)
-    );
-    assert_eq!(
-        (
-            &records.last().unwrap().text[..],
-            records.last().unwrap().full
-        ),
-        (&b"end"[..], false)
-    );
+    assert_eq!((&records[0].text[..], records[0].full), (&b"abc"[..], false));
+    assert_eq!((&records.last().unwrap().text[..], records.last().unwrap().full), (&b"end"[..], false));
 }
 
 #[test]
@@ -71,20 +56,14 @@ fn no_line_is_lost_or_doubled_when_nodes_come_and_go() {
     let mut ended = 0;
     for round in 0..200 {
         let (_, listed) = pod.reconnect();
-        let exits = listed
-            .iter()
-            .filter(|got| matches!(got.event, Event::Exit(_)))
-            .count();
+        let exits = listed.iter().filter(|got| matches!(got.event, Event::Exit(_))).count();
         assert!(exits >= ended, "an exit was lost in round {round}");
         ended = exits;
     }
     while ended < 2 {
         std::thread::sleep(std::time::Duration::from_millis(5));
         let (_, listed) = pod.reconnect();
-        ended = listed
-            .iter()
-            .filter(|got| matches!(got.event, Event::Exit(_)))
-            .count();
+        ended = listed.iter().filter(|got| matches!(got.event, Event::Exit(_))).count();
     }
     assert!(numbers(&[&fast]) == upto(200_000));
     assert!(numbers(&[&slow]) == upto(500));
@@ -103,10 +82,7 @@ fn a_flood_does_not_hold_up_a_quiet_member() {
     assert_eq!(exit.status, 9, "the control: the flood was still going on");
     assert!(exit.dropped_lines > 0);
     let kept = numbers(&[&loud]);
-    assert!(
-        kept == upto(kept.len() as u64),
-        "what is in the log is the beginning, whole"
-    );
+    assert!(kept == upto(kept.len() as u64), "what is in the log is the beginning, whole");
     assert!(contents(&loud).len() <= 1 << 20);
 }
 
@@ -172,9 +148,7 @@ fn at_the_limit_lines_are_dropped_counted_and_reported_in_the_next_file() {
     }
     let dropped = |pod: &mut Pod| {
         let (_, listed) = pod.reconnect();
-        let Event::Live(live) = listed[0].event else {
-            panic!("{:?}", listed[0].event)
-        };
+        let Event::Live(live) = listed[0].event else { panic!("{:?}", listed[0].event) };
         assert_eq!(live.flags & Live::NEEDS_NEXT, Live::NEEDS_NEXT);
         (live.dropped_lines, live.dropped_bytes)
     };
@@ -182,9 +156,7 @@ fn at_the_limit_lines_are_dropped_counted_and_reported_in_the_next_file() {
     assert_eq!(dropped(&mut pod), (29, 29 * 50));
     pod.done(&Request::LogNext, 1, &[next.as_raw_fd()]);
     let notice = b"dwell: 29 lines (1450 bytes) dropped: log limit reached\n";
-    eventually("the notice is there at once", || {
-        output(&[&next], true) == notice
-    });
+    eventually("the notice is there at once", || output(&[&next], true) == notice);
     say("after\n");
     eventually("writing goes on", || output(&[&next], false) == b"after\n");
     assert_eq!(output(&[&log], false).len(), 11 * 50);
@@ -199,14 +171,7 @@ fn small_disk(size: &std::ffi::CStr) -> OwnedFd {
     // SAFETY: fsopen, fsconfig and fsmount as documented; every string is NUL-terminated.
     unsafe {
         let context = libc::syscall(libc::SYS_fsopen, c"tmpfs".as_ptr(), 1);
-        libc::syscall(
-            libc::SYS_fsconfig,
-            context,
-            1,
-            c"size".as_ptr(),
-            size.as_ptr(),
-            0,
-        );
+        libc::syscall(libc::SYS_fsconfig, context, 1, c"size".as_ptr(), size.as_ptr(), 0);
         libc::syscall(libc::SYS_fsconfig, context, 6, 0, 0, 0);
         let mount = own(libc::syscall(libc::SYS_fsmount, context, 1, 0));
         libc::close(context as i32);
@@ -217,10 +182,7 @@ fn small_disk(size: &std::ffi::CStr) -> OwnedFd {
 fn create(disk: &OwnedFd, name: &std::ffi::CStr) -> File {
     let flags = libc::O_RDWR | libc::O_CREAT | libc::O_APPEND | libc::O_CLOEXEC;
     // SAFETY: the name is NUL-terminated.
-    File::from(own(unsafe {
-        libc::openat(disk.as_raw_fd(), name.as_ptr(), flags, 0o600)
-    }
-    .into()))
+    File::from(own(unsafe { libc::openat(disk.as_raw_fd(), name.as_ptr(), flags, 0o600) }.into()))
 }
 
 #[test]
@@ -247,9 +209,7 @@ fn when_the_disk_has_room_again_the_log_says_what_is_missing() {
     let stdin = File::from(pod.request(&Request::Take(Held::Stdin), 1, &[]).fd.unwrap());
     let say = |text: &str| std::io::Write::write_all(&mut &stdin, text.as_bytes()).unwrap();
     say("before, open");
-    eventually("it is written", || {
-        output(&[&log], false) == b"before, open"
-    });
+    eventually("it is written", || output(&[&log], false) == b"before, open");
     while std::io::Write::write(&mut &ballast, &[0; 4096]).is_ok() {}
     let mut said = 0;
     let mut pieces = |pod: &mut Pod| {
@@ -263,18 +223,10 @@ fn when_the_disk_has_room_again_the_log_says_what_is_missing() {
     pieces(&mut pod);
     ballast.set_len(0).unwrap();
     say("after\n");
-    eventually("writing goes on", || {
-        output(&[&log], false).ends_with(b"\nafter\n")
-    });
+    eventually("writing goes on", || output(&[&log], false).ends_with(b"\nafter\n"));
     let notice = String::from_utf8(output(&[&log], true)).unwrap();
-    assert!(
-        notice.starts_with("dwell: ") && notice.ends_with(" bytes) dropped: log write failed\n"),
-        "{notice}"
-    );
-    let lines = output(&[&log], false)
-        .iter()
-        .filter(|byte| **byte == b'\n')
-        .count();
+    assert!(notice.starts_with("dwell: ") && notice.ends_with(" bytes) dropped: log write failed\n"), "{notice}");
+    let lines = output(&[&log], false).iter().filter(|byte| **byte == b'\n').count();
     pod.done(&Request::CloseStdin, 1, &[]);
     drop(stdin);
     let exit = pod.exit(1);

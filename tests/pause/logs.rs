@@ -14,21 +14,12 @@ pub struct Record {
 
 /// Every record of the files, in order. Anything that is no record is a failure.
 pub fn records(files: &[&File]) -> Vec<Record> {
-    files
-        .iter()
-        .flat_map(|file| parse(&contents(file)))
-        .collect()
+    files.iter().flat_map(|file| parse(&contents(file))).collect()
 }
 
 fn parse(bytes: &[u8]) -> Vec<Record> {
-    assert!(
-        bytes.is_empty() || bytes.ends_with(b"\n"),
-        "the last record is torn"
-    );
-    bytes
-        .split_inclusive(|byte| *byte == b'\n')
-        .map(|line| record(&line[..line.len() - 1]))
-        .collect()
+    assert!(bytes.is_empty() || bytes.ends_with(b"\n"), "the last record is torn");
+    bytes.split_inclusive(|byte| *byte == b'\n').map(|line| record(&line[..line.len() - 1])).collect()
 }
 
 fn record(line: &[u8]) -> Record {
@@ -45,20 +36,13 @@ fn record(line: &[u8]) -> Record {
     let (stream, tag) = (&line[31..37], &line[37..40]);
     assert!(stream == b"stdout" || stream == b"stderr", "{stream:?}");
     assert!(tag == b" F " || tag == b" P ", "{tag:?}");
-    Record {
-        stderr: stream == b"stderr",
-        full: tag == b" F ",
-        text: line[40..].to_vec(),
-    }
+    Record { stderr: stream == b"stderr", full: tag == b" F ", text: line[40..].to_vec() }
 }
 
 /// What the member wrote to one stream.
 pub fn output(files: &[&File], stderr: bool) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for record in records(files)
-        .iter()
-        .filter(|record| record.stderr == stderr)
-    {
+    for record in records(files).iter().filter(|record| record.stderr == stderr) {
         bytes.extend(&record.text);
         if record.full {
             bytes.push(b'\n');
@@ -70,7 +54,5 @@ pub fn output(files: &[&File], stderr: bool) -> Vec<u8> {
 /// The numbers at the beginning of each line of standard output.
 pub fn numbers(files: &[&File]) -> Vec<u64> {
     let text = String::from_utf8(output(files, false)).unwrap();
-    text.lines()
-        .map(|line| line.trim().parse().unwrap())
-        .collect()
+    text.lines().map(|line| line.trim().parse().unwrap()).collect()
 }

@@ -19,10 +19,7 @@ impl Witness {
             unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) },
             0
         );
-        Self {
-            read: own(ends[0].into()),
-            write: Some(own(ends[1].into())),
-        }
+        Self { read: own(ends[0].into()), write: Some(own(ends[1].into())) }
     }
 
     fn fd(&self) -> RawFd {
@@ -37,11 +34,7 @@ impl Witness {
     /// Whether nobody holds the write end any more, once the test's own is closed.
     fn is_free(&mut self) -> bool {
         self.write = None;
-        let mut wait = libc::pollfd {
-            fd: self.read.as_raw_fd(),
-            events: 0,
-            revents: 0,
-        };
+        let mut wait = libc::pollfd { fd: self.read.as_raw_fd(), events: 0, revents: 0 };
         // SAFETY: one pollfd.
         unsafe { libc::poll(&mut wait, 1, 0) };
         wait.revents & libc::POLLHUP != 0
@@ -63,11 +56,7 @@ fn what_is_no_request_is_refused_and_its_descriptors_are_closed() {
         bytes[at] = byte;
         bytes
     };
-    let long: Vec<u8> = ping
-        .iter()
-        .copied()
-        .chain(std::iter::repeat_n(0, 5000))
-        .collect();
+    let long: Vec<u8> = ping.iter().copied().chain(std::iter::repeat_n(0, 5000)).collect();
     let cases: Vec<(Vec<u8>, u64, Refusal)> = vec![
         (vec![], 0, Refusal::Malformed),
         (vec![0], 0, Refusal::Malformed),
@@ -98,14 +87,7 @@ fn what_is_no_request_is_refused_and_its_descriptors_are_closed() {
 #[test]
 fn too_many_and_too_few_descriptors_are_refused() {
     let mut pod = Pod::new();
-    let birth = Birth {
-        flags: 0,
-        stdio: Stdio::Logged,
-        slots: 2,
-        target: 0,
-        log_limit: 0,
-        args: b"",
-    };
+    let birth = Birth { flags: 0, stdio: Stdio::Logged, slots: 2, target: 0, log_limit: 0, args: b"" };
     for (count, reason) in [
         (0, Refusal::Descriptors),
         (4, Refusal::Descriptors),
@@ -116,23 +98,13 @@ fn too_many_and_too_few_descriptors_are_refused() {
     ] {
         let mut witness = Witness::new();
         let fds = vec![witness.fd(); count];
-        assert_eq!(
-            pod.refused(&Request::Birth(birth), 5, &fds),
-            reason,
-            "{count}"
-        );
+        assert_eq!(pod.refused(&Request::Birth(birth), 5, &fds), reason, "{count}");
         witness.becomes_free();
     }
     let member = member_binary();
     let five = [member.as_raw_fd(); 5];
     let born = pod.request(&Request::Birth(birth), 5, &five);
-    assert!(!matches!(
-        born.event,
-        Event::Refused {
-            reason: Refusal::Descriptors,
-            ..
-        }
-    ));
+    assert!(!matches!(born.event, Event::Refused { reason: Refusal::Descriptors, .. }));
 }
 
 #[test]
@@ -156,22 +128,14 @@ fn a_node_that_does_not_read_blocks_nobody() {
     let mut bytes = [0; MESSAGE_MAX];
     let n = Request::Ping.encode(1, 0, &mut bytes);
     // SAFETY: no pointers. Sending must not block the test either.
-    unsafe {
-        libc::fcntl(
-            pod.connection.0.as_raw_fd(),
-            libc::F_SETFL,
-            libc::O_NONBLOCK,
-        )
-    };
+    unsafe { libc::fcntl(pod.connection.0.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
     let mut sent = 0;
     for _ in 0..20_000 {
         // SAFETY: the bytes are as long as said.
         let did = unsafe { libc::send(pod.connection.0.as_raw_fd(), bytes.as_ptr().cast(), n, 0) };
         sent += u32::from(did > 0);
     }
-    eventually("the log is complete", || {
-        crate::logs::numbers(&[&log]).len() == 20_000
-    });
+    eventually("the log is complete", || crate::logs::numbers(&[&log]).len() == 20_000);
     let mut pongs = 0;
     let mut exits = 0;
     while pongs < sent || exits < 1 {
@@ -189,10 +153,7 @@ fn sockets_are_kept_over_a_change_of_node() {
     let mut pod = Pod::new();
     let mut witness = Witness::new();
     pod.done(&Request::Keep, 80, &[witness.fd()]);
-    assert_eq!(
-        pod.refused(&Request::Keep, 80, &[witness.fd()]),
-        Refusal::Repeat
-    );
+    assert_eq!(pod.refused(&Request::Keep, 80, &[witness.fd()]), Refusal::Repeat);
     assert!(!witness.is_free());
     let (hello, _) = pod.reconnect();
     assert_eq!(hello.kept, 1);
@@ -208,10 +169,7 @@ fn sockets_are_kept_over_a_change_of_node() {
     for key in 100..100 + KEPT_SLOTS as u64 - 1 {
         pod.done(&Request::Keep, key, &[fd.as_raw_fd()]);
     }
-    assert_eq!(
-        pod.refused(&Request::Keep, 99, &[fd.as_raw_fd()]),
-        Refusal::TableFull
-    );
+    assert_eq!(pod.refused(&Request::Keep, 99, &[fd.as_raw_fd()]), Refusal::TableFull);
     pod.done(&Request::Forget, 80, &[]);
     pod.done(&Request::Keep, 99, &[fd.as_raw_fd()]);
 }

@@ -28,7 +28,7 @@ fn a_program_that_does_not_exist_is_127_with_a_plain_sentence() {
 #[test]
 fn a_signal_is_128_and_more() {
     let node = Node::new();
-    let said = node.run(&shell(&node, "signal", "Never", "sh -c 'kill -TERM $$'; exit $?"));
+    let said = node.run(&shell(&node, "signal", "Never", "sh -c 'kill -TERM $$$$'; exit $?"));
     assert_eq!(said.code, 143, "{said:#?}");
 }
 
@@ -38,7 +38,9 @@ fn init_containers_run_in_order_before_the_rest() {
     let root = dwell_tests::rootfs::busybox(&node.files());
     let image = format!("rootfs:{}", root.display());
     let container = |name: &str, script: &str| {
-        format!("  - name: {name}\n    image: {image}\n    command: [sh, -c, {script:?}]\n    volumeMounts: [{{name: v, mountPath: /v}}]\n")
+        format!(
+            "  - name: {name}\n    image: {image}\n    command: [sh, -c, {script:?}]\n    volumeMounts: [{{name: v, mountPath: /v}}]\n"
+        )
     };
     let manifest = format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: order}}\nspec:\n  restartPolicy: Never\n  volumes: [{{name: v, emptyDir: {{}}}}]\n  \

@@ -87,11 +87,15 @@ fn a_killed_pause_ends_its_members_and_the_policy_decides() {
 fn pause_of(title: &str, node: &Node) -> i32 {
     let wanted = format!("pause\0{title}\0");
     let net = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    let pids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let pids = std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let uid = node.pod(title.split('/').nth(1).unwrap())["metadata"]["uid"].as_str().unwrap().to_owned();
     pids.into_iter()
         .find(|pid| {
-            std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == wanted.as_bytes()) && net(*pid).contains(&uid)
+            std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == wanted.as_bytes())
+                && net(*pid).contains(&uid)
         })
         .expect("the Pod has a pause")
 }

@@ -12,7 +12,10 @@ fn pod(name: &str, volumes: &str, containers: &[String]) -> String {
 
 fn native(node: &Node, name: &str, script: &str, mounts: &str) -> String {
     let root = rootfs::busybox(&node.files());
-    format!("  - name: {name}\n    image: rootfs:{}\n    command: [sh, -c, {script:?}]\n    volumeMounts: [{mounts}]\n", root.display())
+    format!(
+        "  - name: {name}\n    image: rootfs:{}\n    command: [sh, -c, {script:?}]\n    volumeMounts: [{mounts}]\n",
+        root.display()
+    )
 }
 
 #[test]
@@ -58,7 +61,12 @@ fn a_file_goes_from_native_to_wasm_and_back() {
     let node = Node::new();
     let wasm = guest::path("files.wasm");
     let volumes = "  - {name: v, emptyDir: {}}\n";
-    let writer = native(&node, "native", "echo from native > /v/t; mv /v/t /v/a; while [ ! -s /v/b ]; do sleep 0.05; done; cat /v/b", "{name: v, mountPath: /v}");
+    let writer = native(
+        &node,
+        "native",
+        "echo from native > /v/t; mv /v/t /v/a; while [ ! -s /v/b ]; do sleep 0.05; done; cat /v/b",
+        "{name: v, mountPath: /v}",
+    );
     let copier = format!(
         "  - name: wasm\n    image: wasm:{}\n    args: [wait, /data/a, --, copy, /data/a, /data/b]\n    volumeMounts: [{{name: v, mountPath: /data}}]\n",
         wasm.display()

@@ -9,22 +9,11 @@ use crate::command;
 
 /// Run Pods on this machine: native processes and WebAssembly side by side.
 #[derive(Debug, Parser)]
-#[command(
-    name = "dwell",
-    version,
-    disable_help_subcommand = true,
-    max_term_width = 100
-)]
+#[command(name = "dwell", version, disable_help_subcommand = true, max_term_width = 100)]
 #[command(after_help = "Start with:  dwell run pod.yaml   or   dwell run app.wasm")]
 pub struct Cli {
     /// Keep everything below DIR instead of /var/lib/dwell and /run/dwell
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "DWELL_STATE_DIR",
-        hide_env_values = true
-    )]
+    #[arg(long, global = true, value_name = "DIR", env = "DWELL_STATE_DIR", hide_env_values = true)]
     pub state_dir: Option<PathBuf>,
     /// What to do
     #[command(subcommand)]
@@ -119,12 +108,7 @@ pub struct PodName {
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Grace {
     /// Seconds to wait before killing; the Pod's own grace period if absent
-    #[arg(
-        short = 't',
-        long = "time",
-        visible_alias = "grace-period",
-        value_name = "SECONDS"
-    )]
+    #[arg(short = 't', long = "time", visible_alias = "grace-period", value_name = "SECONDS")]
     pub seconds: Option<u32>,
 }
 

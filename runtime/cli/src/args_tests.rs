@@ -16,12 +16,7 @@ fn parse(line: &str) -> Result<Cli, clap::Error> {
 
 /// Debug text of what was understood.
 fn understood(line: &str) -> String {
-    format!(
-        "{:?}",
-        parse(line)
-            .unwrap_or_else(|e| panic!("{line}: {e}"))
-            .command
-    )
+    format!("{:?}", parse(line).unwrap_or_else(|e| panic!("{line}: {e}")).command)
 }
 
 #[test]
@@ -81,14 +76,8 @@ fn what_makes_no_sense_is_refused() {
 #[test]
 fn options_of_a_module_are_not_ours() {
     let run = understood("dwell run --rm app.wasm -d --image x");
-    assert!(
-        run.contains(r#"words: ["app.wasm", "-d", "--image", "x"]"#),
-        "{run}"
-    );
-    assert!(
-        run.contains("detach: false") && run.contains("rm: true"),
-        "{run}"
-    );
+    assert!(run.contains(r#"words: ["app.wasm", "-d", "--image", "x"]"#), "{run}");
+    assert!(run.contains("detach: false") && run.contains("rm: true"), "{run}");
 }
 
 /// All help texts, in the order of the verbs.
@@ -97,13 +86,7 @@ fn help() -> String {
     cli.build();
     let mut text = cli.render_long_help().to_string();
     for verb in cli.get_subcommands_mut() {
-        write!(
-            text,
-            "\n==== {}\n{}",
-            verb.get_name(),
-            verb.clone().term_width(100).render_long_help()
-        )
-        .unwrap();
+        write!(text, "\n==== {}\n{}", verb.get_name(), verb.clone().term_width(100).render_long_help()).unwrap();
     }
     text
 }
@@ -115,39 +98,18 @@ fn help_is_what_was_agreed() {
         std::fs::write(path, help()).unwrap();
     }
     let agreed = std::fs::read_to_string(path).unwrap();
-    assert!(
-        help() == agreed,
-        "the help differs from help.txt; run the test with {UPDATE}=1 and read the difference"
-    );
+    assert!(help() == agreed, "the help differs from help.txt; run the test with {UPDATE}=1 and read the difference");
 }
 
 #[test]
 fn completions_and_man_pages_name_every_verb() {
     let mut script = Vec::new();
-    clap_complete::generate(
-        clap_complete::Shell::Bash,
-        &mut Cli::command(),
-        "dwell",
-        &mut script,
-    );
+    clap_complete::generate(clap_complete::Shell::Bash, &mut Cli::command(), "dwell", &mut script);
     let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command())
-        .render(&mut page)
-        .unwrap();
-    let (script, page) = (
-        String::from_utf8(script).unwrap(),
-        String::from_utf8(page).unwrap(),
-    );
+    clap_mangen::Man::new(Cli::command()).render(&mut page).unwrap();
+    let (script, page) = (String::from_utf8(script).unwrap(), String::from_utf8(page).unwrap());
     for verb in Cli::command().get_subcommands() {
-        assert!(
-            script.contains(verb.get_name()),
-            "{} in the completions",
-            verb.get_name()
-        );
-        assert!(
-            page.contains(&format!("dwell\\-{}", verb.get_name())),
-            "{} in the man page",
-            verb.get_name()
-        );
+        assert!(script.contains(verb.get_name()), "{} in the completions", verb.get_name());
+        assert!(page.contains(&format!("dwell\\-{}", verb.get_name())), "{} in the man page", verb.get_name());
     }
 }

@@ -30,12 +30,7 @@ pub struct Failure {
 impl Failure {
     /// dwell failed, for this reason.
     pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            causes: Vec::new(),
-            hint: None,
-            status: DWELL_FAILED,
-        }
+        Self { message: message.into(), causes: Vec::new(), hint: None, status: DWELL_FAILED }
     }
 
     /// Adds the error that caused it, and what caused that.
@@ -59,18 +54,12 @@ impl Failure {
 
     /// The error and its causes.
     pub fn of(error: &dyn Error) -> Self {
-        Self {
-            causes: chain(error),
-            ..Self::new(error.to_string())
-        }
+        Self { causes: chain(error), ..Self::new(error.to_string()) }
     }
 
     /// Nothing to say, since nobody reads.
     pub fn reader_gone() -> Self {
-        Self {
-            status: READER_GONE,
-            ..Self::new("")
-        }
+        Self { status: READER_GONE, ..Self::new("") }
     }
 
     /// Whether whoever read our output went away.

@@ -26,12 +26,7 @@ fn main() -> ExitCode {
 /// The last component of `argv[0]`.
 fn role() -> Option<String> {
     let name = std::env::args_os().next()?;
-    Some(
-        std::path::Path::new(&name)
-            .file_name()?
-            .to_str()?
-            .to_owned(),
-    )
+    Some(std::path::Path::new(&name).file_name()?.to_str()?.to_owned())
 }
 
 #[cfg(feature = "wasm")]

@@ -79,7 +79,7 @@ fn find(root: BorrowedFd<'_>, path: &str) -> Result<Option<OwnedFd>, Errno> {
 fn open_null(root: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let null = open_plain_in_root(root, "/dev/null", OFlags::PATH)?;
     let stat = fstat(&null)?;
-    let is_null = FileType::from_raw_mode(stat.st_mode).is_char_device()
-        && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3);
+    let is_null =
+        FileType::from_raw_mode(stat.st_mode).is_char_device() && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3);
     if is_null { Ok(null) } else { Err(Errno::NODEV) }
 }

@@ -31,30 +31,14 @@ pub struct Failure {
 impl Failure {
     /// An operation that the kernel refused.
     pub fn refused(op: &'static str, path: &str, errno: Errno) -> Self {
-        let what = if path.is_empty() {
-            op.to_owned()
-        } else {
-            format!("{op} {path}")
-        };
+        let what = if path.is_empty() { op.to_owned() } else { format!("{op} {path}") };
         let message = format!("{what}: {}", described(errno));
-        Self {
-            op,
-            path: path.to_owned(),
-            errno: Some(errno),
-            message,
-            status: STATUS_SETUP,
-        }
+        Self { op, path: path.to_owned(), errno: Some(errno), message, status: STATUS_SETUP }
     }
 
     /// An operation that init itself refused.
     pub fn because(op: &'static str, path: &str, message: String) -> Self {
-        Self {
-            op,
-            path: path.to_owned(),
-            errno: None,
-            message,
-            status: STATUS_SETUP,
-        }
+        Self { op, path: path.to_owned(), errno: None, message, status: STATUS_SETUP }
     }
 
     /// Writes the report and ends the process.
@@ -70,14 +54,8 @@ impl Failure {
 
     fn json(&self) -> String {
         let errno = self.errno.map_or(0, Errno::raw_os_error);
-        let (path, message) = (
-            escaped(&self.path, PATH_CHARS / 2),
-            escaped(&self.message, MESSAGE_CHARS),
-        );
-        format!(
-            "{{\"op\":\"{}\",\"path\":\"{path}\",\"errno\":{errno},\"message\":\"{message}\"}}\n",
-            self.op
-        )
+        let (path, message) = (escaped(&self.path, PATH_CHARS / 2), escaped(&self.message, MESSAGE_CHARS));
+        format!("{{\"op\":\"{}\",\"path\":\"{path}\",\"errno\":{errno},\"message\":\"{message}\"}}\n", self.op)
     }
 }
 
@@ -120,17 +98,13 @@ mod tests {
         let text = failure.json();
         assert!(text.len() <= REPORT_MAX, "{}", text.len());
         assert_eq!(text.matches('\n').count(), 1);
-        assert!(
-            text.bytes()
-                .all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte))
-        );
+        assert!(text.bytes().all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte)));
     }
 
     #[test]
     fn it_names_operation_path_and_errno() {
         let text = Failure::refused("MountProc", "/proc", Errno::PERM).json();
-        let start =
-            "{\"op\":\"MountProc\",\"path\":\"/proc\",\"errno\":1,\"message\":\"MountProc /proc: ";
+        let start = "{\"op\":\"MountProc\",\"path\":\"/proc\",\"errno\":1,\"message\":\"MountProc /proc: ";
         assert!(text.starts_with(start), "{text}");
     }
 }

@@ -14,16 +14,12 @@ use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use crate::nodes;
 
 /// What is nobody's program, setuid or device.
-const INERT: Attributes = Attributes::MOUNT_ATTR_NOSUID
-    .union(Attributes::MOUNT_ATTR_NODEV)
-    .union(Attributes::MOUNT_ATTR_NOEXEC);
+const INERT: Attributes =
+    Attributes::MOUNT_ATTR_NOSUID.union(Attributes::MOUNT_ATTR_NODEV).union(Attributes::MOUNT_ATTR_NOEXEC);
 
 /// Nothing propagates between this namespace and the host's.
 pub fn make_private() -> Result<(), Errno> {
-    mount_change(
-        "/",
-        MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
-    )
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
 }
 
 /// A detached tmpfs that will hold mount points and nothing else.
@@ -51,17 +47,8 @@ pub fn seal(root: BorrowedFd<'_>) -> Result<(), Errno> {
 }
 
 /// What the node opened, at a path of the member.
-pub fn attach(
-    root: BorrowedFd<'_>,
-    source: BorrowedFd<'_>,
-    target: &str,
-    is_dir: bool,
-) -> Result<(), Errno> {
-    let kind = if is_dir {
-        Target::Directory
-    } else {
-        Target::File
-    };
+pub fn attach(root: BorrowedFd<'_>, source: BorrowedFd<'_>, target: &str, is_dir: bool) -> Result<(), Errno> {
+    let kind = if is_dir { Target::Directory } else { Target::File };
     let target = ensure_in_root(root, target, kind)?;
     mount::attach(source, target.as_fd())
 }
@@ -71,41 +58,19 @@ pub fn proc(root: BorrowedFd<'_>, target: &str) -> Result<(), Errno> {
 }
 
 pub fn sysfs(root: BorrowedFd<'_>, target: &str) -> Result<(), Errno> {
-    place(
-        root,
-        target,
-        &instance("sysfs", &[], INERT | Attributes::MOUNT_ATTR_RDONLY)?,
-    )
+    place(root, target, &instance("sysfs", &[], INERT | Attributes::MOUNT_ATTR_RDONLY)?)
 }
 
 /// `controller` is one v1 hierarchy: a name, or several joined by commas.
-pub fn cgroup(
-    root: BorrowedFd<'_>,
-    target: &str,
-    v2: bool,
-    controller: Option<&str>,
-) -> Result<(), Errno> {
-    let names = controller
-        .unwrap_or("")
-        .split(',')
-        .filter(|name| !name.is_empty());
+pub fn cgroup(root: BorrowedFd<'_>, target: &str, v2: bool, controller: Option<&str>) -> Result<(), Errno> {
+    let names = controller.unwrap_or("").split(',').filter(|name| !name.is_empty());
     let options: Vec<(&str, Option<&str>)> = names.map(|name| (name, None)).collect();
     let kind = if v2 { "cgroup2" } else { "cgroup" };
-    place(
-        root,
-        target,
-        &instance(kind, &options, INERT | Attributes::MOUNT_ATTR_RDONLY)?,
-    )
+    place(root, target, &instance(kind, &options, INERT | Attributes::MOUNT_ATTR_RDONLY)?)
 }
 
 /// Device nodes work in `/dev` only.
-pub fn tmpfs(
-    root: BorrowedFd<'_>,
-    target: &str,
-    size: u64,
-    mode: u32,
-    noexec: bool,
-) -> Result<(), Errno> {
+pub fn tmpfs(root: BorrowedFd<'_>, target: &str, size: u64, mode: u32, noexec: bool) -> Result<(), Errno> {
     let mut attributes = Attributes::MOUNT_ATTR_NOSUID;
     attributes.set(Attributes::MOUNT_ATTR_NODEV, target != "/dev");
     attributes.set(Attributes::MOUNT_ATTR_NOEXEC, noexec);

@@ -7,8 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use dwell_sys::fs::{Target, ensure_in_root, open_in_root, open_plain_in_root};
 use dwell_sys::mount;
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, fstatfs, major, makedev, mknodat,
-    openat, symlinkat,
+    AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, fstatfs, major, makedev, mknodat, openat, symlinkat,
 };
 use rustix::io::Errno;
 
@@ -18,21 +17,10 @@ const DEVPTS_MAGIC: rustix::fs::FsWord = 0x1cd1;
 const TERMINAL_MAJORS: std::ops::RangeInclusive<u32> = 136..=143;
 
 /// A character device.
-pub fn device(
-    root: BorrowedFd<'_>,
-    path: &str,
-    (major, minor): (u32, u32),
-    mode: u32,
-) -> Result<(), Errno> {
+pub fn device(root: BorrowedFd<'_>, path: &str, (major, minor): (u32, u32), mode: u32) -> Result<(), Errno> {
     let (parent, name) = split(path);
     let parent = directory(root, parent)?;
-    mknodat(
-        parent,
-        name,
-        FileType::CharacterDevice,
-        Mode::from_raw_mode(mode),
-        makedev(major, minor),
-    )
+    mknodat(parent, name, FileType::CharacterDevice, Mode::from_raw_mode(mode), makedev(major, minor))
 }
 
 /// A symbolic link; `to` is text for whoever reads it.
@@ -51,12 +39,7 @@ pub fn console(root: BorrowedFd<'_>, target: &str) -> Result<(), Errno> {
     let copy = mount::clone_tree(stdin, "", false)?;
     let (parent, name) = split(target);
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = openat(
-        directory(root, parent)?,
-        name,
-        flags,
-        Mode::from_raw_mode(0o620),
-    )?;
+    let file = openat(directory(root, parent)?, name, flags, Mode::from_raw_mode(0o620))?;
     mount::attach(copy.as_fd(), file.as_fd())
 }
 
@@ -69,22 +52,13 @@ pub fn is_terminal(file: BorrowedFd<'_>) -> Result<bool, Errno> {
 
 /// Into a directory of the root, made with this owner if it is missing. A magic link is refused and the result checked
 /// to be inside the root (CVE-2024-21626, CVE-2026-55686).
-pub fn change_directory(
-    root: BorrowedFd<'_>,
-    path: &str,
-    create_as: Option<(u32, u32)>,
-) -> Result<(), Errno> {
-    let found = match (
-        open_in_root(root, path, OFlags::PATH | OFlags::DIRECTORY),
-        create_as,
-    ) {
+pub fn change_directory(root: BorrowedFd<'_>, path: &str, create_as: Option<(u32, u32)>) -> Result<(), Errno> {
+    let found = match (open_in_root(root, path, OFlags::PATH | OFlags::DIRECTORY), create_as) {
         (Err(Errno::NOENT), Some(owner)) => made(root, path, owner)?,
         (result, _) => result?,
     };
     rustix::process::fchdir(&found)?;
-    let inside = rustix::process::getcwd(Vec::new())?
-        .as_bytes()
-        .starts_with(b"/");
+    let inside = rustix::process::getcwd(Vec::new())?.as_bytes().starts_with(b"/");
     if inside { Ok(()) } else { Err(Errno::XDEV) }
 }
 

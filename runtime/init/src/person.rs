@@ -8,19 +8,14 @@ use dwell_sys::capability;
 use rustix::fs::{FileType, Gid, Uid, fchown, fstat};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustix::thread::{
-    set_keep_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
-};
+use rustix::thread::{set_keep_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::nodes::is_terminal;
 
 /// Bounding and effective set of the `SetCapabilities` that follows, if one does.
 pub fn capabilities_after(ops: &[Op]) -> Option<(u64, u64)> {
     ops.iter().find_map(|op| match op {
-        Op::SetCapabilities {
-            bounding,
-            effective,
-        } => Some((*bounding, *effective)),
+        Op::SetCapabilities { bounding, effective } => Some((*bounding, *effective)),
         _ => None,
     })
 }
@@ -31,12 +26,7 @@ pub fn user_set_before(ops: &[Op]) -> bool {
 }
 
 /// Becomes the user; `capabilities` are those that will be set next.
-pub fn set_user(
-    uid: u32,
-    gid: u32,
-    groups: &[u32],
-    capabilities: Option<(u64, u64)>,
-) -> Result<(), Errno> {
+pub fn set_user(uid: u32, gid: u32, groups: &[u32], capabilities: Option<(u64, u64)>) -> Result<(), Errno> {
     if let Some((bounding, effective)) = capabilities {
         capability::limit_bounding(bounding)?;
         set_keep_capabilities(effective != 0)?;
@@ -54,13 +44,7 @@ pub fn rlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
     let most = getrlimit(resource).maximum.unwrap_or(u64::MAX);
     let hard = hard.min(most);
     let unlimited = |value: u64| (value != u64::MAX).then_some(value);
-    setrlimit(
-        resource,
-        Rlimit {
-            current: unlimited(soft.min(hard)),
-            maximum: unlimited(hard),
-        },
-    )
+    setrlimit(resource, Rlimit { current: unlimited(soft.min(hard)), maximum: unlimited(hard) })
 }
 
 fn known(resource: u32) -> Option<Resource> {
@@ -88,11 +72,7 @@ fn known(resource: u32) -> Option<Resource> {
 /// Pipes get user and group, a terminal its user (its group is `tty`); anything else, as the host's `/dev/null`, is
 /// not the member's to own.
 pub fn chown_stdio(uid: u32, gid: u32) -> Result<(), Errno> {
-    for stream in [
-        rustix::stdio::stdin(),
-        rustix::stdio::stdout(),
-        rustix::stdio::stderr(),
-    ] {
+    for stream in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
         let is_pipe = FileType::from_raw_mode(fstat(stream)?.st_mode).is_fifo();
         if is_pipe {
             fchown(stream, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;

@@ -18,12 +18,7 @@ const FIRST_KEPT: i32 = 3;
 pub fn execute(exec: &Exec) -> Failure {
     let result = match exec {
         Exec::Path { argv, env, path } => by_path(argv, env, path),
-        Exec::Descriptor {
-            program,
-            argv,
-            env,
-            keep,
-        } => by_descriptor(*program, argv, env, keep),
+        Exec::Descriptor { program, argv, env, keep } => by_descriptor(*program, argv, env, keep),
     };
     match result {
         Err(failure) => failure,
@@ -33,28 +28,13 @@ pub fn execute(exec: &Exec) -> Failure {
 
 type Never = std::convert::Infallible;
 
-fn by_descriptor(
-    program: Slot,
-    argv: &[String],
-    env: &[String],
-    keep: &[Slot],
-) -> Result<Never, Failure> {
+fn by_descriptor(program: Slot, argv: &[String], env: &[String], keep: &[Slot]) -> Result<Never, Failure> {
     let refused = |errno| Failure::refused("Exec", argv.first().map_or("", String::as_str), errno);
     let (argv_c, env_c) = (strings(argv)?, strings(env)?);
-    let keep: Vec<BorrowedFd<'_>> = keep
-        .iter()
-        .map(|slot| descriptor(*slot))
-        .collect::<Result<_, _>>()
-        .map_err(refused)?;
+    let keep: Vec<BorrowedFd<'_>> =
+        keep.iter().map(|slot| descriptor(*slot)).collect::<Result<_, _>>().map_err(refused)?;
     let program = descriptor(program).map_err(refused)?;
-    exec_descriptor(
-        program,
-        &borrowed(&argv_c),
-        &borrowed(&env_c),
-        &keep,
-        FIRST_KEPT,
-    )
-    .map_err(refused)
+    exec_descriptor(program, &borrowed(&argv_c), &borrowed(&env_c), &keep, FIRST_KEPT).map_err(refused)
 }
 
 fn by_path(argv: &[String], env: &[String], path: &str) -> Result<Never, Failure> {
@@ -71,11 +51,7 @@ fn by_path(argv: &[String], env: &[String], path: &str) -> Result<Never, Failure
             Err(errno) => return Err(refusal(&candidate, errno)),
         }
     }
-    if worst == Errno::ACCESS {
-        Err(refusal(name, worst))
-    } else {
-        Err(not_found(name, path))
-    }
+    if worst == Errno::ACCESS { Err(refusal(name, worst)) } else { Err(not_found(name, path)) }
 }
 
 fn candidates(name: &str, path: &str) -> Vec<String> {
@@ -83,15 +59,9 @@ fn candidates(name: &str, path: &str) -> Vec<String> {
         return vec![name.to_owned()];
     }
     let folder = |folder: &str| {
-        if folder.is_empty() {
-            ".".to_owned()
-        } else {
-            folder.to_owned()
-        }
+        if folder.is_empty() { ".".to_owned() } else { folder.to_owned() }
     };
-    path.split(':')
-        .map(|entry| format!("{}/{name}", folder(entry)))
-        .collect()
+    path.split(':').map(|entry| format!("{}/{name}", folder(entry))).collect()
 }
 
 fn not_found(name: &str, path: &str) -> Failure {
@@ -106,43 +76,22 @@ fn not_found(name: &str, path: &str) -> Failure {
 fn refusal(file: &str, errno: Errno) -> Failure {
     let is_dir = stat(file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir());
     let (message, status) = match errno {
-        Errno::ACCESS if is_dir => (
-            format!("{file} is a directory, not a program"),
-            STATUS_REFUSED,
-        ),
+        Errno::ACCESS if is_dir => (format!("{file} is a directory, not a program"), STATUS_REFUSED),
         Errno::ACCESS => (
-            format!(
-                "{file} may not be executed: no execute permission for this user, or a noexec mount"
-            ),
+            format!("{file} may not be executed: no execute permission for this user, or a noexec mount"),
             STATUS_REFUSED,
         ),
-        Errno::NOEXEC => (
-            format!("{file} is not a program that this machine can execute"),
-            STATUS_REFUSED,
-        ),
-        Errno::NOENT => (
-            format!("{file} exists, but the interpreter or loader that it names does not"),
-            STATUS_NOT_FOUND,
-        ),
-        other => (
-            format!(
-                "{file} could not be executed: {}",
-                std::io::Error::from(other)
-            ),
-            STATUS_REFUSED,
-        ),
+        Errno::NOEXEC => (format!("{file} is not a program that this machine can execute"), STATUS_REFUSED),
+        Errno::NOENT => {
+            (format!("{file} exists, but the interpreter or loader that it names does not"), STATUS_NOT_FOUND)
+        }
+        other => (format!("{file} could not be executed: {}", std::io::Error::from(other)), STATUS_REFUSED),
     };
     failed(file, errno, message, status)
 }
 
 fn failed(path: &str, errno: Errno, message: String, status: i32) -> Failure {
-    Failure {
-        op: "Exec",
-        path: path.to_owned(),
-        errno: Some(errno),
-        message,
-        status,
-    }
+    Failure { op: "Exec", path: path.to_owned(), errno: Some(errno), message, status }
 }
 
 fn strings(texts: &[String]) -> Result<Vec<CString>, Failure> {
@@ -151,10 +100,7 @@ fn strings(texts: &[String]) -> Result<Vec<CString>, Failure> {
 
 fn c_string(text: &str) -> Result<CString, Failure> {
     let message = || format!("{text:?} holds a NUL byte");
-    CString::new(text).map_err(|_| Failure {
-        status: STATUS_SETUP,
-        ..Failure::because("Exec", text, message())
-    })
+    CString::new(text).map_err(|_| Failure { status: STATUS_SETUP, ..Failure::because("Exec", text, message()) })
 }
 
 fn borrowed(strings: &[CString]) -> Vec<&CStr> {

@@ -99,29 +99,17 @@ fn run() -> Result<Infallible, Errno> {
 fn serve(tcp: Vec<Listener>, udp: Vec<Listener>) -> Result<Infallible, Errno> {
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     for (index, listener) in udp.iter().enumerate() {
-        epoll::add(
-            &poll,
-            listener.socket,
-            Token::Udp(index).data(),
-            epoll::EventFlags::IN,
-        )?;
+        epoll::add(&poll, listener.socket, Token::Udp(index).data(), epoll::EventFlags::IN)?;
     }
     let mut streams = Streams::new(&poll, tcp);
     let mut flows = Flows::new(&poll, udp);
     let mut scratch = vec![0; BUFFER];
     streams.listen();
     let mut events = Vec::with_capacity(EVENTS);
-    let tick = Timespec {
-        tv_sec: TICK.as_secs() as i64,
-        tv_nsec: 0,
-    };
+    let tick = Timespec { tv_sec: TICK.as_secs() as i64, tv_nsec: 0 };
     loop {
         let busy = streams.is_paused() || !flows.is_empty();
-        match epoll::wait(
-            &poll,
-            rustix::buffer::spare_capacity(&mut events),
-            busy.then_some(&tick),
-        ) {
+        match epoll::wait(&poll, rustix::buffer::spare_capacity(&mut events), busy.then_some(&tick)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
@@ -153,17 +141,11 @@ fn read_plan() -> Result<RelayPlan, Errno> {
 }
 
 fn listeners(plan: &RelayPlan, protocol: Protocol) -> Result<Vec<Listener>, Errno> {
-    let wanted = plan
-        .listeners
-        .iter()
-        .filter(|listener| listener.protocol == protocol);
+    let wanted = plan.listeners.iter().filter(|listener| listener.protocol == protocol);
     let open = |listener: &dwell_spec::plan::relay::RelayListener| {
         let socket = inherited(FIRST_SLOT_FD + i32::from(listener.slot.0))?;
         let own: SocketAddr = rustix::net::getsockname(socket)?.try_into()?;
-        Ok(Listener {
-            socket,
-            targets: targets(plan, own.is_ipv4(), listener.target_port),
-        })
+        Ok(Listener { socket, targets: targets(plan, own.is_ipv4(), listener.target_port) })
     };
     wanted.map(open).collect()
 }
@@ -171,11 +153,7 @@ fn listeners(plan: &RelayPlan, protocol: Protocol) -> Result<Vec<Listener>, Errn
 fn targets(plan: &RelayPlan, ipv4: bool, port: u16) -> Vec<SocketAddr> {
     let (v4, v6) = (plan.v4.map(IpAddr::from), plan.v6.map(IpAddr::from));
     let order = if ipv4 { [v4, v6] } else { [v6, v4] };
-    order
-        .into_iter()
-        .flatten()
-        .map(|address| SocketAddr::new(address, port))
-        .collect()
+    order.into_iter().flatten().map(|address| SocketAddr::new(address, port)).collect()
 }
 
 /// Leaving uid 0 empties the capability sets; nothing of the Pod's can be executed by it afterwards to gain any.
@@ -200,28 +178,16 @@ mod tests {
             Token::Stream(4, tcp::Side::Pod),
             Token::Flow(5),
         ];
-        all.into_iter()
-            .for_each(|token| assert_eq!(Token::from(token.data()), token));
+        all.into_iter().for_each(|token| assert_eq!(Token::from(token.data()), token));
     }
 
     #[test]
     fn the_pods_address_of_the_same_version_comes_first_and_loopback_never() {
-        let plan = RelayPlan {
-            listeners: Vec::new(),
-            v4: Some([10, 64, 0, 2].into()),
-            v6: Some("fd00::2".parse().unwrap()),
-        };
+        let plan =
+            RelayPlan { listeners: Vec::new(), v4: Some([10, 64, 0, 2].into()), v6: Some("fd00::2".parse().unwrap()) };
         assert!(targets(&plan, true, 80)[0].is_ipv4());
         assert!(targets(&plan, false, 80)[0].is_ipv6());
-        assert!(
-            targets(&plan, false, 80)
-                .iter()
-                .all(|target| !target.ip().is_loopback())
-        );
-        assert_eq!(
-            targets(&RelayPlan { v6: None, ..plan }, false, 80).len(),
-            1,
-            "control: a Pod without IPv6"
-        );
+        assert!(targets(&plan, false, 80).iter().all(|target| !target.ip().is_loopback()));
+        assert_eq!(targets(&RelayPlan { v6: None, ..plan }, false, 80).len(), 1, "control: a Pod without IPv6");
     }
 }

@@ -25,11 +25,7 @@ pub struct Replay<'a> {
 impl<'a> Replay<'a> {
     /// Nothing is done yet.
     pub fn new(plan: &'a InitPlan) -> Self {
-        Self {
-            plan,
-            root: Root(None),
-            covers: Covers::default(),
-        }
+        Self { plan, root: Root(None), covers: Covers::default() }
     }
 
     /// Does operation number `at`.
@@ -38,8 +34,7 @@ impl<'a> Replay<'a> {
     /// The failure to report: operation, path, errno.
     pub fn apply(&mut self, at: usize, op: &Op) -> Result<(), Failure> {
         let (name, path) = named(op);
-        self.done(at, op)
-            .map_err(|errno| Failure::refused(name, path, errno))
+        self.done(at, op).map_err(|errno| Failure::refused(name, path, errno))
     }
 
     fn done(&mut self, at: usize, op: &Op) -> Result<(), Errno> {
@@ -63,32 +58,22 @@ impl<'a> Replay<'a> {
 
     fn mount(&mut self, at: usize, op: &Op) -> Result<(), Errno> {
         match op {
-            Op::Attach {
-                mount,
-                target,
-                is_dir,
-            } => mounts::attach(self.root.open()?, descriptor(*mount)?, target, *is_dir),
+            Op::Attach { mount, target, is_dir } => {
+                mounts::attach(self.root.open()?, descriptor(*mount)?, target, *is_dir)
+            }
             Op::MountProc { target } => mounts::proc(self.root.open()?, target),
             Op::MountSysfs { target } => mounts::sysfs(self.root.open()?, target),
-            Op::MountCgroup {
-                target,
-                v2,
-                controller,
-            } => mounts::cgroup(self.root.open()?, target, *v2, controller.as_deref()),
-            Op::MountTmpfs {
-                target,
-                size,
-                mode,
-                noexec,
-            } => mounts::tmpfs(self.root.open()?, target, *size, *mode, *noexec),
+            Op::MountCgroup { target, v2, controller } => {
+                mounts::cgroup(self.root.open()?, target, *v2, controller.as_deref())
+            }
+            Op::MountTmpfs { target, size, mode, noexec } => {
+                mounts::tmpfs(self.root.open()?, target, *size, *mode, *noexec)
+            }
             Op::MountMqueue { target } => mounts::mqueue(self.root.open()?, target),
             Op::MountDevpts { target } => mounts::devpts(self.root.open()?, target),
-            Op::MakeDevice {
-                path,
-                major,
-                minor,
-                mode,
-            } => nodes::device(self.root.open()?, path, (*major, *minor), *mode),
+            Op::MakeDevice { path, major, minor, mode } => {
+                nodes::device(self.root.open()?, path, (*major, *minor), *mode)
+            }
             Op::MakeSymlink { path, to } => nodes::symlink(self.root.open()?, path, to),
             Op::BindConsole { target } => nodes::console(self.root.open()?, target),
             _ => self.process(at, op),
@@ -98,24 +83,15 @@ impl<'a> Replay<'a> {
     fn process(&mut self, at: usize, op: &Op) -> Result<(), Errno> {
         match op {
             Op::NewSessionKeyring => keyring::new_session().or_else(without_keys),
-            Op::SetRlimit {
-                resource,
-                soft,
-                hard,
-            } => person::rlimit(*resource, *soft, *hard),
+            Op::SetRlimit { resource, soft, hard } => person::rlimit(*resource, *soft, *hard),
             Op::ChownStdio { uid, gid } => person::chown_stdio(*uid, *gid),
             Op::ControllingTerminal => rustix::process::ioctl_tiocsctty(rustix::stdio::stdin()),
-            Op::ChangeDirectory { path, create_as } => {
-                nodes::change_directory(self.root.open()?, path, *create_as)
-            }
+            Op::ChangeDirectory { path, create_as } => nodes::change_directory(self.root.open()?, path, *create_as),
             Op::SetUser { uid, gid, groups } => {
                 let later = person::capabilities_after(&self.plan.ops[at..]);
                 person::set_user(*uid, *gid, groups, later)
             }
-            Op::SetCapabilities {
-                bounding,
-                effective,
-            } => {
+            Op::SetCapabilities { bounding, effective } => {
                 if !person::user_set_before(&self.plan.ops[..at]) {
                     capability::limit_bounding(*bounding)?;
                 }
@@ -146,10 +122,7 @@ struct Root(Option<OwnedFd>);
 impl Root {
     fn open(&mut self) -> Result<BorrowedFd<'_>, Errno> {
         if self.0.is_none() {
-            self.0 = Some(dwell_sys::fs::open_host(
-                "/",
-                OFlags::PATH | OFlags::DIRECTORY,
-            )?);
+            self.0 = Some(dwell_sys::fs::open_host("/", OFlags::PATH | OFlags::DIRECTORY)?);
         }
         self.0.as_ref().map(AsFd::as_fd).ok_or(Errno::BADF)
     }
@@ -169,11 +142,7 @@ fn enter_cgroup(tasks: Slot) -> Result<(), Errno> {
 
 /// A kernel without keyrings has none to leak.
 fn without_keys(errno: Errno) -> Result<(), Errno> {
-    if errno == Errno::NOSYS {
-        Ok(())
-    } else {
-        Err(errno)
-    }
+    if errno == Errno::NOSYS { Ok(()) } else { Err(errno) }
 }
 
 fn kinds(namespaces: &[Namespace]) -> Kinds {

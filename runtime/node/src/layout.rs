@@ -28,27 +28,15 @@ impl Layout {
     /// The layout below `state_dir`, else below `DWELL_STATE_DIR`, else the system's own folders.
     /// A relative folder is resolved against the working directory, here and now.
     pub fn new(state_dir: Option<PathBuf>) -> Self {
-        let from_env = || {
-            std::env::var_os(STATE_DIR_VARIABLE)
-                .filter(|v| !v.is_empty())
-                .map(PathBuf::from)
-        };
+        let from_env = || std::env::var_os(STATE_DIR_VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from);
         Self::at(state_dir.or_else(from_env))
     }
 
     /// The layout below exactly this folder; the system's own folders for `None`. Reads no variable.
     pub fn at(state_dir: Option<PathBuf>) -> Self {
         match state_dir.map(absolute) {
-            None => Self {
-                lib: DEFAULT_LIB.into(),
-                run: DEFAULT_RUN.into(),
-                state_dir: None,
-            },
-            Some(dir) => Self {
-                lib: dir.join("lib"),
-                run: dir.join("run"),
-                state_dir: Some(dir),
-            },
+            None => Self { lib: DEFAULT_LIB.into(), run: DEFAULT_RUN.into(), state_dir: None },
+            Some(dir) => Self { lib: dir.join("lib"), run: dir.join("run"), state_dir: Some(dir) },
         }
     }
 
@@ -140,11 +128,7 @@ impl Layout {
     /// Eight hexadecimal digits that name this state folder's bridge, table and cgroup.
     pub fn id(&self) -> String {
         let digest = Sha256::digest(self.lib.as_os_str().as_encoded_bytes());
-        digest
-            .iter()
-            .take(4)
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -184,14 +168,8 @@ mod tests {
         assert_eq!(system.socket(), Path::new("/run/dwell/dwell.sock"));
         let moved = Layout::at(Some("/tmp/x".into()));
         assert_eq!(moved.node_log(), Path::new("/tmp/x/lib/node.log"));
-        assert_eq!(
-            moved.pause_socket("u1"),
-            Path::new("/tmp/x/run/pods/u1/pause.sock")
-        );
-        assert_eq!(
-            moved.log_file("u1", "web", 2, 10),
-            Path::new("/tmp/x/lib/pods/u1/logs/web/2.10.log")
-        );
+        assert_eq!(moved.pause_socket("u1"), Path::new("/tmp/x/run/pods/u1/pause.sock"));
+        assert_eq!(moved.log_file("u1", "web", 2, 10), Path::new("/tmp/x/lib/pods/u1/logs/web/2.10.log"));
     }
 
     #[test]
@@ -214,11 +192,7 @@ mod tests {
     fn names_cannot_climb_out() {
         let layout = Layout::at(Some("/s".into()));
         for hostile in ["..", ".", "", "a/b", "/etc", "../x", "a/", "a/."] {
-            assert_eq!(
-                layout.pod(hostile),
-                Path::new("/s/lib/pods/not-a-name\n"),
-                "{hostile:?}"
-            );
+            assert_eq!(layout.pod(hostile), Path::new("/s/lib/pods/not-a-name\n"), "{hostile:?}");
         }
         assert_eq!(layout.pod("a..b"), Path::new("/s/lib/pods/a..b"));
     }
@@ -227,15 +201,7 @@ mod tests {
     fn log_file_names_round_trip() {
         assert_eq!(parse_log_file_name("0.0.log"), Some((0, 0)));
         assert_eq!(parse_log_file_name("12.3.log"), Some((12, 3)));
-        for other in [
-            "0.log",
-            "a.0.log",
-            "00.0.log",
-            "+1.0.log",
-            "0.0.log.gz",
-            ".0.log",
-            "-1.0.log",
-        ] {
+        for other in ["0.log", "a.0.log", "00.0.log", "+1.0.log", "0.0.log.gz", ".0.log", "-1.0.log"] {
             assert_eq!(parse_log_file_name(other), None, "{other}");
         }
     }

@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn an_init_report_is_a_failed_start() {
-        let report = read_report(&file(br#"{"op":"PivotRoot","path":"/","errno":22,"message":"pivot the root: EINVAL"}"#));
+        let report =
+            read_report(&file(br#"{"op":"PivotRoot","path":"/","errno":22,"message":"pivot the root: EINVAL"}"#));
         assert!(report.unwrap().start_failed);
     }
 

@@ -16,10 +16,7 @@ pub struct TooLong;
 
 impl fmt::Display for TooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "expands to more than {MAX_STRING} bytes, the kernel's limit for one string"
-        )
+        write!(f, "expands to more than {MAX_STRING} bytes, the kernel's limit for one string")
     }
 }
 
@@ -29,10 +26,7 @@ impl std::error::Error for TooLong {}
 ///
 /// # Errors
 /// When the result is longer than the kernel takes.
-pub fn expand<'a>(
-    text: &str,
-    value_of: impl Fn(&str) -> Option<&'a str>,
-) -> Result<String, TooLong> {
+pub fn expand<'a>(text: &str, value_of: impl Fn(&str) -> Option<&'a str>) -> Result<String, TooLong> {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {
@@ -42,9 +36,7 @@ pub fn expand<'a>(
             Reference::Variable(name, tail) => {
                 match value_of(name) {
                     Some(value) => push(&mut out, value)?,
-                    None => [("$("), name, ")"]
-                        .into_iter()
-                        .try_for_each(|part| push(&mut out, part))?,
+                    None => [("$("), name, ")"].into_iter().try_for_each(|part| push(&mut out, part))?,
                 }
                 tail
             }
@@ -66,10 +58,7 @@ fn reference(after: &str) -> Reference<'_> {
     if let Some(tail) = after.strip_prefix('$') {
         return Reference::Escaped(tail);
     }
-    match after
-        .strip_prefix('(')
-        .and_then(|inner| inner.split_once(')'))
-    {
+    match after.strip_prefix('(').and_then(|inner| inner.split_once(')')) {
         Some((name, tail)) => Reference::Variable(name, tail),
         None => Reference::None,
     }
@@ -158,10 +147,7 @@ mod tests {
                 seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 text.push(alphabet[(seed >> 16) as usize % alphabet.len()]);
             }
-            assert_eq!(
-                expand(&text.replace('$', "$$"), known).as_deref(),
-                Ok(text.as_str())
-            );
+            assert_eq!(expand(&text.replace('$', "$$"), known).as_deref(), Ok(text.as_str()));
         }
     }
 }

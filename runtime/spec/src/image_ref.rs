@@ -62,9 +62,7 @@ impl ImageRef {
         if let Some(path) = text.strip_prefix("wasm:") {
             return checked(path, "wasm").map(Self::Wasm);
         }
-        Err(ImageRefError::NotYet {
-            what: what_is(text),
-        })
+        Err(ImageRefError::NotYet { what: what_is(text) })
     }
 
     /// The path behind the scheme.
@@ -120,15 +118,8 @@ pub fn resolve(image: &str, base_dir: &str) -> String {
 
 /// Joins lexically: `./` and doubled slashes go, `..` stays (only the kernel knows what it means behind a symlink).
 fn absolute(path: &str, base_dir: &str) -> String {
-    let whole = if path.starts_with('/') {
-        path.to_owned()
-    } else {
-        format!("{base_dir}/{path}")
-    };
-    let parts: Vec<_> = whole
-        .split('/')
-        .filter(|part| !part.is_empty() && *part != ".")
-        .collect();
+    let whole = if path.starts_with('/') { path.to_owned() } else { format!("{base_dir}/{path}") };
+    let parts: Vec<_> = whole.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     format!("/{}", parts.join("/"))
 }
 
@@ -138,35 +129,20 @@ mod tests {
 
     #[test]
     fn schemes_and_references() {
-        assert_eq!(
-            ImageRef::parse("rootfs:/srv/x"),
-            Ok(ImageRef::Rootfs("/srv/x".into()))
-        );
-        assert_eq!(
-            ImageRef::parse("wasm:a.wasm"),
-            Ok(ImageRef::Wasm("a.wasm".into()))
-        );
+        assert_eq!(ImageRef::parse("rootfs:/srv/x"), Ok(ImageRef::Rootfs("/srv/x".into())));
+        assert_eq!(ImageRef::parse("wasm:a.wasm"), Ok(ImageRef::Wasm("a.wasm".into())));
         assert_eq!(ImageRef::parse(" "), Err(ImageRefError::Empty));
-        assert_eq!(
-            ImageRef::parse("wasm:"),
-            Err(ImageRefError::NoPath { scheme: "wasm" })
-        );
+        assert_eq!(ImageRef::parse("wasm:"), Err(ImageRefError::NoPath { scheme: "wasm" }));
         assert_eq!(ImageRef::parse("wasm:a\0"), Err(ImageRefError::BadPath));
         let registry = ImageRef::parse("localhost:5000/x:1").unwrap_err();
-        assert_eq!(
-            registry.to_string(),
-            "not yet honoured: images from registries"
-        );
+        assert_eq!(registry.to_string(), "not yet honoured: images from registries");
         let layout = ImageRef::parse("oci:dir").unwrap_err();
         assert!(layout.to_string().contains("OCI image layouts"));
     }
 
     #[test]
     fn relative_paths_become_absolute() {
-        assert_eq!(
-            resolve("rootfs:./a//b", "/srv/pods/"),
-            "rootfs:/srv/pods/a/b"
-        );
+        assert_eq!(resolve("rootfs:./a//b", "/srv/pods/"), "rootfs:/srv/pods/a/b");
         assert_eq!(resolve("wasm:../a.wasm", "/srv"), "wasm:/srv/../a.wasm");
         assert_eq!(resolve("wasm:/a.wasm", "/srv"), "wasm:/a.wasm");
         assert_eq!(resolve("nginx", "/srv"), "nginx");

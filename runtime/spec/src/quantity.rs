@@ -6,8 +6,7 @@
 use std::fmt;
 
 /// The API server's own words.
-pub const RULE: &str =
-    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+pub const RULE: &str = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 
 /// A parsed quantity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,17 +48,13 @@ impl Quantity {
             Some(rest) => (text.starts_with('-'), rest),
             None => (false, text),
         };
-        let end = unsigned
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(unsigned.len());
+        let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
         let (number, suffix) = unsigned.split_at(end);
         let magnitude = scaled(Decimal::parse(number)?, Scale::parse(suffix)?)?;
         if magnitude > i128::from(i64::MAX) * NANOS {
             return Err(QuantityError::TooLarge);
         }
-        Ok(Self {
-            nanos: if negative { -magnitude } else { magnitude },
-        })
+        Ok(Self { nanos: if negative { -magnitude } else { magnitude } })
     }
 
     /// Whether it is below zero.
@@ -111,15 +106,9 @@ impl Decimal {
             return Err(QuantityError::TooLarge);
         }
         let (kept, cut) = fraction.split_at(fraction.len().min(DIGITS - whole.len()));
-        let digits = format!("0{whole}{kept}")
-            .parse()
-            .map_err(|_| QuantityError::Malformed)?;
+        let digits = format!("0{whole}{kept}").parse().map_err(|_| QuantityError::Malformed)?;
         let fraction = u32::try_from(kept.len()).map_err(|_| QuantityError::Malformed)?;
-        Ok(Self {
-            digits,
-            fraction,
-            rest: cut.bytes().any(|b| b != b'0'),
-        })
+        Ok(Self { digits, fraction, rest: cut.bytes().any(|b| b != b'0') })
     }
 }
 
@@ -161,11 +150,7 @@ fn exponent(suffix: &str) -> Option<i32> {
         return None;
     }
     let magnitude = digits.parse::<i32>().unwrap_or(i32::MAX).min(1000);
-    Some(if text.starts_with('-') {
-        -magnitude
-    } else {
-        magnitude
-    })
+    Some(if text.starts_with('-') { -magnitude } else { magnitude })
 }
 
 /// In nanounits, rounded up.
@@ -178,16 +163,10 @@ fn scaled(number: Decimal, scale: Scale) -> Result<i128, QuantityError> {
         Scale::Decimal(power) => (1, power + 9),
     };
     let power = power - i32::try_from(number.fraction).map_err(|_| QuantityError::Malformed)?;
-    let product = number
-        .digits
-        .checked_mul(factor)
-        .ok_or(QuantityError::TooLarge)?;
+    let product = number.digits.checked_mul(factor).ok_or(QuantityError::TooLarge)?;
     let ten = 10i128.checked_pow(power.unsigned_abs());
     let (value, rounded) = match (power >= 0, ten) {
-        (true, Some(ten)) => (
-            product.checked_mul(ten).ok_or(QuantityError::TooLarge)?,
-            false,
-        ),
+        (true, Some(ten)) => (product.checked_mul(ten).ok_or(QuantityError::TooLarge)?, false),
         (true, None) if product > 0 => return Err(QuantityError::TooLarge),
         (false, Some(ten)) => (product / ten, product % ten != 0),
         (_, None) => (0, true),
@@ -252,19 +231,12 @@ mod tests {
 
     #[test]
     fn what_is_none() {
-        for text in [
-            "", ".", "+", "1.2.3", "1 Gi", "1gi", "1KI", "Ki", "1e", "1e+", "e3", "1e1.5", "--1",
-            "1mm", "0x1", "١",
-        ] {
+        for text in
+            ["", ".", "+", "1.2.3", "1 Gi", "1gi", "1KI", "Ki", "1e", "1e+", "e3", "1e1.5", "--1", "1mm", "0x1", "١"]
+        {
             assert_eq!(nanos(text), Err(QuantityError::Malformed), "{text}");
         }
-        for text in [
-            "9223372036854775808",
-            "8Ei",
-            "1e19",
-            "9e999999999999999999",
-            &"9".repeat(10_000),
-        ] {
+        for text in ["9223372036854775808", "8Ei", "1e19", "9e999999999999999999", &"9".repeat(10_000)] {
             assert_eq!(nanos(text), Err(QuantityError::TooLarge), "{text}");
         }
     }
@@ -273,14 +245,7 @@ mod tests {
     #[test]
     fn agrees_with_plain_arithmetic() {
         let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-        let suffixes = [
-            ("", 1i128),
-            ("k", 1000),
-            ("Ki", 1 << 10),
-            ("M", 1_000_000),
-            ("Mi", 1 << 20),
-            ("Gi", 1 << 30),
-        ];
+        let suffixes = [("", 1i128), ("k", 1000), ("Ki", 1 << 10), ("M", 1_000_000), ("Mi", 1 << 20), ("Gi", 1 << 30)];
         for _ in 0..20_000 {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let (whole, thousandths) = ((seed >> 33) as i128, (seed >> 20) as i128 % 1000);

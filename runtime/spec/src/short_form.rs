@@ -83,11 +83,7 @@ impl fmt::Display for ShortFormError {
         match self {
             Self::OneImage => f.write_str("run needs one of: a manifest, a .wasm file, --image"),
             Self::Flag { flag, value, why } => {
-                write!(
-                    f,
-                    "{flag} {}: {why}",
-                    crate::manifest::problem::quoted(value)
-                )
+                write!(f, "{flag} {}: {why}", crate::manifest::problem::quoted(value))
             }
             Self::EnvFile { file, line } => write!(f, "{file}:{line}: expected NAME=VALUE"),
         }
@@ -101,15 +97,9 @@ impl ShortFormError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::OneImage => {
-                Some("dwell run app.wasm args…, or dwell run --image rootfs:DIR -- args…")
-            }
-            Self::Flag { flag: "-v", .. } => {
-                Some("-v HOST:PATH or -v HOST:PATH:ro; HOST is a path, as /srv or ./data")
-            }
-            Self::Flag { flag: "-p", .. } => {
-                Some("-p HOST:PORT, -p IP:HOST:PORT, each with /udp for UDP")
-            }
+            Self::OneImage => Some("dwell run app.wasm args…, or dwell run --image rootfs:DIR -- args…"),
+            Self::Flag { flag: "-v", .. } => Some("-v HOST:PATH or -v HOST:PATH:ro; HOST is a path, as /srv or ./data"),
+            Self::Flag { flag: "-p", .. } => Some("-p HOST:PORT, -p IP:HOST:PORT, each with /udp for UDP"),
             Self::Flag { flag: "-m", .. } => Some("-m 64m or -m 64Mi is 64 MiB"),
             Self::Flag { flag: "-u", .. } => Some("-u USER or -u USER:GROUP"),
             Self::Flag { .. } | Self::EnvFile { .. } => None,
@@ -132,24 +122,14 @@ pub fn to_pod(run: &RunArgs) -> Result<v1::Pod, ShortFormError> {
     };
     let name = run.name.clone().unwrap_or_else(|| base_name(&image));
     let (volumes, mounts) = flags::volumes(&run.volumes, &run.base_dir)?;
-    let user = run
-        .user
-        .as_deref()
-        .map(flags::user)
-        .transpose()?
-        .unwrap_or_default();
+    let user = run.user.as_deref().map(flags::user).transpose()?.unwrap_or_default();
     let memory = run.memory.as_deref().map(flags::memory).transpose()?;
     let container = v1::Container {
         name: name.clone(),
         image: Some(image),
         args: some(run.args.iter().map(|arg| literal(arg)).collect()),
         env: some(flags::env(run)?),
-        ports: some(
-            run.publish
-                .iter()
-                .map(|port| flags::port(port))
-                .collect::<Result<_, _>>()?,
-        ),
+        ports: some(run.publish.iter().map(|port| flags::port(port)).collect::<Result<_, _>>()?),
         volume_mounts: some(mounts),
         working_dir: run.workdir.clone(),
         resources: memory.map(limits),
@@ -165,11 +145,7 @@ pub fn to_pod(run: &RunArgs) -> Result<v1::Pod, ShortFormError> {
         restart_policy: Some("Never".to_owned()),
         ..v1::PodSpec::default()
     };
-    Ok(v1::Pod {
-        metadata: metadata(run, &name, user.name),
-        spec: Some(spec),
-        status: None,
-    })
+    Ok(v1::Pod { metadata: metadata(run, &name, user.name), spec: Some(spec), status: None })
 }
 
 fn metadata(run: &RunArgs, name: &str, user: Option<String>) -> ObjectMeta {
@@ -195,10 +171,7 @@ fn security(run: &RunArgs, user: &flags::User) -> Option<v1::SecurityContext> {
 
 fn limits(memory: String) -> v1::ResourceRequirements {
     let limits = BTreeMap::from([("memory".to_owned(), Quantity(memory))]);
-    v1::ResourceRequirements {
-        limits: Some(limits),
-        ..v1::ResourceRequirements::default()
-    }
+    v1::ResourceRequirements { limits: Some(limits), ..v1::ResourceRequirements::default() }
 }
 
 fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
@@ -207,39 +180,20 @@ fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
 
 /// What is typed is meant as it stands: no `$(VAR)` in it is one.
 fn literal(text: &str) -> String {
-    if text.contains("$(") || text.contains("$$") {
-        text.replace('$', "$$")
-    } else {
-        text.to_owned()
-    }
+    if text.contains("$(") || text.contains("$$") { text.replace('$', "$$") } else { text.to_owned() }
 }
 
 /// A DNS label from the last part of a path or reference: `wasm:/x/My_App.wasm` is `my-app`.
 fn base_name(image: &str) -> String {
     let file = match ImageRef::parse(image) {
-        Ok(local) => local
-            .path()
-            .rsplit('/')
-            .find(|part| !part.is_empty())
-            .unwrap_or_default()
-            .to_owned(),
-        Err(_) => image
-            .rsplit('/')
-            .next()
-            .and_then(|last| last.split([':', '@']).next())
-            .unwrap_or_default()
-            .to_owned(),
-    };
-    let stem = file
-        .strip_suffix(".wasm")
-        .or_else(|| file.strip_suffix(".wat"))
-        .unwrap_or(&file);
-    let tame = |c: char| {
-        if c.is_ascii_alphanumeric() {
-            c.to_ascii_lowercase()
-        } else {
-            '-'
+        Ok(local) => local.path().rsplit('/').find(|part| !part.is_empty()).unwrap_or_default().to_owned(),
+        Err(_) => {
+            image.rsplit('/').next().and_then(|last| last.split([':', '@']).next()).unwrap_or_default().to_owned()
         }
+    };
+    let stem = file.strip_suffix(".wasm").or_else(|| file.strip_suffix(".wat")).unwrap_or(&file);
+    let tame = |c: char| {
+        if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }
     };
     let name: String = stem.chars().map(tame).take(MAX_BASE).collect();
     match name.trim_matches('-') {

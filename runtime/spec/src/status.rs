@@ -220,10 +220,7 @@ impl ContainerStatus {
             name: name.to_owned(),
             id: None,
             image_id: String::new(),
-            state: ContainerState::Waiting {
-                reason,
-                message: String::new(),
-            },
+            state: ContainerState::Waiting { reason, message: String::new() },
             last_state: None,
             restart_count: 0,
             ready: false,
@@ -273,11 +270,7 @@ impl PodStatus {
         } else {
             WaitingReason::PodInitializing
         };
-        let waiting = |of: &[Container]| {
-            of.iter()
-                .map(|c| ContainerStatus::waiting(&c.name, reason))
-                .collect()
-        };
+        let waiting = |of: &[Container]| of.iter().map(|c| ContainerStatus::waiting(&c.name, reason)).collect();
         Self {
             start_time_ns: Some(now_ns),
             init_containers: waiting(&pod.init_containers),
@@ -294,12 +287,7 @@ fn find<'a>(statuses: &'a [ContainerStatus], name: &str) -> Option<&'a Container
 /// The Pod's quality of service class, from what its containers ask for (pkg/apis/core/v1/helper/qos).
 #[must_use]
 pub fn qos_class(pod: &Pod) -> &'static str {
-    let all = || {
-        pod.init_containers
-            .iter()
-            .chain(&pod.containers)
-            .map(|container| container.resources)
-    };
+    let all = || pod.init_containers.iter().chain(&pod.containers).map(|container| container.resources);
     if all().all(asks_for_nothing) {
         "BestEffort"
     } else if all().all(is_guaranteed) {
@@ -310,19 +298,12 @@ pub fn qos_class(pod: &Pod) -> &'static str {
 }
 
 fn asks_for_nothing(r: Resources) -> bool {
-    let asked = [
-        r.cpu_limit_millis,
-        r.cpu_request_millis,
-        r.memory_limit,
-        r.memory_request,
-    ];
+    let asked = [r.cpu_limit_millis, r.cpu_request_millis, r.memory_limit, r.memory_request];
     asked.into_iter().all(|quantity| quantity.unwrap_or(0) == 0)
 }
 
 fn is_guaranteed(r: Resources) -> bool {
-    let same = |limit: Option<u64>, request: Option<u64>| {
-        limit.is_some_and(|l| l > 0 && request.unwrap_or(l) == l)
-    };
+    let same = |limit: Option<u64>, request: Option<u64>| limit.is_some_and(|l| l > 0 && request.unwrap_or(l) == l);
     same(r.cpu_limit_millis, r.cpu_request_millis) && same(r.memory_limit, r.memory_request)
 }
 

@@ -76,11 +76,7 @@ impl Random {
             3 => json!(self.next(1000) as f64 / 8.0),
             4 => json!(self.text()),
             5 => Json::Array((0..self.next(4)).map(|_| self.json(depth - 1)).collect()),
-            _ => Json::Object(
-                (0..self.next(4))
-                    .map(|_| (self.text(), self.json(depth - 1)))
-                    .collect::<Map<_, _>>(),
-            ),
+            _ => Json::Object((0..self.next(4)).map(|_| (self.text(), self.json(depth - 1))).collect::<Map<_, _>>()),
         }
     }
 }
@@ -93,11 +89,8 @@ fn yaml_reads_back_what_was_written() {
         let mut pod = valid_pod();
         let spec = pod.spec.as_mut().unwrap();
         spec.containers[0].args = Some((0..random.next(5)).map(|_| random.text()).collect());
-        spec.containers[0].env = Some(vec![v1::EnvVar {
-            name: "A".into(),
-            value: Some(random.text()),
-            value_from: None,
-        }]);
+        spec.containers[0].env =
+            Some(vec![v1::EnvVar { name: "A".into(), value: Some(random.text()), value_from: None }]);
         pod.metadata.annotations = Some([("note".to_owned(), random.text())].into());
         let text = to_yaml(&pod);
         let parsed = parse_manifests(&text, "x").unwrap_or_else(|error| panic!("{error}\n{text}"));
@@ -110,21 +103,18 @@ fn yaml_reads_back_what_was_written() {
 fn any_json_is_written_as_yaml() {
     let mut random = Random(99);
     for _ in 0..3_000 {
-        let json = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "managedFields": random.json(4)}});
+        let json =
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "managedFields": random.json(4)}});
         let text = yaml_of(&json);
-        let error = parse_manifests(&text, "x")
-            .expect_err("it has no spec")
-            .to_string();
+        let error = parse_manifests(&text, "x").expect_err("it has no spec").to_string();
         assert!(error.contains("spec: Required value"), "{error}\n{text}");
         assert_eq!(Node::from_json(&json).to_json(), json);
     }
 }
 
 fn valid_pod() -> v1::Pod {
-    serde_json::from_value(
-        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"},
-        "spec": {"containers": [{"name": "a", "image": "wasm:/m"}]}}),
-    )
+    serde_json::from_value(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"},
+        "spec": {"containers": [{"name": "a", "image": "wasm:/m"}]}}))
     .unwrap()
 }
 
@@ -158,16 +148,13 @@ fn damaged_manifests_never_panic() {
             }
         }
     }
-    assert!(
-        read > 100 && refused > 1000,
-        "{read} read, {refused} refused: the damage is too great or too small"
-    );
+    assert!(read > 100 && refused > 1000, "{read} read, {refused} refused: the damage is too great or too small");
 }
 
 fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
     const PARTS: [&[u8]; 16] = [
-        b"- ", b": ", b"\n", b"{", b"}", b"[", b"]", b"&a ", b"*a", b"!x ", b"\t", b"\"", b"---\n",
-        b"? ", b"\x1b[2J", b"$(A)",
+        b"- ", b": ", b"\n", b"{", b"}", b"[", b"]", b"&a ", b"*a", b"!x ", b"\t", b"\"", b"---\n", b"? ", b"\x1b[2J",
+        b"$(A)",
     ];
     let at = random.next(bytes.len() + 1);
     match random.next(4) {
@@ -197,29 +184,14 @@ fn large_nonsense_is_bounded() {
         text
     };
     let containers = |text: String| text.replacen("spec:\n", "spec:\n  containers:\n", 1);
-    let env = |text: String| {
-        text.replacen(
-            "spec:\n",
-            "spec:\n  containers:\n  - name: a\n    image: wasm:/m\n    env:\n",
-            1,
-        )
-    };
+    let env =
+        |text: String| text.replacen("spec:\n", "spec:\n  containers:\n  - name: a\n    image: wasm:/m\n    env:\n", 1);
     let nonsense = [
         repeat(&|n| format!("  f{n}: 1\n")),
         containers(repeat(&|_| "  - {}\n".to_owned())),
-        format!(
-            "kind: List\napiVersion: v1\nitems:\n{}",
-            "- {}\n".repeat(100_000)
-        ),
-        containers(repeat(&|n| {
-            format!("  - {{name: a{n}, image: x, ports: [{{containerPort: 1, hostPort: 1}}]}}\n")
-        })),
-        env(repeat(&|n| {
-            format!(
-                "    - {{name: A{n}, value: $(A0)$(A{})}}\n",
-                n.saturating_sub(1)
-            )
-        })),
+        format!("kind: List\napiVersion: v1\nitems:\n{}", "- {}\n".repeat(100_000)),
+        containers(repeat(&|n| format!("  - {{name: a{n}, image: x, ports: [{{containerPort: 1, hostPort: 1}}]}}\n"))),
+        env(repeat(&|n| format!("    - {{name: A{n}, value: $(A0)$(A{})}}\n", n.saturating_sub(1)))),
         env(repeat(&|_| "    - {name: A, value: 7}\n".to_owned())),
         "[".repeat(1 << 20),
         "- ".repeat(1 << 20),

@@ -1,9 +1,7 @@
 //! Capability sets of this thread, as masks: bit `n` is capability `n` (capabilities(7)).
 
 use rustix::io::Errno;
-use rustix::thread::{
-    CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities,
-};
+use rustix::thread::{CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities};
 
 /// More than any kernel has; the first unknown one answers EINVAL.
 const CAPABILITY_MAX: u32 = 63;
@@ -15,8 +13,7 @@ const CAPABILITY_MAX: u32 = 63;
 pub fn limit_bounding(keep: u64) -> Result<(), Errno> {
     for capability in (0..=CAPABILITY_MAX).filter(|n| keep & (1 << n) == 0) {
         // SAFETY: PR_CAPBSET_DROP takes a number and touches no memory.
-        let result =
-            unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability as libc::c_ulong, 0, 0, 0) };
+        let result = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability as libc::c_ulong, 0, 0, 0) };
         if result != 0 {
             return end_of_list();
         }
@@ -38,10 +35,6 @@ fn end_of_list() -> Result<(), Errno> {
 pub fn set(mask: u64) -> Result<(), Errno> {
     clear_ambient_capability_set()?;
     let held = CapabilitySet::from_bits_retain(mask);
-    let sets = CapabilitySets {
-        effective: held,
-        permitted: held,
-        inheritable: CapabilitySet::empty(),
-    };
+    let sets = CapabilitySets { effective: held, permitted: held, inheritable: CapabilitySet::empty() };
     set_capabilities(None, sets)
 }

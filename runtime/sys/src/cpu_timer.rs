@@ -16,15 +16,8 @@ pub fn signal_every(span: Duration) -> io::Result<()> {
         tv_sec: span.as_secs() as libc::time_t,
         tv_usec: libc::suseconds_t::from(span.subsec_micros()),
     };
-    let timer = libc::itimerval {
-        it_interval: every,
-        it_value: every,
-    };
+    let timer = libc::itimerval { it_interval: every, it_value: every };
     // SAFETY: `timer` is a valid itimerval that lives through the call; the old value is not asked for.
     let result = unsafe { libc::setitimer(libc::ITIMER_PROF, &timer, std::ptr::null_mut()) };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -16,14 +16,7 @@ use rustix::io::Errno;
 /// None since Linux 5.11.
 pub fn close_on_exec_from(first: RawFd) -> Result<(), Errno> {
     // SAFETY: only flags of descriptors change; none is closed now.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            first,
-            u32::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if result == 0 { Ok(()) } else { Err(last()) }
 }
 
@@ -54,10 +47,7 @@ pub fn exec_descriptor(
     let (argv, env) = (null_terminated(argv), null_terminated(env));
     let above = first + keep.len() as RawFd;
     let program = rustix::io::fcntl_dupfd_cloexec(program, above)?;
-    let moved = keep
-        .iter()
-        .map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, above))
-        .collect::<Result<Vec<_>, _>>()?;
+    let moved = keep.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, above)).collect::<Result<Vec<_>, _>>()?;
     close_on_exec_from(first)?;
     for (fd, target) in moved.iter().zip(first..) {
         // SAFETY: plain numbers; the caller gave up what was at `target`.
@@ -93,11 +83,7 @@ pub fn inherited(number: RawFd) -> Result<BorrowedFd<'static>, Errno> {
 }
 
 fn null_terminated(strings: &[&CStr]) -> Vec<*const c_char> {
-    strings
-        .iter()
-        .map(|s| s.as_ptr())
-        .chain([ptr::null()])
-        .collect()
+    strings.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect()
 }
 
 fn last() -> Errno {

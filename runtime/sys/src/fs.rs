@@ -20,19 +20,8 @@ const MAX_LINKS: u32 = 40;
 ///
 /// # Errors
 /// Those of `openat2`.
-pub fn open_beneath(
-    dir: BorrowedFd<'_>,
-    path: &str,
-    flags: OFlags,
-    mode: Mode,
-) -> Result<OwnedFd, Errno> {
-    open(
-        dir,
-        path,
-        flags,
-        mode,
-        ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
-    )
+pub fn open_beneath(dir: BorrowedFd<'_>, path: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+    open(dir, path, flags, mode, ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS)
 }
 
 /// Opens `path` as if `root` were `/`: absolute links and `..` stay inside.
@@ -40,35 +29,19 @@ pub fn open_beneath(
 /// # Errors
 /// Those of `openat2`; ELOOP also for a magic link.
 pub fn open_in_root(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
-    open(
-        root,
-        path,
-        flags,
-        Mode::empty(),
-        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-    )
+    open(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
 }
 
 /// As `open_in_root`, but any symbolic link on the way is ELOOP.
 ///
 /// # Errors
 /// Those of `openat2`.
-pub fn open_plain_in_root(
-    root: BorrowedFd<'_>,
-    path: &str,
-    flags: OFlags,
-) -> Result<OwnedFd, Errno> {
+pub fn open_plain_in_root(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     open(root, path, flags, Mode::empty(), resolve)
 }
 
-fn open(
-    dir: BorrowedFd<'_>,
-    path: &str,
-    flags: OFlags,
-    mode: Mode,
-    resolve: ResolveFlags,
-) -> Result<OwnedFd, Errno> {
+fn open(dir: BorrowedFd<'_>, path: &str, flags: OFlags, mode: Mode, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
     for _ in 0..RETRIES {
         match openat2(dir, path, flags | OFlags::CLOEXEC, mode, resolve) {
             Err(Errno::AGAIN | Errno::INTR) => {}
@@ -141,8 +114,7 @@ fn mkdir_if_missing(dir: BorrowedFd<'_>, name: &str) -> Result<(), Errno> {
 }
 
 fn components(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/')
-        .filter(|part| !part.is_empty() && *part != ".")
+    path.split('/').filter(|part| !part.is_empty() && *part != ".")
 }
 
 /// The slow way: resolves link by link what the kernel could not, because its end does not exist yet. Each step is
@@ -156,11 +128,7 @@ fn make_in_root(root: BorrowedFd<'_>, path: &str, target: Target) -> Result<Owne
             resolved.pop();
             continue;
         }
-        let kind = if rest.is_empty() {
-            target
-        } else {
-            Target::Directory
-        };
+        let kind = if rest.is_empty() { target } else { Target::Directory };
         if let Some(link) = step(root, &resolved, &name, kind)? {
             links += 1;
             if links > MAX_LINKS {
@@ -170,10 +138,7 @@ fn make_in_root(root: BorrowedFd<'_>, path: &str, target: Target) -> Result<Owne
                 resolved.clear();
             }
             let parts: Vec<&str> = components(&link).collect();
-            parts
-                .into_iter()
-                .rev()
-                .for_each(|part| rest.push_front(part.to_owned()));
+            parts.into_iter().rev().for_each(|part| rest.push_front(part.to_owned()));
         } else {
             resolved.push(name);
         }
@@ -182,12 +147,7 @@ fn make_in_root(root: BorrowedFd<'_>, path: &str, target: Target) -> Result<Owne
 }
 
 /// Looks at one name: `Some(text)` for a symbolic link, `None` once it exists as anything else.
-fn step(
-    root: BorrowedFd<'_>,
-    above: &[String],
-    name: &str,
-    kind: Target,
-) -> Result<Option<String>, Errno> {
+fn step(root: BorrowedFd<'_>, above: &[String], name: &str, kind: Target) -> Result<Option<String>, Errno> {
     let parent = open_plain_in_root(root, &joined(above), OFlags::PATH | OFlags::DIRECTORY)?;
     match open_plain_in_root(parent.as_fd(), name, OFlags::PATH | OFlags::NOFOLLOW) {
         Ok(found) => link_text(&found),
@@ -208,29 +168,19 @@ fn make_one(parent: BorrowedFd<'_>, name: &str, kind: Target) -> Result<(), Errn
     if kind == Target::Directory {
         return mkdir_if_missing(parent, name);
     }
-    let flags =
-        OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     match open_with_mode(parent, name, flags, 0o644) {
         Err(Errno::EXIST) => Ok(()),
         result => result.map(drop),
     }
 }
 
-fn open_with_mode(
-    parent: BorrowedFd<'_>,
-    name: &str,
-    flags: OFlags,
-    mode: u32,
-) -> Result<OwnedFd, Errno> {
+fn open_with_mode(parent: BorrowedFd<'_>, name: &str, flags: OFlags, mode: u32) -> Result<OwnedFd, Errno> {
     open_beneath(parent, name, flags, Mode::from_raw_mode(mode))
 }
 
 fn joined(parts: &[String]) -> String {
-    if parts.is_empty() {
-        ".".to_owned()
-    } else {
-        parts.join("/")
-    }
+    if parts.is_empty() { ".".to_owned() } else { parts.join("/") }
 }
 
 /// Opens a path of the host that the operator chose; the only walk here without a scope.
@@ -266,11 +216,7 @@ mod tests {
         }
 
         fn root(&self) -> OwnedFd {
-            open_host(
-                self.0.join("root").to_str().expect("utf-8"),
-                OFlags::PATH | OFlags::DIRECTORY,
-            )
-            .expect("opens")
+            open_host(self.0.join("root").to_str().expect("utf-8"), OFlags::PATH | OFlags::DIRECTORY).expect("opens")
         }
 
         fn at(&self, path: &str) -> PathBuf {
@@ -296,11 +242,9 @@ mod tests {
         let folder = Folder::new("links");
         symlink("/made/here", folder.at("absolute")).expect("links");
         symlink("../../../climbed", folder.at("climbing")).expect("links");
-        let made =
-            ensure_in_root(folder.root().as_fd(), "/absolute", Target::Directory).expect("makes");
+        let made = ensure_in_root(folder.root().as_fd(), "/absolute", Target::Directory).expect("makes");
         assert!(same(&made, &folder.at("made/here")));
-        let made =
-            ensure_in_root(folder.root().as_fd(), "/climbing/x", Target::File).expect("makes");
+        let made = ensure_in_root(folder.root().as_fd(), "/climbing/x", Target::File).expect("makes");
         assert!(same(&made, &folder.at("climbed/x")));
         assert!(!folder.0.join("climbed").exists());
     }
@@ -310,8 +254,7 @@ mod tests {
         let folder = Folder::new("dangling");
         std::fs::create_dir(folder.at("etc")).expect("makes");
         symlink("../run/stub.conf", folder.at("etc/resolv.conf")).expect("links");
-        let made =
-            ensure_in_root(folder.root().as_fd(), "/etc/resolv.conf", Target::File).expect("makes");
+        let made = ensure_in_root(folder.root().as_fd(), "/etc/resolv.conf", Target::File).expect("makes");
         assert!(same(&made, &folder.at("run/stub.conf")));
     }
 
@@ -322,23 +265,11 @@ mod tests {
         symlink("a", folder.at("b")).expect("links");
         std::fs::write(folder.at("file"), "").expect("writes");
         let root = folder.root();
-        assert_eq!(
-            ensure_in_root(root.as_fd(), "/a", Target::Directory).expect_err("loops"),
-            Errno::LOOP
-        );
-        assert_eq!(
-            ensure_in_root(root.as_fd(), "/file", Target::Directory).expect_err("a file"),
-            Errno::NOTDIR
-        );
-        assert_eq!(
-            ensure_in_root(root.as_fd(), "/", Target::File).expect_err("a folder"),
-            Errno::ISDIR
-        );
+        assert_eq!(ensure_in_root(root.as_fd(), "/a", Target::Directory).expect_err("loops"), Errno::LOOP);
+        assert_eq!(ensure_in_root(root.as_fd(), "/file", Target::Directory).expect_err("a file"), Errno::NOTDIR);
+        assert_eq!(ensure_in_root(root.as_fd(), "/", Target::File).expect_err("a folder"), Errno::ISDIR);
         let host = open_host("/", OFlags::PATH).expect("opens");
-        assert_eq!(
-            open_in_root(host.as_fd(), "/proc/self/cwd/x", OFlags::PATH).expect_err("magic"),
-            Errno::LOOP
-        );
+        assert_eq!(open_in_root(host.as_fd(), "/proc/self/cwd/x", OFlags::PATH).expect_err("magic"), Errno::LOOP);
     }
 
     #[test]
@@ -346,14 +277,8 @@ mod tests {
         let folder = Folder::new("plain");
         symlink("/tmp", folder.at("dev")).expect("links");
         let root = folder.root();
-        assert_eq!(
-            ensure_plain_dir_in_root(root.as_fd(), "/dev").expect_err("a link"),
-            Errno::LOOP
-        );
-        assert_eq!(
-            ensure_plain_dir_in_root(root.as_fd(), "/dev/shm").expect_err("a link"),
-            Errno::LOOP
-        );
+        assert_eq!(ensure_plain_dir_in_root(root.as_fd(), "/dev").expect_err("a link"), Errno::LOOP);
+        assert_eq!(ensure_plain_dir_in_root(root.as_fd(), "/dev/shm").expect_err("a link"), Errno::LOOP);
         let made = ensure_plain_dir_in_root(root.as_fd(), "/sys/fs/x").expect("makes");
         assert!(same(&made, &folder.at("sys/fs/x")));
     }

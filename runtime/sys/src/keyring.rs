@@ -53,16 +53,8 @@ pub fn add_to_session(description: &std::ffi::CStr, payload: &[u8]) -> Result<()
 pub fn find_in_session(description: &std::ffi::CStr) -> Result<(), Errno> {
     let session = libc::c_long::from(KEY_SPEC_SESSION_KEYRING);
     // SAFETY: two null-terminated strings that live across the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_keyctl,
-            KEYCTL_SEARCH,
-            session,
-            c"user".as_ptr(),
-            description.as_ptr(),
-            0,
-        )
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_SEARCH, session, c"user".as_ptr(), description.as_ptr(), 0) };
     if result >= 0 {
         return Ok(());
     }

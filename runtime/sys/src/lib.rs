@@ -2,18 +2,18 @@
 //! short, fixed sequence of calls. The only crate with unsafe besides pause.
 #![allow(unsafe_code)]
 
-pub mod process;
-pub mod signal;
-pub mod cgroup;
-pub mod landlock;
-pub mod netlink;
-pub mod nft;
 pub mod capability;
+pub mod cgroup;
 pub mod cpu_timer;
 pub mod exec;
 pub mod fs;
 pub mod keyring;
+pub mod landlock;
 pub mod memfd;
 pub mod mount;
 pub mod namespace;
+pub mod netlink;
+pub mod nft;
+pub mod process;
 pub mod seccomp;
+pub mod signal;

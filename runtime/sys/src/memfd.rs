@@ -10,10 +10,7 @@ use rustix::io::{Errno, write};
 
 /// Everything that could change afterwards.
 const SEALS: SealFlags = SealFlags::from_bits_retain(
-    SealFlags::SEAL.bits()
-        | SealFlags::SHRINK.bits()
-        | SealFlags::GROW.bits()
-        | SealFlags::WRITE.bits(),
+    SealFlags::SEAL.bits() | SealFlags::SHRINK.bits() | SealFlags::GROW.bits() | SealFlags::WRITE.bits(),
 );
 
 /// A read-only memory file with these bytes, not executable where the kernel can say so (since 6.3). Its offset is 0.
@@ -73,30 +70,18 @@ mod tests {
         assert_eq!(write(&file, b"x"), Err(Errno::PERM));
         assert_eq!(rustix::fs::ftruncate(&file, 0), Err(Errno::PERM));
         let unsealed = create("dwell-test", MemfdFlags::NOEXEC_SEAL).expect("makes");
-        assert_eq!(
-            write(&unsealed, b"x"),
-            Ok(1),
-            "control: only the seals refuse"
-        );
+        assert_eq!(write(&unsealed, b"x"), Ok(1), "control: only the seals refuse");
     }
 
     #[test]
     fn the_executable_kind_runs_and_the_other_does_not() {
         let bytes = std::fs::read("/bin/busybox").expect("busybox-static is installed");
-        let run =
-            |file: OwnedFd| crate::process::spawn_vfork(file.as_fd(), &[c"true"], &[], &[], None);
-        let (_, pidfd) =
-            run(sealed_executable("dwell-test", &bytes).expect("makes")).expect("executes");
-        rustix::process::waitid(
-            rustix::process::WaitId::PidFd(pidfd.as_fd()),
-            rustix::process::WaitIdOptions::EXITED,
-        )
-        .expect("waits");
+        let run = |file: OwnedFd| crate::process::spawn_vfork(file.as_fd(), &[c"true"], &[], &[], None);
+        let (_, pidfd) = run(sealed_executable("dwell-test", &bytes).expect("makes")).expect("executes");
+        rustix::process::waitid(rustix::process::WaitId::PidFd(pidfd.as_fd()), rustix::process::WaitIdOptions::EXITED)
+            .expect("waits");
         if memfd_create("dwell-test", MemfdFlags::NOEXEC_SEAL).is_ok() {
-            assert_eq!(
-                run(sealed("dwell-test", &bytes).expect("makes")).expect_err("refused"),
-                Errno::ACCESS
-            );
+            assert_eq!(run(sealed("dwell-test", &bytes).expect("makes")).expect_err("refused"), Errno::ACCESS);
         }
     }
 }

@@ -7,9 +7,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
-    fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
-    open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_fd,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 
 /// Rights of a mount.
@@ -28,19 +27,10 @@ struct MountAttr {
 ///
 /// # Errors
 /// Those of `mount_setattr`: EPERM, EINVAL when the descriptor is not the root of a mount.
-pub fn set_attr(
-    mount: BorrowedFd<'_>,
-    attributes: Attributes,
-    recursive: bool,
-) -> Result<(), Errno> {
+pub fn set_attr(mount: BorrowedFd<'_>, attributes: Attributes, recursive: bool) -> Result<(), Errno> {
     change(
         mount,
-        MountAttr {
-            set: u64::from(attributes.bits()),
-            clear: 0,
-            propagation: 0,
-            user_namespace: 0,
-        },
+        MountAttr { set: u64::from(attributes.bits()), clear: 0, propagation: 0, user_namespace: 0 },
         recursive,
     )
 }
@@ -50,16 +40,7 @@ pub fn set_attr(
 /// # Errors
 /// As `set_attr`.
 pub fn make_private(mount: BorrowedFd<'_>) -> Result<(), Errno> {
-    change(
-        mount,
-        MountAttr {
-            set: 0,
-            clear: 0,
-            propagation: libc::MS_PRIVATE,
-            user_namespace: 0,
-        },
-        true,
-    )
+    change(mount, MountAttr { set: 0, clear: 0, propagation: libc::MS_PRIVATE, user_namespace: 0 }, true)
 }
 
 fn change(mount: BorrowedFd<'_>, attr: MountAttr, recursive: bool) -> Result<(), Errno> {
@@ -119,24 +100,14 @@ pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno
 /// # Errors
 /// Those of `move_mount`.
 pub fn attach_over_root(mount: BorrowedFd<'_>) -> Result<(), Errno> {
-    move_mount(
-        mount,
-        "",
-        rustix::fs::CWD,
-        "/",
-        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
-    )
+    move_mount(mount, "", rustix::fs::CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
 }
 
 /// A new, detached instance of a file system. `options` are (key, value), a flag has none.
 ///
 /// # Errors
 /// Those of `fsopen` (ENODEV: not in this kernel), `fsconfig` (EINVAL: an option) and `fsmount`.
-pub fn instance(
-    kind: &str,
-    options: &[(&str, Option<&str>)],
-    attributes: Attributes,
-) -> Result<OwnedFd, Errno> {
+pub fn instance(kind: &str, options: &[(&str, Option<&str>)], attributes: Attributes) -> Result<OwnedFd, Errno> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     for (key, value) in options {
         match value {
@@ -154,11 +125,7 @@ pub fn instance(
 /// As `instance`.
 pub fn tmpfs(size: u64, mode: u32, attributes: Attributes) -> Result<OwnedFd, Errno> {
     let (size, mode) = (size.to_string(), format!("{mode:o}"));
-    instance(
-        "tmpfs",
-        &[("size", Some(&size)), ("mode", Some(&mode))],
-        attributes,
-    )
+    instance("tmpfs", &[("size", Some(&size)), ("mode", Some(&mode))], attributes)
 }
 
 /// A new, detached devpts: terminals of group 5 (tty), `ptmx` open to all.
@@ -166,17 +133,8 @@ pub fn tmpfs(size: u64, mode: u32, attributes: Attributes) -> Result<OwnedFd, Er
 /// # Errors
 /// As `instance`.
 pub fn devpts() -> Result<OwnedFd, Errno> {
-    let options = [
-        ("newinstance", None),
-        ("ptmxmode", Some("0666")),
-        ("mode", Some("0620")),
-        ("gid", Some("5")),
-    ];
-    instance(
-        "devpts",
-        &options,
-        Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC,
-    )
+    let options = [("newinstance", None), ("ptmxmode", Some("0666")), ("mode", Some("0620")), ("gid", Some("5"))];
+    instance("devpts", &options, Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC)
 }
 
 /// Master and slave of a new terminal of a devpts, attached or not. Neither becomes a controlling terminal.
@@ -188,10 +146,7 @@ pub fn open_terminal(devpts: BorrowedFd<'_>) -> Result<(OwnedFd, OwnedFd), Errno
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let master = openat2(devpts, "ptmx", flags, Mode::empty(), resolve)?;
     rustix::pty::unlockpt(&master)?;
-    let slave = rustix::pty::ioctl_tiocgptpeer(
-        &master,
-        rustix::pty::OpenptFlags::from_bits_retain(flags.bits()),
-    )?;
+    let slave = rustix::pty::ioctl_tiocgptpeer(&master, rustix::pty::OpenptFlags::from_bits_retain(flags.bits()))?;
     Ok((master, slave))
 }
 
@@ -204,11 +159,7 @@ pub fn open_terminal(devpts: BorrowedFd<'_>) -> Result<(OwnedFd, OwnedFd), Errno
 /// # Errors
 /// Those of `fsopen`, `fsconfig` and `fsmount`. Kernels before 6.13 take layers as paths, so there `/proc` must be
 /// mounted.
-pub fn overlay(
-    lowers: &[BorrowedFd<'_>],
-    upper: BorrowedFd<'_>,
-    work: BorrowedFd<'_>,
-) -> Result<OwnedFd, Errno> {
+pub fn overlay(lowers: &[BorrowedFd<'_>], upper: BorrowedFd<'_>, work: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     match overlay_by_descriptor(lowers, upper, work) {
         Err(Errno::INVAL) => overlay_by_path(lowers, upper, work),
         result => result,
@@ -230,11 +181,7 @@ fn overlay_by_descriptor(
 }
 
 /// The kernel walks `/proc/self/fd/N`, a magic link to the very directory: nothing hostile is in that path.
-fn overlay_by_path(
-    lowers: &[BorrowedFd<'_>],
-    upper: BorrowedFd<'_>,
-    work: BorrowedFd<'_>,
-) -> Result<OwnedFd, Errno> {
+fn overlay_by_path(lowers: &[BorrowedFd<'_>], upper: BorrowedFd<'_>, work: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let path = |fd: &BorrowedFd<'_>| format!("/proc/self/fd/{}", fd.as_raw_fd());
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let lowerdir: Vec<String> = lowers.iter().map(path).collect();
@@ -247,11 +194,7 @@ fn overlay_by_path(
 fn finish_overlay(context: OwnedFd) -> Result<OwnedFd, Errno> {
     fsconfig_set_flag(context.as_fd(), "volatile")?;
     fsconfig_create(context.as_fd())?;
-    fsmount(
-        context.as_fd(),
-        FsMountFlags::FSMOUNT_CLOEXEC,
-        MountAttrFlags::empty(),
-    )
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
 }
 
 #[cfg(test)]

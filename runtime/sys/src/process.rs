@@ -42,13 +42,7 @@ pub fn spawn_vfork(
 ) -> Result<(Pid, OwnedFd), Errno> {
     let argv = null_terminated(argv);
     let env = null_terminated(env);
-    let mut moves: Vec<Move> = fds
-        .iter()
-        .map(|(from, to)| Move {
-            from: from.as_raw_fd(),
-            to: *to,
-        })
-        .collect();
+    let mut moves: Vec<Move> = fds.iter().map(|(from, to)| Move { from: from.as_raw_fd(), to: *to }).collect();
     let mut birth = Birth {
         exe: exe.as_raw_fd(),
         argv: argv.as_ptr(),
@@ -63,10 +57,7 @@ pub fn spawn_vfork(
         return Ok((pid, pidfd));
     }
     // It is already gone; the error that ended it matters more than one of reaping it.
-    let _ = waitid(
-        WaitId::PidFd(std::os::fd::AsFd::as_fd(&pidfd)),
-        WaitIdOptions::EXITED,
-    );
+    let _ = waitid(WaitId::PidFd(std::os::fd::AsFd::as_fd(&pidfd)), WaitIdOptions::EXITED);
     Err(Errno::from_raw_os_error(birth.failed))
 }
 
@@ -80,9 +71,7 @@ pub fn wait_for_exit(pidfd: BorrowedFd<'_>) -> Result<i32, Errno> {
             Err(Errno::INTR) | Ok(None) => {}
             Err(errno) => return Err(errno),
             Ok(Some(status)) => {
-                let signal = status
-                    .terminating_signal()
-                    .map_or(-1, |signal| 128 + signal);
+                let signal = status.terminating_signal().map_or(-1, |signal| 128 + signal);
                 return Ok(status.exit_status().unwrap_or(signal));
             }
         }
@@ -126,18 +115,11 @@ struct Birth {
 }
 
 fn null_terminated(strings: &[&CStr]) -> Vec<*const c_char> {
-    strings
-        .iter()
-        .map(|s| s.as_ptr())
-        .chain([ptr::null()])
-        .collect()
+    strings.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect()
 }
 
 /// Blocks signals, clones, and returns when the child has executed or exited.
-fn clone_and_wait_for_exec(
-    birth: &mut Birth,
-    cgroup: Option<BorrowedFd<'_>>,
-) -> Result<(Pid, OwnedFd), Errno> {
+fn clone_and_wait_for_exec(birth: &mut Birth, cgroup: Option<BorrowedFd<'_>>) -> Result<(Pid, OwnedFd), Errno> {
     let stack = Stack::new()?;
     let mut pidfd: RawFd = -1;
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD;
@@ -162,9 +144,7 @@ fn clone_and_wait_for_exec(
     }
     // SAFETY: clone3 succeeded with CLONE_PIDFD, so the kernel stored a new descriptor that nobody else owns.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    Pid::from_raw(result as i32)
-        .map(|pid| (pid, pidfd))
-        .ok_or(Errno::SRCH)
+    Pid::from_raw(result as i32).map(|pid| (pid, pidfd)).ok_or(Errno::SRCH)
 }
 
 /// An anonymous mapping with an inaccessible part below.
@@ -175,16 +155,7 @@ impl Stack {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no memory in use.
-        let base = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                GUARD_BYTES + STACK_BYTES,
-                protection,
-                flags,
-                -1,
-                0,
-            )
-        };
+        let base = unsafe { libc::mmap(ptr::null_mut(), GUARD_BYTES + STACK_BYTES, protection, flags, -1, 0) };
         if base == libc::MAP_FAILED {
             return Err(last());
         }
@@ -233,26 +204,14 @@ unsafe fn arrange_and_exec(birth: &Birth) -> c_int {
     // SAFETY: plain system calls on integers and on pointers that the caller vouches for.
     unsafe {
         crate::signal::reset_in_child();
-        let exe = libc::syscall(
-            libc::SYS_fcntl,
-            birth.exe,
-            libc::F_DUPFD_CLOEXEC,
-            birth.above,
-        );
+        let exe = libc::syscall(libc::SYS_fcntl, birth.exe, libc::F_DUPFD_CLOEXEC, birth.above);
         if exe < 0 {
             return *libc::__errno_location();
         }
         if !place_descriptors(birth) {
             return *libc::__errno_location();
         }
-        libc::syscall(
-            libc::SYS_execveat,
-            exe,
-            c"".as_ptr(),
-            birth.argv,
-            birth.env,
-            libc::AT_EMPTY_PATH,
-        );
+        libc::syscall(libc::SYS_execveat, exe, c"".as_ptr(), birth.argv, birth.env, libc::AT_EMPTY_PATH);
         *libc::__errno_location()
     }
 }
@@ -266,29 +225,16 @@ unsafe fn place_descriptors(birth: &Birth) -> bool {
     unsafe {
         let moves = std::slice::from_raw_parts_mut(birth.moves, birth.moves_len);
         for step in moves.iter_mut() {
-            let moved = libc::syscall(
-                libc::SYS_fcntl,
-                step.from,
-                libc::F_DUPFD_CLOEXEC,
-                birth.above,
-            );
+            let moved = libc::syscall(libc::SYS_fcntl, step.from, libc::F_DUPFD_CLOEXEC, birth.above);
             if moved < 0 {
                 return false;
             }
             step.from = moved as RawFd;
         }
-        if libc::syscall(
-            libc::SYS_close_range,
-            0,
-            u32::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        ) < 0
-        {
+        if libc::syscall(libc::SYS_close_range, 0, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) < 0 {
             return false;
         }
-        moves
-            .iter()
-            .all(|step| libc::syscall(libc::SYS_dup3, step.from, step.to, 0) >= 0)
+        moves.iter().all(|step| libc::syscall(libc::SYS_dup3, step.from, step.to, 0) >= 0)
     }
 }
 
@@ -297,11 +243,7 @@ unsafe fn place_descriptors(birth: &Birth) -> bool {
 /// # Safety
 /// `args` must name a stack with room, and `entry` must never return.
 #[cfg(target_arch = "x86_64")]
-unsafe fn clone3_call(
-    args: &libc::clone_args,
-    entry: extern "C" fn(*mut c_void) -> !,
-    argument: *mut c_void,
-) -> isize {
+unsafe fn clone3_call(args: &libc::clone_args, entry: extern "C" fn(*mut c_void) -> !, argument: *mut c_void) -> isize {
     let result: isize;
     // SAFETY: in the parent this is one system call, whose clobbers are listed. The child has all registers but its
     // stack pointer and rax; it calls `entry` with an aligned stack and ends there.
@@ -332,11 +274,7 @@ unsafe fn clone3_call(
 /// # Safety
 /// `args` must name a stack with room, and `entry` must never return.
 #[cfg(target_arch = "aarch64")]
-unsafe fn clone3_call(
-    args: &libc::clone_args,
-    entry: extern "C" fn(*mut c_void) -> !,
-    argument: *mut c_void,
-) -> isize {
+unsafe fn clone3_call(args: &libc::clone_args, entry: extern "C" fn(*mut c_void) -> !, argument: *mut c_void) -> isize {
     let result: isize;
     // SAFETY: in the parent this is one system call. The child has all registers but its stack pointer and x0; it
     // calls `entry` with an aligned stack and ends there.

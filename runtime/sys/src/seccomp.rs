@@ -14,19 +14,10 @@ const MAX_INSTRUCTIONS: usize = 4096;
 /// unless `no_new_privs` is set.
 pub fn install(program: &[u8]) -> Result<(), Errno> {
     let instructions = decode(program)?;
-    let filter = libc::sock_fprog {
-        len: instructions.len() as u16,
-        filter: instructions.as_ptr().cast_mut(),
-    };
+    let filter = libc::sock_fprog { len: instructions.len() as u16, filter: instructions.as_ptr().cast_mut() };
     // SAFETY: the kernel copies `len` instructions, which `instructions` holds until after the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            0,
-            std::ptr::from_ref(&filter),
-        )
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, std::ptr::from_ref(&filter)) };
     if result == 0 {
         return Ok(());
     }

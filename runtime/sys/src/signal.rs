@@ -65,15 +65,7 @@ pub fn reset_in_child() {
     let default = [0u64; KERNEL_SIGACTION_BYTES / 8];
     for signal in 1..=SIGNALS {
         // SAFETY: `default` is at least as long as the kernel's structure; SIGKILL and SIGSTOP answer EINVAL.
-        unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                signal,
-                default.as_ptr(),
-                ptr::null_mut::<u8>(),
-                SET_BYTES,
-            )
-        };
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), ptr::null_mut::<u8>(), SET_BYTES) };
     }
     let _ = set_mask(0);
 }

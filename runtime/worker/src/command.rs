@@ -20,22 +20,12 @@ pub type Ready = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = Ending>>>>;
 ///
 /// # Errors
 /// A grant cannot be opened.
-pub fn context(
-    plan: &WorkerPlan,
-    grants: &[Grant],
-    input: Input,
-) -> wasmtime::Result<WasiCtxBuilder> {
+pub fn context(plan: &WorkerPlan, grants: &[Grant], input: Input) -> wasmtime::Result<WasiCtxBuilder> {
     let mut builder = WasiCtxBuilder::new();
     builder.args(&plan.args).envs(&environment(plan));
-    builder
-        .stdin(input)
-        .stdout(Output::stdout(plan.tty))
-        .stderr(Output::stderr(plan.tty));
+    builder.stdin(input).stdout(Output::stdout(plan.tty)).stderr(Output::stderr(plan.tty));
     builder.allow_blocking_current_thread(true);
-    builder
-        .allow_tcp(plan.network)
-        .allow_udp(plan.network)
-        .allow_ip_name_lookup(plan.network);
+    builder.allow_tcp(plan.network).allow_udp(plan.network).allow_ip_name_lookup(plan.network);
     if plan.network {
         builder.inherit_network();
     }
@@ -96,13 +86,7 @@ pub fn preview2(
 ) -> wasmtime::Result<Ready> {
     let wasi = context(plan, grants, input(plan))?.build();
     let names = Names::new(plan.network, &plan.hosts, &plan.resolv_conf);
-    let mut store = P2State::store(
-        engine,
-        wasi,
-        names,
-        plan.network,
-        &Budget::new(plan.memory_limit),
-    );
+    let mut store = P2State::store(engine, wasi, names, plan.network, &Budget::new(plan.memory_limit));
     Ok(Box::new(move || {
         Box::pin(async move {
             let result = run(&mut store, &pre).await;
@@ -118,9 +102,5 @@ async fn run(store: &mut Store<P2State>, pre: &CommandPre<P2State>) -> wasmtime:
 }
 
 fn input(plan: &WorkerPlan) -> Input {
-    if plan.stdin {
-        Input::open(plan.tty)
-    } else {
-        Input::closed()
-    }
+    if plan.stdin { Input::open(plan.tty) } else { Input::closed() }
 }

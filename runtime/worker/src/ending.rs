@@ -45,19 +45,11 @@ pub struct Ending {
 impl Ending {
     /// The guest's own status.
     pub fn exit(status: i32) -> Self {
-        Self {
-            status: status & 0xff,
-            reason: None,
-            message: String::new(),
-        }
+        Self { status: status & 0xff, reason: None, message: String::new() }
     }
 
     fn because(status: i32, reason: &'static str, message: String) -> Self {
-        Self {
-            status,
-            reason: Some(reason),
-            message,
-        }
+        Self { status, reason: Some(reason), message }
     }
 
     /// Leaves the report, if there is something to say, and ends the process.
@@ -83,37 +75,24 @@ pub fn of(result: Result<i32, Error>, limiter: &Limiter) -> Ending {
 
 /// A module that could not be linked or instantiated.
 pub fn of_link(cause: &Error) -> Ending {
-    Ending::because(
-        NOT_RUNNABLE,
-        "MissingImport",
-        format!("the module cannot be linked: {cause:#}"),
-    )
+    Ending::because(NOT_RUNNABLE, "MissingImport", format!("the module cannot be linked: {cause:#}"))
 }
 
 /// One line on why a guest's call failed, for a request that is not the process's end.
 pub fn brief(cause: &Error, limiter: &Limiter) -> String {
     let ending = of(Err(Error::msg(String::new())), limiter);
     let text = of_error(cause).message;
-    if ending.reason == Some("OOMKilled") {
-        format!("{text} (after {})", ending.message)
-    } else {
-        text
-    }
+    if ending.reason == Some("OOMKilled") { format!("{text} (after {})", ending.message) } else { text }
 }
 
 fn of_error(cause: &Error) -> Ending {
     if let Some(exit) = cause.downcast_ref::<I32Exit>() {
-        return Ending {
-            message: format!("exit({})", exit.0),
-            ..Ending::exit(exit.0)
-        };
+        return Ending { message: format!("exit({})", exit.0), ..Ending::exit(exit.0) };
     }
     match cause.downcast_ref::<Trap>() {
-        Some(Trap::StackOverflow) => Ending::because(
-            TRAPPED,
-            "StackOverflow",
-            trap_text("call stack exhausted", cause),
-        ),
+        Some(Trap::StackOverflow) => {
+            Ending::because(TRAPPED, "StackOverflow", trap_text("call stack exhausted", cause))
+        }
         Some(trap) => Ending::because(TRAPPED, "Trap", trap_text(&trap_words(trap), cause)),
         None => Ending::because(HOST_FAILED, "WorkerFailed", format!("{cause:#}")),
     }
@@ -130,9 +109,7 @@ fn trap_text(what: &str, cause: &Error) -> String {
         return text;
     };
     for frame in trace.frames().iter().take(FRAMES) {
-        let name = frame
-            .func_name()
-            .map_or_else(|| format!("function {}", frame.func_index()), demangled);
+        let name = frame.func_name().map_or_else(|| format!("function {}", frame.func_index()), demangled);
         text.push_str(&format!("\nat {}", report::printable(&name, NAME)));
     }
     let more = trace.frames().len().saturating_sub(FRAMES);
@@ -146,41 +123,22 @@ fn trap_text(what: &str, cause: &Error) -> String {
 fn demangled(name: &str) -> String {
     let mut parts = Vec::new();
     let mut rest = name.strip_prefix("_ZN").unwrap_or("");
-    while let Some(end) = rest
-        .find(|c: char| !c.is_ascii_digit())
-        .filter(|&end| end > 0)
-    {
-        let Some(part) = rest[..end]
-            .parse()
-            .ok()
-            .and_then(|len: usize| rest.get(end..end.checked_add(len)?))
-        else {
+    while let Some(end) = rest.find(|c: char| !c.is_ascii_digit()).filter(|&end| end > 0) {
+        let Some(part) = rest[..end].parse().ok().and_then(|len: usize| rest.get(end..end.checked_add(len)?)) else {
             break;
         };
         parts.push(part);
         rest = &rest[end + part.len()..];
     }
-    if parts.is_empty() {
-        name.to_owned()
-    } else {
-        parts.join("::")
-    }
+    if parts.is_empty() { name.to_owned() } else { parts.join("::") }
 }
 
 fn blame_memory(ending: Ending, bytes: u64, limit: u64) -> Ending {
     let refusal = format!("the memory limit of {limit} bytes refused it {bytes} bytes more");
     match ending.reason {
-        None => Ending::because(
-            ending.status,
-            "MemoryLimit",
-            format!("exited after {refusal}"),
-        ),
+        None => Ending::because(ending.status, "MemoryLimit", format!("exited after {refusal}")),
         Some("StackOverflow") => ending,
-        Some(_) => Ending::because(
-            OUT_OF_MEMORY,
-            "OOMKilled",
-            format!("{refusal}\n{}", ending.message),
-        ),
+        Some(_) => Ending::because(OUT_OF_MEMORY, "OOMKilled", format!("{refusal}\n{}", ending.message)),
     }
 }
 
@@ -192,19 +150,14 @@ mod tests {
 
     fn limiter(refused: bool) -> Limiter {
         let mut limiter = Budget::new(Some(10)).limiter();
-        limiter
-            .memory_growing(0, if refused { 11 } else { 1 }, None)
-            .unwrap();
+        limiter.memory_growing(0, if refused { 11 } else { 1 }, None).unwrap();
         limiter
     }
 
     #[test]
     fn own_statuses_are_kept() {
         for status in [0, 7, 126, 200, 255] {
-            assert_eq!(
-                of(Err(I32Exit(status).into()), &limiter(false)).status,
-                status
-            );
+            assert_eq!(of(Err(I32Exit(status).into()), &limiter(false)).status, status);
         }
         assert_eq!(of(Ok(1), &limiter(false)).reason, None);
     }
@@ -213,17 +166,10 @@ mod tests {
     fn traps_have_reasons() {
         let of = |trap: Trap| super::of(Err(trap.into()), &limiter(false));
         assert_eq!(
-            (
-                of(Trap::UnreachableCodeReached).status,
-                of(Trap::StackOverflow).reason
-            ),
+            (of(Trap::UnreachableCodeReached).status, of(Trap::StackOverflow).reason),
             (134, Some("StackOverflow"))
         );
-        assert!(
-            of(Trap::MemoryOutOfBounds)
-                .message
-                .contains("out of bounds memory access")
-        );
+        assert!(of(Trap::MemoryOutOfBounds).message.contains("out of bounds memory access"));
     }
 
     #[test]

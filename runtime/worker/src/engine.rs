@@ -82,12 +82,7 @@ pub fn engine_key() -> String {
             Err(_) => "no engine on this processor".hash(&mut digest),
         }
     }
-    digest
-        .0
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    digest.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `Hash` into SHA-256: the standard hasher is neither stable between versions nor wide enough for a name.
@@ -117,19 +112,10 @@ mod tests {
     fn epochs_make_another_engine() {
         let hash = |kind| {
             let mut digest = Digester(Sha256::new());
-            compiling(kind)
-                .unwrap()
-                .precompile_compatibility_hash()
-                .hash(&mut digest);
+            compiling(kind).unwrap().precompile_compatibility_hash().hash(&mut digest);
             digest.0.finalize()
         };
-        assert_eq!(
-            hash(ModuleKind::Preview1Command),
-            hash(ModuleKind::Preview2Command)
-        );
-        assert_ne!(
-            hash(ModuleKind::Preview1Command),
-            hash(ModuleKind::HttpHandler)
-        );
+        assert_eq!(hash(ModuleKind::Preview1Command), hash(ModuleKind::Preview2Command));
+        assert_ne!(hash(ModuleKind::Preview1Command), hash(ModuleKind::HttpHandler));
     }
 }

@@ -63,21 +63,13 @@ pub fn open(plan: &WorkerPlan) -> Result<Vec<Grant>, GrantError> {
     let mut seen: Vec<(&str, String)> = Vec::new();
     for preopen in &plan.preopens {
         let guest = guest_name(preopen);
-        if seen
-            .iter()
-            .any(|(dir, name)| *dir == preopen.dir && *name == guest)
-        {
+        if seen.iter().any(|(dir, name)| *dir == preopen.dir && *name == guest) {
             continue;
         }
         seen.push((&preopen.dir, guest.clone()));
         grants.push(open_one(preopen, guest)?);
     }
-    let cwd = plan
-        .working_dir
-        .as_deref()
-        .map(|dir| working_dir(&grants, dir))
-        .transpose()?
-        .flatten();
+    let cwd = plan.working_dir.as_deref().map(|dir| working_dir(&grants, dir)).transpose()?.flatten();
     grants.extend(cwd);
     // Stable: `/` to the end, the rest as planned.
     grants.sort_by_key(|grant| grant.guest == "/");
@@ -91,11 +83,7 @@ pub fn open(plan: &WorkerPlan) -> Result<Vec<Grant>, GrantError> {
 /// A directory can no longer be opened (its volume is gone).
 pub fn give(grants: &[Grant], builder: &mut WasiCtxBuilder) -> wasmtime::Result<()> {
     for grant in grants {
-        let perms = if grant.writable {
-            FsPerms::ReadWrite
-        } else {
-            FsPerms::ReadOnly
-        };
+        let perms = if grant.writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
         rustix::process::fchdir(&grant.fd)?;
         builder.preopened_dir(".", &grant.guest, perms)?;
     }
@@ -103,16 +91,9 @@ pub fn give(grants: &[Grant], builder: &mut WasiCtxBuilder) -> wasmtime::Result<
 }
 
 fn open_one(preopen: &Preopen, guest: String) -> Result<Grant, GrantError> {
-    let fd = beneath(CWD, &preopen.dir, ResolveFlags::NO_SYMLINKS).map_err(|cause| GrantError {
-        what: format!("open the grant for {guest} at {}", preopen.dir),
-        cause,
-    })?;
-    Ok(Grant {
-        fd,
-        guest,
-        writable: preopen.writable,
-        fixed: preopen.file.is_some(),
-    })
+    let fd = beneath(CWD, &preopen.dir, ResolveFlags::NO_SYMLINKS)
+        .map_err(|cause| GrantError { what: format!("open the grant for {guest} at {}", preopen.dir), cause })?;
+    Ok(Grant { fd, guest, writable: preopen.writable, fixed: preopen.file.is_some() })
 }
 
 fn guest_name(preopen: &Preopen) -> String {
@@ -127,13 +108,7 @@ fn guest_name(preopen: &Preopen) -> String {
 
 fn beneath(dir: impl AsFd, path: &str, how: ResolveFlags) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    openat2(
-        dir,
-        path,
-        flags,
-        Mode::empty(),
-        how | ResolveFlags::NO_MAGICLINKS,
-    )
+    openat2(dir, path, flags, Mode::empty(), how | ResolveFlags::NO_MAGICLINKS)
 }
 
 /// The preopen `.`, or none if the directory is `/` itself or in no grant.
@@ -144,16 +119,9 @@ fn working_dir(grants: &[Grant], dir: &str) -> Result<Option<Grant>, GrantError>
     if grant.guest == "/" && rest.is_empty() {
         return Ok(None);
     }
-    let fd = open_or_make(grant, rest).map_err(|cause| GrantError {
-        what: format!("open the working directory {dir}"),
-        cause,
-    })?;
-    Ok(Some(Grant {
-        fd,
-        guest: ".".to_owned(),
-        writable: grant.writable,
-        fixed: false,
-    }))
+    let fd = open_or_make(grant, rest)
+        .map_err(|cause| GrantError { what: format!("open the working directory {dir}"), cause })?;
+    Ok(Some(Grant { fd, guest: ".".to_owned(), writable: grant.writable, fixed: false }))
 }
 
 /// The grant with the longest name that holds `dir`, and the way from there.
@@ -163,11 +131,7 @@ fn holder<'a, 'b>(grants: &'a [Grant], dir: &'b str) -> Option<(&'a Grant, &'b s
         let rest = dir.strip_prefix(name)?;
         (rest.is_empty() || rest.starts_with('/')).then(|| (grant, rest.trim_matches('/')))
     };
-    grants
-        .iter()
-        .filter(|grant| !grant.fixed)
-        .filter_map(inside)
-        .max_by_key(|(grant, _)| grant.guest.len())
+    grants.iter().filter(|grant| !grant.fixed).filter_map(inside).max_by_key(|(grant, _)| grant.guest.len())
 }
 
 /// Links inside the grant are followed as if the grant were the root; nothing leads out of it.
@@ -181,10 +145,7 @@ fn open_or_make(grant: &Grant, rest: &str) -> Result<OwnedFd, Errno> {
 
 fn make(grant: &Grant, rest: &str) -> Result<OwnedFd, Errno> {
     let mut at = beneath(&grant.fd, ".", ResolveFlags::BENEATH)?;
-    for name in rest
-        .split('/')
-        .filter(|name| !name.is_empty() && *name != ".")
-    {
+    for name in rest.split('/').filter(|name| !name.is_empty() && *name != ".") {
         at = match beneath(&at, name, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS) {
             Err(Errno::NOENT) => {
                 mkdirat(&at, name, NEW_DIRECTORY)?;
@@ -202,22 +163,14 @@ mod tests {
 
     fn grant(guest: &str) -> Grant {
         let fd = beneath(CWD, "/", ResolveFlags::empty()).unwrap();
-        Grant {
-            fd,
-            guest: guest.to_owned(),
-            writable: false,
-            fixed: false,
-        }
+        Grant { fd, guest: guest.to_owned(), writable: false, fixed: false }
     }
 
     #[test]
     fn longest_name_holds_and_only_at_a_slash() {
         let grants = [grant("/"), grant("/data"), grant("/data/deep")];
         let held = |dir| holder(&grants, dir).map(|(grant, rest)| (grant.guest.clone(), rest));
-        assert_eq!(
-            held("/data/deep/x/y"),
-            Some(("/data/deep".to_owned(), "x/y"))
-        );
+        assert_eq!(held("/data/deep/x/y"), Some(("/data/deep".to_owned(), "x/y")));
         assert_eq!(held("/data/deeper"), Some(("/data".to_owned(), "deeper")));
         assert_eq!(held("/datax"), Some(("/".to_owned(), "datax")));
         assert!(holder(&grants[1..], "/datax").is_none());
@@ -227,12 +180,7 @@ mod tests {
     fn a_file_is_seen_in_its_parent() {
         let name = |guest: &str| {
             let file = Some("x".to_owned());
-            guest_name(&Preopen {
-                dir: "/0".to_owned(),
-                file,
-                guest: guest.to_owned(),
-                writable: false,
-            })
+            guest_name(&Preopen { dir: "/0".to_owned(), file, guest: guest.to_owned(), writable: false })
         };
         assert_eq!(name("/etc/app/config.yaml"), "/etc/app");
         assert_eq!(name("/config.yaml"), "/");
@@ -246,12 +194,7 @@ mod tests {
         std::os::unix::fs::symlink("/in", dir.join("grant/abs")).unwrap();
         std::os::unix::fs::symlink("../out", dir.join("grant/up")).unwrap();
         let fd = rustix::fs::open(dir.join("grant"), OFlags::PATH, Mode::empty()).unwrap();
-        let grant = Grant {
-            fd,
-            guest: "/g".to_owned(),
-            writable: false,
-            fixed: false,
-        };
+        let grant = Grant { fd, guest: "/g".to_owned(), writable: false, fixed: false };
         assert!(open_or_make(&grant, "in").is_ok());
         assert!(open_or_make(&grant, "abs").is_ok());
         assert!(matches!(open_or_make(&grant, "up"), Err(Errno::NOENT)));

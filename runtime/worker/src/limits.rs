@@ -25,19 +25,12 @@ pub struct Budget {
 impl Budget {
     /// Bytes for memories and tables; none is as much as the kernel gives.
     pub fn new(limit: Option<u64>) -> Self {
-        Self {
-            limit: limit.unwrap_or(u64::MAX),
-            used: Arc::default(),
-        }
+        Self { limit: limit.unwrap_or(u64::MAX), used: Arc::default() }
     }
 
     /// A limiter for one store; what it counted is given back when it is dropped.
     pub fn limiter(&self) -> Limiter {
-        Limiter {
-            budget: self.clone(),
-            mine: 0,
-            refused: None,
-        }
+        Limiter { budget: self.clone(), mine: 0, refused: None }
     }
 
     /// Bytes allowed.
@@ -47,9 +40,7 @@ impl Budget {
 
     fn take(&self, more: u64) -> bool {
         let fits = |used: u64| used.checked_add(more).filter(|&sum| sum <= self.limit);
-        self.used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
-            .is_ok()
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
     }
 }
 
@@ -87,21 +78,11 @@ impl Drop for Limiter {
 }
 
 impl ResourceLimiter for Limiter {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _max: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, _max: Option<usize>) -> wasmtime::Result<bool> {
         Ok(self.grow(desired.saturating_sub(current) as u64))
     }
 
-    fn table_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _max: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn table_growing(&mut self, current: usize, desired: usize, _max: Option<usize>) -> wasmtime::Result<bool> {
         Ok(self.grow((desired.saturating_sub(current) as u64).saturating_mul(ELEMENT)))
     }
 }

@@ -122,25 +122,12 @@ pub struct P2State {
 
 impl P2State {
     /// A store for one instance. `network` grants outgoing requests.
-    pub fn store(
-        engine: &Engine,
-        wasi: WasiCtx,
-        names: Names,
-        network: bool,
-        budget: &Budget,
-    ) -> Store<Self> {
+    pub fn store(engine: &Engine, wasi: WasiCtx, names: Names, network: bool, budget: &Budget) -> Store<Self> {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         let outgoing = Outgoing::new(names.clone(), network);
         let limiter = budget.limiter();
-        let state = Self {
-            wasi,
-            http: WasiHttpCtx::new(),
-            table,
-            outgoing,
-            names,
-            limiter,
-        };
+        let state = Self { wasi, http: WasiHttpCtx::new(), table, outgoing, names, limiter };
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(crate::limits::HOSTCALL_BYTES);
@@ -155,20 +142,13 @@ impl P2State {
 
 impl WasiView for P2State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.table,
-        }
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
 
 impl WasiHttpView for P2State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView {
-            ctx: &mut self.http,
-            table: &mut self.table,
-            hooks: &mut self.outgoing,
-        }
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.outgoing }
     }
 }
 
@@ -180,11 +160,9 @@ pub fn preview1(engine: &Engine) -> wasmtime::Result<Linker<P1State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p1::add_to_linker_async(&mut linker, |state: &mut P1State| &mut state.wasi)?;
     linker.allow_shadowing(true);
-    linker.func_wrap(
-        PREVIEW1_MODULE,
-        "proc_exit",
-        |status: i32| -> wasmtime::Result<()> { Err(I32Exit(status & 0xff).into()) },
-    )?;
+    linker.func_wrap(PREVIEW1_MODULE, "proc_exit", |status: i32| -> wasmtime::Result<()> {
+        Err(I32Exit(status & 0xff).into())
+    })?;
     Ok(linker)
 }
 

@@ -55,11 +55,7 @@ impl Names {
     /// Looks names up as these two files say, or not at all without `granted`.
     pub fn new(granted: bool, hosts: &str, resolv_conf: &str) -> Self {
         let servers = if granted { servers(resolv_conf) } else { None };
-        Self(Arc::new(Known {
-            granted,
-            hosts: parse_hosts(hosts),
-            servers,
-        }))
+        Self(Arc::new(Known { granted, hosts: parse_hosts(hosts), servers }))
     }
 
     /// Look-ups (and other holders) that share this at the moment.
@@ -91,20 +87,12 @@ impl Names {
         }
         let servers = self.0.servers.as_ref().ok_or(LookupError::NotFound)?;
         let found = servers.lookup_ip(name).await.map_err(|cause| why(&cause))?;
-        Ok(ipv4_first(
-            found.iter().map(|address| address.to_canonical()).collect(),
-        ))
+        Ok(ipv4_first(found.iter().map(|address| address.to_canonical()).collect()))
     }
 
     fn local(&self, name: &str) -> Option<Vec<IpAddr>> {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
-        let found: Vec<_> = self
-            .0
-            .hosts
-            .iter()
-            .filter(|(host, _)| *host == name)
-            .map(|(_, ip)| *ip)
-            .collect();
+        let found: Vec<_> = self.0.hosts.iter().filter(|(host, _)| *host == name).map(|(_, ip)| *ip).collect();
         if !found.is_empty() {
             return Some(ipv4_first(found));
         }
@@ -114,21 +102,14 @@ impl Names {
 }
 
 fn why(cause: &NetError) -> LookupError {
-    if cause.is_no_records_found() {
-        LookupError::NotFound
-    } else {
-        LookupError::NoAnswer
-    }
+    if cause.is_no_records_found() { LookupError::NotFound } else { LookupError::NoAnswer }
 }
 
 fn servers(resolv_conf: &str) -> Option<TokioResolver> {
     let (config, mut options) = system_conf::parse_resolv_conf(resolv_conf).ok()?;
     options.use_hosts_file = ResolveHosts::Never;
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-    Resolver::builder_with_config(config, TokioRuntimeProvider::default())
-        .with_options(options)
-        .build()
-        .ok()
+    Resolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options).build().ok()
 }
 
 /// hosts(5): an address, then its names; `#` begins a comment.
@@ -145,20 +126,14 @@ fn parse_hosts(text: &str) -> Vec<(String, IpAddr)> {
 }
 
 fn literal(text: &str) -> Option<IpAddr> {
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(text);
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     bare.parse().ok()
 }
 
 fn is_name(name: &str) -> bool {
     let labels = name.strip_suffix('.').unwrap_or(name);
     let label = |l: &str| {
-        !l.is_empty()
-            && l.len() <= 63
-            && l.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        !l.is_empty() && l.len() <= 63 && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
     name.len() <= NAME_MAX && labels.split('.').all(label)
 }
@@ -172,62 +147,35 @@ fn ipv4_first(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
 mod tests {
     use super::*;
 
-    const HOSTS: &str = "# the Pod's\n127.0.0.1\tlocalhost\n::1 localhost ip6-localhost\n10.0.0.9 Web.example web # x\n";
+    const HOSTS: &str =
+        "# the Pod's\n127.0.0.1\tlocalhost\n::1 localhost ip6-localhost\n10.0.0.9 Web.example web # x\n";
 
     #[test]
     fn hosts_come_first_and_case_does_not_matter() {
         let names = Names::new(true, HOSTS, "");
-        assert_eq!(
-            names.at_once("web"),
-            Some(Ok(vec!["10.0.0.9".parse().unwrap()]))
-        );
-        assert_eq!(
-            names.at_once("WEB.Example."),
-            Some(Ok(vec!["10.0.0.9".parse().unwrap()]))
-        );
+        assert_eq!(names.at_once("web"), Some(Ok(vec!["10.0.0.9".parse().unwrap()])));
+        assert_eq!(names.at_once("WEB.Example."), Some(Ok(vec!["10.0.0.9".parse().unwrap()])));
         assert_eq!(names.at_once("x"), None);
     }
 
     #[test]
     fn localhost_is_loopback_with_and_without_hosts() {
         let both = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-        assert_eq!(
-            Names::new(true, HOSTS, "").at_once("localhost"),
-            Some(Ok(both.clone()))
-        );
-        assert_eq!(
-            Names::new(true, "", "").at_once("localhost"),
-            Some(Ok(both.clone()))
-        );
-        assert_eq!(
-            Names::new(true, "127.0.0.5 localhost", "")
-                .at_once("localhost")
-                .unwrap()
-                .unwrap()
-                .len(),
-            1
-        );
+        assert_eq!(Names::new(true, HOSTS, "").at_once("localhost"), Some(Ok(both.clone())));
+        assert_eq!(Names::new(true, "", "").at_once("localhost"), Some(Ok(both.clone())));
+        assert_eq!(Names::new(true, "127.0.0.5 localhost", "").at_once("localhost").unwrap().unwrap().len(), 1);
     }
 
     #[test]
     fn nothing_is_answered_without_the_grant() {
-        assert_eq!(
-            Names::new(false, HOSTS, "").at_once("localhost"),
-            Some(Err(LookupError::Denied))
-        );
+        assert_eq!(Names::new(false, HOSTS, "").at_once("localhost"), Some(Err(LookupError::Denied)));
     }
 
     #[test]
     fn addresses_are_themselves_and_nonsense_is_refused() {
         let names = Names::new(true, "", "");
-        assert_eq!(
-            names.at_once("[::1]"),
-            Some(Ok(vec![Ipv6Addr::LOCALHOST.into()]))
-        );
+        assert_eq!(names.at_once("[::1]"), Some(Ok(vec![Ipv6Addr::LOCALHOST.into()])));
         assert_eq!(names.at_once("a b"), Some(Err(LookupError::NotAName)));
-        assert_eq!(
-            names.at_once(&"a".repeat(300)),
-            Some(Err(LookupError::NotAName))
-        );
+        assert_eq!(names.at_once(&"a".repeat(300)), Some(Err(LookupError::NotAName)));
     }
 }

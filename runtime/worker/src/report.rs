@@ -17,18 +17,14 @@ const MESSAGE_MAX: usize = (REPORT_MAX - 128) / 2;
 
 /// Takes the report file; without one, reports go to standard error alone.
 pub fn open() {
-    *FILE.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) =
-        trusted::inherited(WORKER_REPORT_FD).ok();
+    *FILE.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = trusted::inherited(WORKER_REPORT_FD).ok();
 }
 
 /// Leaves the report and says the line.
 pub fn leave(reason: &str, message: &str) {
     let message = printable(message, MESSAGE_MAX);
     say(&format!("{reason}: {message}"));
-    let report = WorkerReport {
-        reason: reason.to_owned(),
-        message,
-    };
+    let report = WorkerReport { reason: reason.to_owned(), message };
     let mut slot = FILE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     if let (Some(mut file), Ok(json)) = (slot.take(), serde_json::to_vec(&report)) {
         // Nowhere is left to complain to: the line above was said.
@@ -38,17 +34,8 @@ pub fn leave(reason: &str, message: &str) {
 
 /// One line on standard error, `dwell: …`; line breaks become ` | `.
 pub fn say(text: &str) {
-    let line = text
-        .lines()
-        .map(str::trim_end)
-        .filter(|line| !line.is_empty())
-        .collect::<Vec<_>>()
-        .join(" | ");
-    drop(writeln!(
-        std::io::stderr(),
-        "dwell: {}",
-        printable(&line, MESSAGE_MAX)
-    ));
+    let line = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" | ");
+    drop(writeln!(std::io::stderr(), "dwell: {}", printable(&line, MESSAGE_MAX)));
 }
 
 /// Leaves the report and ends the process.
@@ -69,18 +56,9 @@ pub fn panics_are_said() {
 
 fn panic_text(info: &std::panic::PanicHookInfo<'_>) -> String {
     let payload = info.payload();
-    let text = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or(payload.downcast_ref::<String>().map(String::as_str));
-    let place = info
-        .location()
-        .map(|at| format!(" at {}:{}", at.file(), at.line()))
-        .unwrap_or_default();
-    format!(
-        "the worker itself failed{place}: {}",
-        text.unwrap_or("no message")
-    )
+    let text = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+    let place = info.location().map(|at| format!(" at {}:{}", at.file(), at.line())).unwrap_or_default();
+    format!("the worker itself failed{place}: {}", text.unwrap_or("no message"))
 }
 
 /// The text without control characters but for line breaks, cut at a character within `max` bytes.
@@ -88,11 +66,7 @@ pub fn printable(text: &str, max: usize) -> String {
     let mut out = String::new();
     for c in text.chars() {
         let keep = c == '\n' || !c.is_control();
-        let piece = if keep {
-            c.to_string()
-        } else {
-            c.escape_default().to_string()
-        };
+        let piece = if keep { c.to_string() } else { c.escape_default().to_string() };
         if out.len() + piece.len() > max {
             out.push('…');
             break;
@@ -115,10 +89,7 @@ mod tests {
     #[test]
     fn longest_report_fits() {
         let message = printable(&"\"\\\u{1}".repeat(9000), MESSAGE_MAX);
-        let report = WorkerReport {
-            reason: "MissingImport".to_owned(),
-            message,
-        };
+        let report = WorkerReport { reason: "MissingImport".to_owned(), message };
         assert!(serde_json::to_vec(&report).unwrap().len() <= REPORT_MAX);
     }
 }

@@ -22,10 +22,7 @@ const MAX_PENDING: usize = 256;
 pub fn add_to_linker(linker: &mut Linker<P2State>) -> Result<()> {
     ip_name_lookup::add_to_linker::<P2State, View<'static>>(linker, |state| {
         let names = state.names.clone();
-        View {
-            names,
-            table: state.table(),
-        }
+        View { names, table: state.table() }
     })
 }
 
@@ -89,16 +86,12 @@ impl HostResolveAddressStream for View<'_> {
         }
     }
 
-    fn subscribe(
-        &mut self,
-        stream: Resource<ResolveAddressStream>,
-    ) -> Result<Resource<DynPollable>> {
+    fn subscribe(&mut self, stream: Resource<ResolveAddressStream>) -> Result<Resource<DynPollable>> {
         subscribe(self.table, Resource::<Answer>::new_borrow(stream.rep()))
     }
 
     fn drop(&mut self, stream: Resource<ResolveAddressStream>) -> Result<()> {
-        self.table
-            .delete(Resource::<Answer>::new_own(stream.rep()))?;
+        self.table.delete(Resource::<Answer>::new_own(stream.rep()))?;
         Ok(())
     }
 }
@@ -109,15 +102,8 @@ impl network::Host for View<'_> {
         error.downcast()
     }
 
-    fn network_error_code(
-        &mut self,
-        error: Resource<wasmtime::Error>,
-    ) -> Result<Option<ErrorCode>> {
-        Ok(self
-            .table
-            .get(&error)?
-            .downcast_ref::<std::io::Error>()
-            .map(ErrorCode::from))
+    fn network_error_code(&mut self, error: Resource<wasmtime::Error>) -> Result<Option<ErrorCode>> {
+        Ok(self.table.get(&error)?.downcast_ref::<std::io::Error>().map(ErrorCode::from))
     }
 }
 

@@ -19,10 +19,7 @@ use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, Stream
 
 /// Bytes of one read or write at most.
 const CHUNK: usize = 64 << 10;
-const AT_ONCE: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 0,
-};
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// Standard input.
 #[derive(Clone)]
@@ -45,11 +42,7 @@ impl Input {
     pub fn open(terminal: bool) -> Self {
         let fd = rustix::stdio::stdin();
         let watch = trusted::watch_input(fd);
-        Self(Some(Arc::new(Source {
-            fd,
-            watch,
-            terminal: terminal && rustix::termios::isatty(fd),
-        })))
+        Self(Some(Arc::new(Source { fd, watch, terminal: terminal && rustix::termios::isatty(fd) })))
     }
 
     fn take(&self, size: usize) -> StreamResult<Vec<u8>> {
@@ -67,9 +60,7 @@ impl Input {
             Err(Errno::AGAIN | Errno::INTR) => Ok(Vec::new()),
             // What a terminal says once its other side is gone.
             Err(Errno::IO) if source.terminal => Err(StreamError::Closed),
-            Err(cause) => Err(StreamError::LastOperationFailed(
-                io::Error::from(cause).into(),
-            )),
+            Err(cause) => Err(StreamError::LastOperationFailed(io::Error::from(cause).into())),
         }
     }
 }
@@ -128,11 +119,7 @@ impl InputStream for Input {
 }
 
 impl AsyncRead for Input {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if let Some(source) = &self.0 {
             ready!(source.poll_ready(cx));
         }
@@ -164,10 +151,7 @@ impl Output {
     }
 
     fn on(fd: BorrowedFd<'static>, terminal: bool) -> Self {
-        Self {
-            fd,
-            terminal: terminal && rustix::termios::isatty(fd),
-        }
+        Self { fd, terminal: terminal && rustix::termios::isatty(fd) }
     }
 
     fn put(&self, mut bytes: &[u8]) -> Result<(), Errno> {
@@ -209,9 +193,7 @@ impl OutputStream for Output {
         match self.put(&bytes) {
             Ok(()) => Ok(()),
             Err(Errno::PIPE) => Err(StreamError::Closed),
-            Err(cause) => Err(StreamError::LastOperationFailed(
-                io::Error::from(cause).into(),
-            )),
+            Err(cause) => Err(StreamError::LastOperationFailed(io::Error::from(cause).into())),
         }
     }
 
@@ -225,11 +207,7 @@ impl OutputStream for Output {
 }
 
 impl AsyncWrite for Output {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, _cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Poll::Ready(self.put(buf).map(|()| buf.len()).map_err(Into::into))
     }
 

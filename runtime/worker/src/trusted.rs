@@ -89,6 +89,5 @@ pub fn epoch_follows_sigprof(engine: &Engine) -> io::Result<()> {
     let engine = engine.clone();
     // SAFETY: the handler only adds to an atomic counter (`Engine::increment_epoch` is documented as signal-safe); it
     // neither allocates, nor locks, nor panics. It is never removed, so the engine it holds is never dropped in it.
-    unsafe { signal_hook::low_level::register(libc::SIGPROF, move || engine.increment_epoch()) }
-        .map(drop)
+    unsafe { signal_hook::low_level::register(libc::SIGPROF, move || engine.increment_epoch()) }.map(drop)
 }

@@ -49,21 +49,12 @@ fn read_plan() -> WorkerPlan {
     let parse = || -> Result<WorkerPlan, String> {
         let file = trusted::inherited(WORKER_PLAN_FD).map_err(|cause| cause.to_string())?;
         // The file may have been written through this very description.
-        rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0))
-            .map_err(|cause| cause.to_string())?;
+        rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0)).map_err(|cause| cause.to_string())?;
         let mut text = Vec::new();
-        file.take(PLAN_MAX)
-            .read_to_end(&mut text)
-            .map_err(|cause| cause.to_string())?;
+        file.take(PLAN_MAX).read_to_end(&mut text).map_err(|cause| cause.to_string())?;
         serde_json::from_slice(&text).map_err(|cause| cause.to_string())
     };
-    parse().unwrap_or_else(|cause| {
-        report::fail(
-            HOST_FAILED,
-            "WorkerFailed",
-            &format!("read the worker plan: {cause}"),
-        )
-    })
+    parse().unwrap_or_else(|cause| report::fail(HOST_FAILED, "WorkerFailed", &format!("read the worker plan: {cause}")))
 }
 
 /// As PID 1 a process has no default actions, so SIGTERM and SIGINT end it from a handler: a spinning guest cannot
@@ -84,42 +75,25 @@ fn run(plan: &WorkerPlan) -> ! {
     let inside = runtime.enter();
     let (ready, grants) = prepare(plan);
     drop(inside);
-    raise_walls(
-        plan,
-        &runtime,
-        &grants,
-        plan.kind != ModuleKind::Preview1Command,
-    );
+    raise_walls(plan, &runtime, &grants, plan.kind != ModuleKind::Preview1Command);
     drop(grants);
     runtime.block_on(ready()).leave()
 }
 
 fn prepare(plan: &WorkerPlan) -> (Ready, Vec<Grant>) {
-    let engine = engine::running(plan.kind, false)
-        .unwrap_or_else(|cause| host_failed("make an engine", &cause));
+    let engine = engine::running(plan.kind, false).unwrap_or_else(|cause| host_failed("make an engine", &cause));
     let module = Path::new(MODULE_PATH);
     if plan.kind == ModuleKind::Preview1Command {
-        let module =
-            trusted::map_module(&engine, module).unwrap_or_else(|cause| unmappable(&cause));
-        let pre = link::preview1(&engine)
-            .unwrap_or_else(|cause| host_failed("link", &cause))
-            .instantiate_pre(&module);
+        let module = trusted::map_module(&engine, module).unwrap_or_else(|cause| unmappable(&cause));
+        let pre = link::preview1(&engine).unwrap_or_else(|cause| host_failed("link", &cause)).instantiate_pre(&module);
         let pre = pre.unwrap_or_else(|cause| of_link(&cause).leave());
         let grants = open_grants(plan);
-        (
-            command::preview1(&engine, pre, plan, &grants)
-                .unwrap_or_else(|cause| host_failed("give", &cause)),
-            grants,
-        )
+        (command::preview1(&engine, pre, plan, &grants).unwrap_or_else(|cause| host_failed("give", &cause)), grants)
     } else {
         let pre = link_component(&engine).unwrap_or_else(|cause| of_link(&cause).leave());
         let pre = CommandPre::new(pre).unwrap_or_else(|cause| of_link(&cause).leave());
         let grants = open_grants(plan);
-        (
-            command::preview2(&engine, pre, plan, &grants)
-                .unwrap_or_else(|cause| host_failed("give", &cause)),
-            grants,
-        )
+        (command::preview2(&engine, pre, plan, &grants).unwrap_or_else(|cause| host_failed("give", &cause)), grants)
     }
 }
 
@@ -131,14 +105,12 @@ fn serve(plan: &WorkerPlan, early: &AtomicBool) -> ! {
     let grants = open_grants(plan);
     let runtime = runtime();
     let inside = runtime.enter();
-    let server = http::prepare(plan, &engine, pre, grants)
-        .unwrap_or_else(|cause| report::fail(1, "ListenFailed", &cause));
+    let server =
+        http::prepare(plan, &engine, pre, grants).unwrap_or_else(|cause| report::fail(1, "ListenFailed", &cause));
     drop(inside);
     early.store(false, Ordering::SeqCst);
-    trusted::epoch_follows_sigprof(&engine)
-        .unwrap_or_else(|cause| host_failed("install the tick", &cause));
-    dwell_sys::cpu_timer::signal_every(http::TICK)
-        .unwrap_or_else(|cause| host_failed("start the tick", &cause));
+    trusted::epoch_follows_sigprof(&engine).unwrap_or_else(|cause| host_failed("install the tick", &cause));
+    dwell_sys::cpu_timer::signal_every(http::TICK).unwrap_or_else(|cause| host_failed("start the tick", &cause));
     raise_walls(plan, &runtime, server.grants(), true);
     let status = runtime.block_on(server.serve());
     std::process::exit(status)
@@ -151,24 +123,17 @@ fn pooled_or_not(kind: ModuleKind) -> (wasmtime::Engine, ProxyPre<link::P2State>
         let pre = ProxyPre::new(link_component(&engine)?)?;
         Ok((engine, pre))
     };
-    attempt(true)
-        .or_else(|_: wasmtime::Error| attempt(false))
-        .unwrap_or_else(|cause| of_link(&cause).leave())
+    attempt(true).or_else(|_: wasmtime::Error| attempt(false)).unwrap_or_else(|cause| of_link(&cause).leave())
 }
 
-fn link_component(
-    engine: &wasmtime::Engine,
-) -> wasmtime::Result<wasmtime::component::InstancePre<link::P2State>> {
-    let component = trusted::map_component(engine, Path::new(MODULE_PATH))
-        .unwrap_or_else(|cause| unmappable(&cause));
+fn link_component(engine: &wasmtime::Engine) -> wasmtime::Result<wasmtime::component::InstancePre<link::P2State>> {
+    let component = trusted::map_component(engine, Path::new(MODULE_PATH)).unwrap_or_else(|cause| unmappable(&cause));
     link::preview2(engine)?.instantiate_pre(&component)
 }
 
 fn open_grants(plan: &WorkerPlan) -> Vec<Grant> {
     grants::open(plan).unwrap_or_else(|cause| {
-        let source = std::error::Error::source(&cause)
-            .map(|source| format!(": {source}"))
-            .unwrap_or_default();
+        let source = std::error::Error::source(&cause).map(|source| format!(": {source}")).unwrap_or_default();
         report::fail(NOT_RUNNABLE, "GrantFailed", &format!("{cause}{source}"))
     })
 }
@@ -185,19 +150,12 @@ fn runtime() -> Runtime {
 
 fn raise_walls(plan: &WorkerPlan, runtime: &Runtime, grants: &[Grant], thread: bool) {
     rustix::process::chdir("/").unwrap_or_else(|cause| host_failed("change to /", &cause));
-    landlock::raise(grants, plan.network)
-        .map(drop)
-        .unwrap_or_else(|cause| host_failed("raise Landlock", &cause));
+    landlock::raise(grants, plan.network).map(drop).unwrap_or_else(|cause| host_failed("raise Landlock", &cause));
     if thread {
-        runtime
-            .block_on(async { tokio::task::spawn_blocking(|| ()).await })
-            .unwrap_or_default();
+        runtime.block_on(async { tokio::task::spawn_blocking(|| ()).await }).unwrap_or_default();
     }
     let serve = plan.kind == ModuleKind::HttpHandler;
-    let need = Need::Guest {
-        network: plan.network,
-        serve,
-    };
+    let need = Need::Guest { network: plan.network, serve };
     seccomp::raise(need).unwrap_or_else(|cause| host_failed("raise seccomp", &cause));
 }
 
@@ -206,9 +164,5 @@ fn host_failed(what: &str, cause: &dyn std::fmt::Display) -> ! {
 }
 
 fn unmappable(cause: &wasmtime::Error) -> ! {
-    report::fail(
-        HOST_FAILED,
-        "WorkerFailed",
-        &format!("map the compiled module: {cause:#}"),
-    )
+    report::fail(HOST_FAILED, "WorkerFailed", &format!("map the compiled module: {cause:#}"))
 }

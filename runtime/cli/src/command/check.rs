@@ -28,17 +28,10 @@ pub fn run(args: CheckArgs, layout: &Layout) -> Outcome {
     let items = dwell::host::check(layout);
     let text = match args.output {
         Some(format) => object::render(&items, format)?,
-        None => items
-            .iter()
-            .map(|item| shown(item, Style::stdout()))
-            .collect(),
+        None => items.iter().map(|item| shown(item, Style::stdout())).collect(),
     };
     print(&text)?;
-    Ok(if items.iter().any(|item| item.state == State::Missing) {
-        MISSING
-    } else {
-        0
-    })
+    Ok(if items.iter().any(|item| item.state == State::Missing) { MISSING } else { 0 })
 }
 
 fn shown(item: &CheckItem, style: Style) -> String {
@@ -47,26 +40,13 @@ fn shown(item: &CheckItem, style: Style) -> String {
         State::Degraded => style.warning("degraded"),
         State::Missing => style.error("missing "),
     };
-    let mut text = format!(
-        "{state}  {:<16} {}\n",
-        one_line(&item.name),
-        one_line(&item.found)
-    );
+    let mut text = format!("{state}  {:<16} {}\n", one_line(&item.name), one_line(&item.found));
     if !item.costs.is_empty() {
-        text += &format!(
-            "{:10}{} {}\n",
-            "",
-            style.dim("costs:"),
-            one_line(&item.costs)
-        );
+        text += &format!("{:10}{} {}\n", "", style.dim("costs:"), one_line(&item.costs));
     }
     if !item.remedy.is_empty() {
-        text += &format!(
-            "{:10}{} {}\n",
-            "",
-            style.hint("to do:"),
-            item.remedy.trim_end().replace('\n', "\n          ")
-        );
+        text +=
+            &format!("{:10}{} {}\n", "", style.hint("to do:"), item.remedy.trim_end().replace('\n', "\n          "));
     }
     text
 }

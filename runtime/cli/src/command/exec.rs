@@ -61,8 +61,7 @@ pub async fn run(args: ExecArgs, layout: &Layout) -> Outcome {
 
 fn enter_raw(wanted: bool) -> Result<Option<raw::RawMode>, Failure> {
     match wanted {
-        true => raw::RawMode::enter()
-            .map_err(|e| Failure::new("switch the terminal to raw mode").caused_by(&e)),
+        true => raw::RawMode::enter().map_err(|e| Failure::new("switch the terminal to raw mode").caused_by(&e)),
         false => Ok(None),
     }
 }
@@ -71,23 +70,13 @@ fn enter_raw(wanted: bool) -> Result<Option<raw::RawMode>, Failure> {
 fn chosen_container(names: &[String], args: &ExecArgs) -> Result<String, Failure> {
     match select::container(names, args.container.as_deref())? {
         Some(name) => Ok(name.to_owned()),
-        None => Err(Failure::new(format!(
-            "{} has several containers: {}",
-            args.name.pod,
-            names.join(", ")
-        ))
-        .with_hint("say which with -c CONTAINER")),
+        None => Err(Failure::new(format!("{} has several containers: {}", args.name.pod, names.join(", ")))
+            .with_hint("say which with -c CONTAINER")),
     }
 }
 
-async fn converse(
-    sender: StreamSender,
-    mut receiver: StreamReceiver,
-    stdin: bool,
-    tty: bool,
-) -> Outcome {
-    let mut interrupts =
-        interrupt::Interrupts::catch().map_err(|e| Failure::new("catch signals").caused_by(&e))?;
+async fn converse(sender: StreamSender, mut receiver: StreamReceiver, stdin: bool, tty: bool) -> Outcome {
+    let mut interrupts = interrupt::Interrupts::catch().map_err(|e| Failure::new("catch signals").caused_by(&e))?;
     let mut sending = tokio::spawn(send_all(sender, stdin, tty));
     let mut sent = false;
     loop {
@@ -120,11 +109,7 @@ fn write_all(mut to: impl Write, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Standard input until its end, and the terminal's size as often as it changes.
-pub async fn send_all(
-    mut sender: StreamSender,
-    stdin: bool,
-    tty: bool,
-) -> Result<(), ClientFailure> {
+pub async fn send_all(mut sender: StreamSender, stdin: bool, tty: bool) -> Result<(), ClientFailure> {
     let mut resizes = if tty { interrupt::resizes().ok() } else { None };
     let mut pieces = stdin.then(input::pieces);
     if let Some((columns, rows)) = raw::size().filter(|_| tty) {

@@ -16,10 +16,7 @@ pub fn run(args: ExplainArgs) -> Outcome {
         print(&dwell_spec::manifest::support_table())?;
         return Ok(0);
     };
-    let path = field
-        .strip_prefix("pod.")
-        .or_else(|| field.strip_prefix("pods."))
-        .unwrap_or(&field);
+    let path = field.strip_prefix("pod.").or_else(|| field.strip_prefix("pods.")).unwrap_or(&field);
     match dwell_spec::manifest::explain(path) {
         Some(text) => print(&(text.trim_end().to_owned() + "\n")).map(|()| 0),
         None => Err(Failure::new(format!("a Pod has no field {path}"))

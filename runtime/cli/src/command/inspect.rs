@@ -21,12 +21,7 @@ pub struct InspectArgs {
 /// Prints Pods: one as itself, several as YAML documents or a JSON array.
 pub async fn run(args: InspectArgs, layout: &Layout) -> Outcome {
     let pods = node::supervised_pods(layout).await?;
-    let chosen = select::many(
-        &pods,
-        &args.names.pods,
-        args.names.namespace.as_deref(),
-        args.names.all,
-    )?;
+    let chosen = select::many(&pods, &args.names.pods, args.names.namespace.as_deref(), args.names.all)?;
     let text = match (&chosen[..], args.output) {
         ([pod], format) => object::render(pod, format)?,
         (pods, ObjectFormat::Json) => object::render(&pods, ObjectFormat::Json)?,
@@ -37,9 +32,6 @@ pub async fn run(args: InspectArgs, layout: &Layout) -> Outcome {
 }
 
 fn documents(pods: &[&Pod]) -> Result<String, crate::failure::Failure> {
-    let texts: Result<Vec<_>, _> = pods
-        .iter()
-        .map(|pod| object::render(pod, ObjectFormat::Yaml))
-        .collect();
+    let texts: Result<Vec<_>, _> = pods.iter().map(|pod| object::render(pod, ObjectFormat::Yaml)).collect();
     Ok(texts?.join("---\n"))
 }

@@ -25,12 +25,7 @@ pub struct KillArgs {
 pub async fn run(args: KillArgs, layout: &Layout) -> Outcome {
     let signal = signal_name(&args.signal)?;
     let pods = node::supervised_pods(layout).await?;
-    let chosen = select::many(
-        &pods,
-        &args.names.pods,
-        args.names.namespace.as_deref(),
-        args.names.all,
-    )?;
+    let chosen = select::many(&pods, &args.names.pods, args.names.namespace.as_deref(), args.names.all)?;
     if chosen.is_empty() {
         return Ok(0);
     }
@@ -39,9 +34,7 @@ pub async fn run(args: KillArgs, layout: &Layout) -> Outcome {
         if let Some(container) = &args.container {
             select::container(&containers(pod), Some(container))?;
         }
-        client
-            .kill_pod(key(pod).0, key(pod).1, &signal, args.container.as_deref())
-            .await?;
+        client.kill_pod(key(pod).0, key(pod).1, &signal, args.container.as_deref()).await?;
     }
     Ok(0)
 }
@@ -50,14 +43,11 @@ pub async fn run(args: KillArgs, layout: &Layout) -> Outcome {
 fn signal_name(text: &str) -> Result<String, Failure> {
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    match !name.is_empty()
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'-')
-    {
+    match !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'-') {
         true => Ok(name.to_owned()),
-        false => Err(Failure::new(format!("{text:?} is no signal"))
-            .with_hint("write a name such as TERM, or a number")),
+        false => {
+            Err(Failure::new(format!("{text:?} is no signal")).with_hint("write a name such as TERM, or a number"))
+        }
     }
 }
 
@@ -67,12 +57,7 @@ mod tests {
 
     #[test]
     fn signals_are_names_or_numbers() {
-        for (typed, sent) in [
-            ("TERM", "TERM"),
-            ("sigusr1", "USR1"),
-            ("9", "9"),
-            ("RTMIN+3", "RTMIN+3"),
-        ] {
+        for (typed, sent) in [("TERM", "TERM"), ("sigusr1", "USR1"), ("9", "9"), ("RTMIN+3", "RTMIN+3")] {
             assert_eq!(signal_name(typed).unwrap(), sent);
         }
         assert!(signal_name("SIG").is_err());

@@ -63,18 +63,12 @@ type Output = MemberOutput<BufWriter<io::Stdout>, BufWriter<io::Stderr>>;
 /// Prints logs.
 pub async fn run(args: LogsArgs, layout: &Layout) -> Outcome {
     node::require_root()?;
-    let pods = if args.follow {
-        node::supervised_pods(layout).await?
-    } else {
-        records::read_all(layout)?
-    };
+    let pods = if args.follow { node::supervised_pods(layout).await? } else { records::read_all(layout)? };
     let pod = select::one(&pods, &args.name.pod, args.name.namespace.as_deref())?;
     let chosen = chosen_containers(pod, &args)?;
     let filter = filter(&args);
-    let mut readers: Vec<LogReader> = chosen
-        .iter()
-        .map(|container| LogReader::new(layout.logs(uid(pod), container), filter))
-        .collect();
+    let mut readers: Vec<LogReader> =
+        chosen.iter().map(|container| LogReader::new(layout.logs(uid(pod), container), filter)).collect();
     let prefixed = args.prefix || chosen.len() > 1;
     let mut output = output(prefixed.then_some(&chosen[..]), args.timestamps);
     match args.follow {
@@ -91,48 +85,29 @@ fn chosen_containers(pod: &Pod, args: &LogsArgs) -> Result<Vec<String>, Failure>
     }
     match select::container(&names, args.container.as_deref())? {
         Some(name) => Ok(vec![name.to_owned()]),
-        None => Err(Failure::new(format!(
-            "{} has several containers: {}",
-            args.name.pod,
-            names.join(", ")
-        ))
-        .with_hint("say which with -c CONTAINER, or ask for --all-containers")),
+        None => Err(Failure::new(format!("{} has several containers: {}", args.name.pod, names.join(", ")))
+            .with_hint("say which with -c CONTAINER, or ask for --all-containers")),
     }
 }
 
 fn filter(args: &LogsArgs) -> Filter {
-    let attempts = if args.previous {
-        Attempts::Previous
-    } else {
-        Attempts::Current
-    };
+    let attempts = if args.previous { Attempts::Previous } else { Attempts::Current };
     let since = args.since.map(|since| match since {
         Since::At(time) => time,
-        Since::Ago(duration) => clock::now()
-            .saturating_sub(duration)
-            .unwrap_or(Timestamp::MIN),
+        Since::Ago(duration) => clock::now().saturating_sub(duration).unwrap_or(Timestamp::MIN),
     });
-    Filter {
-        attempts,
-        since,
-        tail: args.tail,
-    }
+    Filter { attempts, since, tail: args.tail }
 }
 
 fn output(names: Option<&[String]>, timestamps: bool) -> Output {
     let (out, err) = (BufWriter::new(io::stdout()), BufWriter::new(io::stderr()));
-    MemberOutput::new((out, Style::stdout()), (err, Style::stderr()), names)
-        .with_timestamps(timestamps)
+    MemberOutput::new((out, Style::stdout()), (err, Style::stderr()), names).with_timestamps(timestamps)
 }
 
 fn copy(readers: &mut [LogReader], output: &mut Output, finish: bool) -> Result<(), Failure> {
     for (member, reader) in readers.iter_mut().enumerate() {
         let sink = |record: Record<'_>| output.write(member, &record);
-        if finish {
-            reader.finish(sink)
-        } else {
-            reader.drain(sink)
-        }?;
+        if finish { reader.finish(sink) } else { reader.drain(sink) }?;
     }
     Ok(output.flush()?)
 }
@@ -155,9 +130,7 @@ async fn follow(
         }
         // The time-out covers a watch that could not be set because the folder was just removed.
         let changed = tokio::time::timeout(Duration::from_secs(1), watch.changed()).await;
-        changed
-            .unwrap_or(Ok(()))
-            .map_err(|e| Failure::new("watch the logs").caused_by(&e))?;
+        changed.unwrap_or(Ok(())).map_err(|e| Failure::new("watch the logs").caused_by(&e))?;
     }
 }
 
@@ -173,10 +146,7 @@ fn since(text: &str) -> Result<Since, String> {
     }
     match text.parse::<SignedDuration>() {
         Ok(duration) if !duration.is_negative() => Ok(Since::Ago(duration)),
-        _ => Err(
-            "neither a duration such as 10s, 5m or 1h30m nor a time such as 2026-01-02T03:04:05Z"
-                .into(),
-        ),
+        _ => Err("neither a duration such as 10s, 5m or 1h30m nor a time such as 2026-01-02T03:04:05Z".into()),
     }
 }
 
@@ -187,14 +157,8 @@ mod tests {
     #[test]
     fn since_is_a_duration_or_a_time() {
         assert_eq!(since("10s"), Ok(Since::Ago(SignedDuration::from_secs(10))));
-        assert_eq!(
-            since("1h30m"),
-            Ok(Since::Ago(SignedDuration::from_secs(5400)))
-        );
-        assert_eq!(
-            since("1970-01-01T00:00:00Z"),
-            Ok(Since::At(Timestamp::UNIX_EPOCH))
-        );
+        assert_eq!(since("1h30m"), Ok(Since::Ago(SignedDuration::from_secs(5400))));
+        assert_eq!(since("1970-01-01T00:00:00Z"), Ok(Since::At(Timestamp::UNIX_EPOCH)));
         for wrong in ["", "10", "yesterday", "-5m"] {
             assert!(since(wrong).is_err(), "{wrong}");
         }

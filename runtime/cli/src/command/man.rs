@@ -17,12 +17,9 @@ pub struct ManArgs {
 
 /// Writes the pages.
 pub fn run(args: ManArgs) -> Outcome {
-    let written = std::fs::create_dir_all(&args.dir)
-        .and_then(|()| clap_mangen::generate_to(Cli::command(), &args.dir));
+    let written = std::fs::create_dir_all(&args.dir).and_then(|()| clap_mangen::generate_to(Cli::command(), &args.dir));
     match written {
         Ok(()) => Ok(0),
-        Err(e) => {
-            Err(Failure::new(format!("write man pages into {}", args.dir.display())).caused_by(&e))
-        }
+        Err(e) => Err(Failure::new(format!("write man pages into {}", args.dir.display())).caused_by(&e)),
     }
 }

@@ -77,12 +77,8 @@ fn dispatch(command: Command, layout: Layout) -> Outcome {
 /// Runs a verb on a runtime of one thread: a command is a handful of waits, and starting threads would cost more than it
 /// does.
 fn on_runtime(verb: impl Future<Output = Outcome>) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    runtime
-        .map_err(|e| Failure::new("start the runtime").caused_by(&e))?
-        .block_on(verb)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|e| Failure::new("start the runtime").caused_by(&e))?.block_on(verb)
 }
 
 /// Writes to standard output.

@@ -56,33 +56,20 @@ pub fn run(args: PlanArgs) -> Outcome {
         None => print(&plans.iter().map(text).collect::<Vec<_>>().join("\n"))?,
         Some(Format::Json) => print(&json(&plans)?)?,
     }
-    let unplanned = plans
-        .iter()
-        .flat_map(|p| &p.containers)
-        .any(|c| matches!(c, Planned::Unplanned { .. }));
+    let unplanned = plans.iter().flat_map(|p| &p.containers).any(|c| matches!(c, Planned::Unplanned { .. }));
     Ok(if unplanned { DWELL_FAILED } else { 0 })
 }
 
 fn plans(pod: &Pod, host: &HostFacts) -> Result<Plans, Failure> {
     let planned = plan_pod(pod, host).map_err(|e| Failure::of(&e))?;
     let unknown = ContainerFacts::default();
-    let containers = pod
-        .init_containers
-        .iter()
-        .chain(&pod.containers)
-        .map(|container| {
-            match plan_container(pod, container, host, &unknown, PodIp { v4: None, v6: None }) {
-                Ok(plan) => Planned::Plan(Box::new(plan)),
-                Err(e) => Planned::Unplanned {
-                    name: container.name.clone(),
-                    because: e.to_string(),
-                },
-            }
-        });
-    Ok(Plans {
-        pod: planned,
-        containers: containers.collect(),
-    })
+    let containers = pod.init_containers.iter().chain(&pod.containers).map(|container| {
+        match plan_container(pod, container, host, &unknown, PodIp { v4: None, v6: None }) {
+            Ok(plan) => Planned::Plan(Box::new(plan)),
+            Err(e) => Planned::Unplanned { name: container.name.clone(), because: e.to_string() },
+        }
+    });
+    Ok(Plans { pod: planned, containers: containers.collect() })
 }
 
 fn text(plans: &Plans) -> String {
@@ -92,14 +79,10 @@ fn text(plans: &Plans) -> String {
             format!("Container {name}: cannot be planned: {because}\n")
         }
     });
-    std::iter::once(plans.pod.to_string())
-        .chain(containers)
-        .collect::<Vec<_>>()
-        .join("\n")
+    std::iter::once(plans.pod.to_string()).chain(containers).collect::<Vec<_>>().join("\n")
 }
 
 fn json(plans: &[Plans]) -> Result<String, Failure> {
-    let text = serde_json::to_string_pretty(plans)
-        .map_err(|e| Failure::new("encode the plans").caused_by(&e))?;
+    let text = serde_json::to_string_pretty(plans).map_err(|e| Failure::new("encode the plans").caused_by(&e))?;
     Ok(text + "\n")
 }

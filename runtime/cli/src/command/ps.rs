@@ -33,10 +33,7 @@ pub async fn run(args: PsArgs, layout: &Layout) -> Outcome {
     let text = match args.output {
         Some(ListFormat::Json) => object::render(&list(pods), ObjectFormat::Json)?,
         Some(ListFormat::Yaml) => object::render(&list(pods), ObjectFormat::Yaml)?,
-        Some(ListFormat::Name) => pods
-            .iter()
-            .map(|pod| format!("pod/{}\n", key(pod).1))
-            .collect(),
+        Some(ListFormat::Name) => pods.iter().map(|pod| format!("pod/{}\n", key(pod).1)).collect(),
         Some(ListFormat::Wide) => columns(&pods, true, clock::now()),
         None => columns(&pods, false, clock::now()),
     };
@@ -45,24 +42,13 @@ pub async fn run(args: PsArgs, layout: &Layout) -> Outcome {
 }
 
 fn list(items: Vec<Pod>) -> List<Pod> {
-    List {
-        items,
-        ..List::default()
-    }
+    List { items, ..List::default() }
 }
 
 /// The namespace is a column as soon as one Pod is in another than `default`.
 fn columns(pods: &[Pod], wide: bool, now: Timestamp) -> String {
     let with_namespace = wide || pods.iter().any(|pod| key(pod).0 != "default");
-    let mut header = vec![
-        "NAMESPACE",
-        "NAME",
-        "READY",
-        "STATUS",
-        "RESTARTS",
-        "AGE",
-        "IP",
-    ];
+    let mut header = vec!["NAMESPACE", "NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP"];
     let mut rows: Vec<Vec<String>> = pods.iter().map(|pod| row(pod, now)).collect();
     if !wide {
         header.truncate(6);
@@ -78,22 +64,10 @@ fn columns(pods: &[Pod], wide: bool, now: Timestamp) -> String {
 fn row(pod: &Pod, now: Timestamp) -> Vec<String> {
     let (namespace, name) = key(pod);
     let sum = summary::of(pod, now);
-    let ips = pod
-        .status
-        .iter()
-        .flat_map(|s| s.pod_ips.iter().flatten())
-        .map(|ip| ip.ip.clone());
+    let ips = pod.status.iter().flat_map(|s| s.pod_ips.iter().flatten()).map(|ip| ip.ip.clone());
     let ips = ips.collect::<Vec<_>>().join(",");
     let ip = if ips.is_empty() { "<none>".into() } else { ips };
-    vec![
-        namespace.into(),
-        name.into(),
-        sum.ready,
-        sum.status,
-        sum.restarts,
-        sum.age,
-        ip,
-    ]
+    vec![namespace.into(), name.into(), sum.ready, sum.status, sum.restarts, sum.age, ip]
 }
 
 #[cfg(test)]
@@ -107,10 +81,7 @@ mod tests {
         pod.metadata.namespace = Some("default".into());
         let now = Timestamp::UNIX_EPOCH;
         let plain = columns(std::slice::from_ref(&pod), false, now);
-        assert_eq!(
-            plain,
-            "NAME   READY   STATUS    RESTARTS   AGE\nweb    0/0     Unknown   0          <unknown>\n"
-        );
+        assert_eq!(plain, "NAME   READY   STATUS    RESTARTS   AGE\nweb    0/0     Unknown   0          <unknown>\n");
         pod.metadata.namespace = Some("test".into());
         assert!(columns(std::slice::from_ref(&pod), false, now).starts_with("NAMESPACE   NAME"));
         assert!(columns(&[], false, now).starts_with("NAME   READY"));

@@ -18,21 +18,14 @@ pub struct RestartArgs {
 /// Restarts Pods.
 pub async fn run(args: RestartArgs, layout: &Layout) -> Outcome {
     let pods = node::supervised_pods(layout).await?;
-    let chosen = select::many(
-        &pods,
-        &args.names.pods,
-        args.names.namespace.as_deref(),
-        args.names.all,
-    )?;
+    let chosen = select::many(&pods, &args.names.pods, args.names.namespace.as_deref(), args.names.all)?;
     if chosen.is_empty() {
         return Ok(0);
     }
     let client = node::connect(layout).await?;
     for pod in chosen {
         let restarting = client.restart_pod(key(pod).0, key(pod).1);
-        Progress::new()
-            .during(format!("restarting {}", shown(pod)), restarting)
-            .await?;
+        Progress::new().during(format!("restarting {}", shown(pod)), restarting).await?;
         print(&format!("{}\n", shown(pod)))?;
     }
     Ok(0)

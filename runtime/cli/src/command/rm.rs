@@ -27,16 +27,9 @@ pub struct RmArgs {
 /// Removes Pods; prints the name of each once it is gone.
 pub async fn run(args: RmArgs, layout: &Layout) -> Outcome {
     let pods = node::supervised_pods(layout).await?;
-    let chosen = select::many(
-        &pods,
-        &args.names.pods,
-        args.names.namespace.as_deref(),
-        args.names.all,
-    )?;
-    let chosen: Vec<&Pod> = chosen
-        .into_iter()
-        .filter(|pod| args.force || !args.names.all || is_finished(pod))
-        .collect();
+    let chosen = select::many(&pods, &args.names.pods, args.names.namespace.as_deref(), args.names.all)?;
+    let chosen: Vec<&Pod> =
+        chosen.into_iter().filter(|pod| args.force || !args.names.all || is_finished(pod)).collect();
     if let Some(pod) = chosen.iter().find(|pod| !args.force && !is_finished(pod)) {
         let hint = format!("`dwell stop {0}` first, or `dwell rm -f {0}`", shown(pod));
         return Err(Failure::new(format!("{} still runs", shown(pod))).with_hint(hint));
@@ -46,21 +39,13 @@ pub async fn run(args: RmArgs, layout: &Layout) -> Outcome {
     }
     let client = node::connect(layout).await?;
     for pod in &chosen {
-        match client
-            .delete_pod(key(pod).0, key(pod).1, args.grace.seconds)
-            .await
-        {
+        match client.delete_pod(key(pod).0, key(pod).1, args.grace.seconds).await {
             Err(e) if e.kind() == Kind::NotFound => {}
             other => drop(other?),
         }
     }
     for pod in chosen {
-        Progress::new()
-            .during(
-                format!("removing {}", shown(pod)),
-                wait_for(layout, pod, Until::Gone),
-            )
-            .await?;
+        Progress::new().during(format!("removing {}", shown(pod)), wait_for(layout, pod, Until::Gone)).await?;
         print(&format!("{}\n", shown(pod)))?;
     }
     Ok(0)

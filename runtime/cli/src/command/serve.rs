@@ -25,17 +25,9 @@ pub fn run(args: ServeArgs, layout: Layout) -> Outcome {
         // Fails only for a process group's leader, which then has a session or a shell job of its own already.
         _ = rustix::process::setsid();
     }
-    let options = ServeOptions {
-        layout,
-        on_demand: args.on_demand,
-        worker: worker(),
-    };
+    let options = ServeOptions { layout, on_demand: args.on_demand, worker: worker() };
     let code = dwell_serve::serve(options);
-    Ok(if code == std::process::ExitCode::SUCCESS {
-        0
-    } else {
-        DWELL_FAILED
-    })
+    Ok(if code == std::process::ExitCode::SUCCESS { 0 } else { DWELL_FAILED })
 }
 
 /// Ourselves, in the role of the worker. Members are executed from a detached read-only clone of the mount, so that not
@@ -44,11 +36,8 @@ pub fn run(args: ServeArgs, layout: Layout) -> Outcome {
 fn worker() -> Option<dwell::WorkerExecutable> {
     use std::os::fd::{AsFd, OwnedFd};
     let file = std::fs::File::open("/proc/self/exe").ok()?;
-    let exe = dwell_sys::mount::clone_readonly(file.as_fd(), false)
-        .unwrap_or_else(|_| OwnedFd::from(file));
-    Some(dwell::WorkerExecutable {
-        exe: std::sync::Arc::new(exe),
-    })
+    let exe = dwell_sys::mount::clone_readonly(file.as_fd(), false).unwrap_or_else(|_| OwnedFd::from(file));
+    Some(dwell::WorkerExecutable { exe: std::sync::Arc::new(exe) })
 }
 
 #[cfg(not(feature = "wasm"))]

@@ -16,10 +16,6 @@ pub async fn run(_args: VersionArgs, layout: &Layout) -> Outcome {
         Err(_) => None,
     };
     let node = node.and_then(|version| Some(version.get("gitVersion")?.as_str()?.to_owned()));
-    print(&format!(
-        "dwell {}\nnode  {}\n",
-        env!("CARGO_PKG_VERSION"),
-        node.as_deref().unwrap_or("(none runs)")
-    ))?;
+    print(&format!("dwell {}\nnode  {}\n", env!("CARGO_PKG_VERSION"), node.as_deref().unwrap_or("(none runs)")))?;
     Ok(0)
 }

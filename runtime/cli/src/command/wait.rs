@@ -38,10 +38,7 @@ pub async fn wait_for(layout: &Layout, pod: &Pod, until: Until) -> Result<(), Fa
         }
         tokio::time::sleep(PAUSE).await;
     }
-    Err(failure.map_or_else(
-        || Failure::new("the node keeps closing its watch"),
-        Failure::from,
-    ))
+    Err(failure.map_or_else(|| Failure::new("the node keeps closing its watch"), Failure::from))
 }
 
 /// Whether it came about before the node closed the watch.

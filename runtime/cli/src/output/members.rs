@@ -29,22 +29,9 @@ struct Sink<W: Write> {
 impl<O: Write, E: Write> MemberOutput<O, E> {
     /// Lines begin with the name of their member (by position), unless `names` is `None`.
     pub fn new(out: (O, Style), err: (E, Style), names: Option<&[String]>) -> Self {
-        let out = Sink {
-            writer: out.0,
-            prefixes: prefixes(names, out.1),
-            open_line: None,
-        };
-        let err = Sink {
-            writer: err.0,
-            prefixes: prefixes(names, err.1),
-            open_line: None,
-        };
-        Self {
-            out,
-            err,
-            last: Stream::Stdout,
-            timestamps: false,
-        }
+        let out = Sink { writer: out.0, prefixes: prefixes(names, out.1), open_line: None };
+        let err = Sink { writer: err.0, prefixes: prefixes(names, err.1), open_line: None };
+        Self { out, err, last: Stream::Stdout, timestamps: false }
     }
 
     /// Lines begin with their time as well.
@@ -110,16 +97,8 @@ impl<W: Write> Sink<W> {
 /// `name | `, all of one width.
 fn prefixes(names: Option<&[String]>, style: Style) -> Vec<String> {
     let names = names.unwrap_or_default();
-    let width = names
-        .iter()
-        .map(|name| name.chars().count())
-        .max()
-        .unwrap_or(0);
-    names
-        .iter()
-        .enumerate()
-        .map(|(n, name)| format!("{} ", style.member(n, &format!("{name:width$} |"))))
-        .collect()
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    names.iter().enumerate().map(|(n, name)| format!("{} ", style.member(n, &format!("{name:width$} |")))).collect()
 }
 
 #[cfg(test)]
@@ -127,31 +106,18 @@ mod tests {
     use super::*;
 
     fn record(stream: Stream, bytes: &[u8], ends_line: bool) -> Record<'_> {
-        Record {
-            time: Some("T"),
-            stream,
-            ends_line,
-            bytes,
-        }
+        Record { time: Some("T"), stream, ends_line, bytes }
     }
 
-    fn written(
-        names: Option<&[String]>,
-        timestamps: bool,
-        records: &[(usize, Record<'_>)],
-    ) -> (String, String) {
+    fn written(names: Option<&[String]>, timestamps: bool, records: &[(usize, Record<'_>)]) -> (String, String) {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let plain = Style::plain();
-        let mut output = MemberOutput::new((&mut out, plain), (&mut err, plain), names)
-            .with_timestamps(timestamps);
+        let mut output = MemberOutput::new((&mut out, plain), (&mut err, plain), names).with_timestamps(timestamps);
         for (member, record) in records {
             output.write(*member, record).unwrap();
         }
         output.flush().unwrap();
-        (
-            String::from_utf8_lossy(&out).into(),
-            String::from_utf8_lossy(&err).into(),
-        )
+        (String::from_utf8_lossy(&out).into(), String::from_utf8_lossy(&err).into())
     }
 
     #[test]
@@ -162,10 +128,7 @@ mod tests {
             (0, record(Stream::Stdout, b"b\r", true)),
             (0, record(Stream::Stdout, b"no end", false)),
         ];
-        assert_eq!(
-            written(None, false, &records),
-            ("ab\r\nno end".into(), "e\n".into())
-        );
+        assert_eq!(written(None, false, &records), ("ab\r\nno end".into(), "e\n".into()));
     }
 
     #[test]
@@ -180,18 +143,12 @@ mod tests {
             (1, record(Stream::Stderr, b"", true)),
         ];
         let expected = "web | long line\nweb | half\na   | x\nweb | rest\n";
-        assert_eq!(
-            written(Some(&names), false, &records),
-            (expected.into(), "a   | \n".into())
-        );
+        assert_eq!(written(Some(&names), false, &records), (expected.into(), "a   | \n".into()));
     }
 
     #[test]
     fn timestamps_stand_at_line_starts_only() {
-        let records = [
-            (0, record(Stream::Stdout, b"a", false)),
-            (0, record(Stream::Stdout, b"b", true)),
-        ];
+        let records = [(0, record(Stream::Stdout, b"a", false)), (0, record(Stream::Stdout, b"b", true))];
         assert_eq!(written(None, true, &records).0, "T ab\n");
     }
 }

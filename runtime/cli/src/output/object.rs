@@ -11,8 +11,7 @@ use crate::failure::Failure;
 /// # Errors
 /// It cannot be written in this format, which no Kubernetes object is.
 pub fn render(object: &impl Serialize, format: ObjectFormat) -> Result<String, Failure> {
-    let value = serde_json::to_value(object)
-        .map_err(|e| Failure::new("encode the object").caused_by(&e))?;
+    let value = serde_json::to_value(object).map_err(|e| Failure::new("encode the object").caused_by(&e))?;
     match format {
         ObjectFormat::Json => json(&value),
         ObjectFormat::Yaml => Ok(dwell_spec::manifest::yaml_of(&value)),
@@ -20,7 +19,6 @@ pub fn render(object: &impl Serialize, format: ObjectFormat) -> Result<String, F
 }
 
 fn json(value: &Value) -> Result<String, Failure> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|e| Failure::new("encode the object").caused_by(&e))?;
+    let text = serde_json::to_string_pretty(value).map_err(|e| Failure::new("encode the object").caused_by(&e))?;
     Ok(text + "\n")
 }

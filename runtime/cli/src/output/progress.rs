@@ -26,13 +26,7 @@ impl Progress {
     /// Nothing is waited for yet.
     pub fn new() -> Self {
         let enabled = io::stderr().is_terminal();
-        Self {
-            enabled,
-            since: Instant::now(),
-            waiting_for: None,
-            visible: false,
-            frame: 0,
-        }
+        Self { enabled, since: Instant::now(), waiting_for: None, visible: false, frame: 0 }
     }
 
     /// Says what is waited for; `None` for nothing, which erases the line.
@@ -48,30 +42,20 @@ impl Progress {
     /// Returns when the line is to be drawn again; never, if there is none. Dropping the future loses nothing.
     pub async fn tick(&self) {
         match self.enabled && self.waiting_for.is_some() {
-            true => {
-                tokio::time::sleep(TICK.max(PATIENCE.saturating_sub(self.since.elapsed()))).await
-            }
+            true => tokio::time::sleep(TICK.max(PATIENCE.saturating_sub(self.since.elapsed()))).await,
             false => std::future::pending().await,
         }
     }
 
     /// Draws the line, if it is time.
     pub fn draw(&mut self) {
-        let Some(what) = self
-            .waiting_for
-            .as_ref()
-            .filter(|_| self.enabled && self.since.elapsed() >= PATIENCE)
-        else {
+        let Some(what) = self.waiting_for.as_ref().filter(|_| self.enabled && self.since.elapsed() >= PATIENCE) else {
             return;
         };
         let what: String = one_line(what).chars().take(100).collect();
         self.frame = (self.frame + 1) % FRAMES.len();
         self.visible = true;
-        _ = write!(
-            io::stderr().lock(),
-            "\r\x1b[K{} {what}…",
-            FRAMES[self.frame]
-        );
+        _ = write!(io::stderr().lock(), "\r\x1b[K{} {what}…", FRAMES[self.frame]);
     }
 
     /// Takes the line away, before something else is written.
@@ -82,11 +66,7 @@ impl Progress {
     }
 
     /// Waits for the future, with the line.
-    pub async fn during<T>(
-        &mut self,
-        what: impl Into<String>,
-        future: impl Future<Output = T>,
-    ) -> T {
+    pub async fn during<T>(&mut self, what: impl Into<String>, future: impl Future<Output = T>) -> T {
         self.waiting_for(Some(what.into()));
         let mut future = std::pin::pin!(future);
         let result = loop {

@@ -26,8 +26,7 @@ pub fn one_line(text: &str) -> String {
 }
 
 fn is_harmless(c: char) -> bool {
-    let bidirectional =
-        matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
+    let bidirectional = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
     (!c.is_control() || c == '\n' || c == '\t') && !bidirectional
 }
 
@@ -38,10 +37,7 @@ mod tests {
     #[test]
     fn escapes_are_spelled_out_and_plain_text_is_kept() {
         assert_eq!(printable("wörld\n\ttab"), "wörld\n\ttab");
-        assert_eq!(
-            printable("\x1b]0;x\x07\u{9b}\u{202e}"),
-            "\\u{1b}]0;x\\u{7}\\u{9b}\\u{202e}"
-        );
+        assert_eq!(printable("\x1b]0;x\x07\u{9b}\u{202e}"), "\\u{1b}]0;x\\u{7}\\u{9b}\\u{202e}");
         assert_eq!(one_line("a\nb"), "a b");
     }
 

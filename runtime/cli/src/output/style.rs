@@ -14,16 +14,12 @@ const MEMBERS: [u8; 6] = [36, 33, 32, 35, 34, 96];
 impl Style {
     /// For standard output.
     pub fn stdout() -> Self {
-        Self {
-            colour: std::io::stdout().is_terminal() && allowed(),
-        }
+        Self { colour: std::io::stdout().is_terminal() && allowed() }
     }
 
     /// For standard error.
     pub fn stderr() -> Self {
-        Self {
-            colour: std::io::stderr().is_terminal() && allowed(),
-        }
+        Self { colour: std::io::stderr().is_terminal() && allowed() }
     }
 
     /// No colour.

@@ -15,10 +15,8 @@ use crate::output::progress::Progress;
 pub fn require_root() -> Result<(), Failure> {
     match rustix::process::geteuid().is_root() {
         true => Ok(()),
-        false => Err(Failure::new(
-            "dwell must be run by root: it makes namespaces, mounts and control groups",
-        )
-        .with_hint("run the command with sudo")),
+        false => Err(Failure::new("dwell must be run by root: it makes namespaces, mounts and control groups")
+            .with_hint("run the command with sudo")),
     }
 }
 
@@ -28,9 +26,7 @@ pub fn require_root() -> Result<(), Failure> {
 /// Why none could be reached or started.
 pub async fn connect(layout: &Layout) -> Result<Client, Failure> {
     require_root()?;
-    let started = Progress::new()
-        .during("starting the node", Client::connect_or_start(layout))
-        .await;
+    let started = Progress::new().during("starting the node", Client::connect_or_start(layout)).await;
     Ok(started?)
 }
 

@@ -22,29 +22,18 @@ pub fn of(pod: &Pod) -> Outcome {
     let status = pod.status.as_ref().unwrap_or(&none);
     let failed = failed_containers(status);
     let alone = status.container_statuses.iter().flatten().count() <= 1 && failed.len() <= 1;
-    let mut sentences: Vec<String> = failed
-        .iter()
-        .filter(|f| !alone || says_more(f.1))
-        .map(sentence)
-        .collect();
+    let mut sentences: Vec<String> = failed.iter().filter(|f| !alone || says_more(f.1)).map(sentence).collect();
     if is_failed(status) {
         sentences.extend(pod_sentence(status));
     }
-    Outcome {
-        status: exit_status(status, &failed),
-        sentences,
-    }
+    Outcome { status: exit_status(status, &failed), sentences }
 }
 
 type Failed<'a> = (&'a ContainerStatus, &'a ContainerStateTerminated);
 
 /// Containers whose last state is an end with another status than 0, the earliest first.
 fn failed_containers(status: &PodStatus) -> Vec<Failed<'_>> {
-    let all = status
-        .init_container_statuses
-        .iter()
-        .chain(&status.container_statuses)
-        .flatten();
+    let all = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
     let mut failed: Vec<Failed<'_>> = all
         .filter_map(|container| Some((container, container.state.as_ref()?.terminated.as_ref()?)))
         .filter(|(_, ended)| ended.exit_code != 0)
@@ -69,11 +58,7 @@ fn is_failed(status: &PodStatus) -> bool {
 /// Whether there is more to say than the exit status tells.
 fn says_more(ended: &ContainerStateTerminated) -> bool {
     let reason = ended.reason.as_deref().unwrap_or_default();
-    ended
-        .message
-        .as_deref()
-        .is_some_and(|m| !m.trim().is_empty())
-        || !matches!(reason, "" | "Error" | "Completed")
+    ended.message.as_deref().is_some_and(|m| !m.trim().is_empty()) || !matches!(reason, "" | "Error" | "Completed")
 }
 
 fn sentence((container, ended): &Failed<'_>) -> String {
@@ -81,27 +66,14 @@ fn sentence((container, ended): &Failed<'_>) -> String {
         Some(signal) => format!("was ended by signal {signal}"),
         None => format!("ended with status {}", ended.exit_code),
     };
-    let reason = ended
-        .reason
-        .as_deref()
-        .filter(|reason| !matches!(*reason, "" | "Error"));
-    let why: Vec<&str> = reason
-        .into_iter()
-        .chain(ended.message.as_deref().map(str::trim))
-        .collect();
-    let why = if why.is_empty() {
-        String::new()
-    } else {
-        format!(": {}", why.join(": "))
-    };
+    let reason = ended.reason.as_deref().filter(|reason| !matches!(*reason, "" | "Error"));
+    let why: Vec<&str> = reason.into_iter().chain(ended.message.as_deref().map(str::trim)).collect();
+    let why = if why.is_empty() { String::new() } else { format!(": {}", why.join(": ")) };
     printable(&format!("container {} {how}{why}", container.name))
 }
 
 fn pod_sentence(status: &PodStatus) -> Option<String> {
-    let words: Vec<&str> = [status.reason.as_deref(), status.message.as_deref()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let words: Vec<&str> = [status.reason.as_deref(), status.message.as_deref()].into_iter().flatten().collect();
     (!words.is_empty()).then(|| printable(&format!("the Pod failed: {}", words.join(": "))))
 }
 
@@ -110,9 +82,7 @@ mod tests {
     use super::*;
 
     fn outcome(status: &str) -> Outcome {
-        let json = format!(
-            r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"x"}},"status":{status}}}"#
-        );
+        let json = format!(r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"x"}},"status":{status}}}"#);
         of(&serde_json::from_str(&json).unwrap())
     }
 
@@ -125,86 +95,41 @@ mod tests {
     #[test]
     fn success_is_zero_and_silent() {
         let done = ended("a", r#""exitCode":0,"reason":"Completed""#);
-        let end = outcome(&format!(
-            r#"{{"phase":"Succeeded","containerStatuses":[{done}]}}"#
-        ));
-        assert_eq!(
-            end,
-            Outcome {
-                status: 0,
-                sentences: vec![]
-            }
-        );
+        let end = outcome(&format!(r#"{{"phase":"Succeeded","containerStatuses":[{done}]}}"#));
+        assert_eq!(end, Outcome { status: 0, sentences: vec![] });
     }
 
     #[test]
     fn the_first_to_fail_decides() {
-        let late = ended(
-            "a",
-            r#""exitCode":143,"signal":15,"finishedAt":"2026-01-01T00:00:09Z""#,
-        );
-        let early = ended(
-            "b",
-            r#""exitCode":7,"reason":"Error","finishedAt":"2026-01-01T00:00:01Z""#,
-        );
-        let end = outcome(&format!(
-            r#"{{"phase":"Failed","containerStatuses":[{late},{early}]}}"#
-        ));
+        let late = ended("a", r#""exitCode":143,"signal":15,"finishedAt":"2026-01-01T00:00:09Z""#);
+        let early = ended("b", r#""exitCode":7,"reason":"Error","finishedAt":"2026-01-01T00:00:01Z""#);
+        let end = outcome(&format!(r#"{{"phase":"Failed","containerStatuses":[{late},{early}]}}"#));
         assert_eq!(end.status, 7);
-        assert_eq!(
-            end.sentences,
-            [
-                "container b ended with status 7",
-                "container a was ended by signal 15"
-            ]
-        );
+        assert_eq!(end.sentences, ["container b ended with status 7", "container a was ended by signal 15"]);
     }
 
     #[test]
     fn one_container_with_a_plain_status_needs_no_sentence() {
         let plain = ended("a", r#""exitCode":3,"reason":"Error""#);
         assert_eq!(
-            outcome(&format!(
-                r#"{{"phase":"Failed","containerStatuses":[{plain}]}}"#
-            )),
-            Outcome {
-                status: 3,
-                sentences: vec![]
-            }
+            outcome(&format!(r#"{{"phase":"Failed","containerStatuses":[{plain}]}}"#)),
+            Outcome { status: 3, sentences: vec![] }
         );
-        let trap = ended(
-            "a",
-            r#""exitCode":134,"reason":"Trap","message":"unreachable \u001b[2J""#,
-        );
-        let end = outcome(&format!(
-            r#"{{"phase":"Failed","containerStatuses":[{trap}]}}"#
-        ));
-        assert_eq!(
-            end.sentences,
-            ["container a ended with status 134: Trap: unreachable \\u{1b}[2J"]
-        );
+        let trap = ended("a", r#""exitCode":134,"reason":"Trap","message":"unreachable \u001b[2J""#);
+        let end = outcome(&format!(r#"{{"phase":"Failed","containerStatuses":[{trap}]}}"#));
+        assert_eq!(end.sentences, ["container a ended with status 134: Trap: unreachable \\u{1b}[2J"]);
     }
 
     #[test]
     fn a_pod_that_fails_by_itself_is_dwells_failure() {
-        let end =
-            outcome(r#"{"phase":"Failed","reason":"SandboxFailed","message":"no address left"}"#);
+        let end = outcome(r#"{"phase":"Failed","reason":"SandboxFailed","message":"no address left"}"#);
         assert_eq!(end.status, 125);
-        assert_eq!(
-            end.sentences,
-            ["the Pod failed: SandboxFailed: no address left"]
-        );
+        assert_eq!(end.sentences, ["the Pod failed: SandboxFailed: no address left"]);
     }
 
     #[test]
     fn an_exit_status_that_is_none_is_dwells_failure() {
         let odd = ended("a", r#""exitCode":-1"#);
-        assert_eq!(
-            outcome(&format!(
-                r#"{{"phase":"Failed","containerStatuses":[{odd}]}}"#
-            ))
-            .status,
-            125
-        );
+        assert_eq!(outcome(&format!(r#"{{"phase":"Failed","containerStatuses":[{odd}]}}"#)).status, 125);
     }
 }

@@ -21,11 +21,9 @@ pub fn read_all(layout: &Layout) -> Result<Vec<Pod>, Failure> {
     for uid in uids(layout)? {
         match read_object(&layout.pod_object(&uid)) {
             Ok(pod) => pods.extend(pod),
-            Err(e) => eprintln!(
-                "warning: the record of the Pod with uid {}: {}",
-                printable(&uid),
-                printable(&e.to_string())
-            ),
+            Err(e) => {
+                eprintln!("warning: the record of the Pod with uid {}: {}", printable(&uid), printable(&e.to_string()))
+            }
         }
     }
     pods.sort_by(|a, b| key(a).cmp(&key(b)));
@@ -35,15 +33,12 @@ pub fn read_all(layout: &Layout) -> Result<Vec<Pod>, Failure> {
 /// One Pod; `None` if its record is gone.
 pub fn read_one(layout: &Layout, uid: &str) -> Result<Option<Pod>, Failure> {
     let path = layout.pod_object(uid);
-    read_object(&path)
-        .map_err(|e| Failure::new(format!("read the record {}", path.display())).caused_by(&e))
+    read_object(&path).map_err(|e| Failure::new(format!("read the record {}", path.display())).caused_by(&e))
 }
 
 fn uids(layout: &Layout) -> Result<Vec<String>, Failure> {
     let dir = layout.pods();
-    let failed = |e: io::Error| {
-        Failure::new(format!("read the state folder {}", dir.display())).caused_by(&e)
-    };
+    let failed = |e: io::Error| Failure::new(format!("read the state folder {}", dir.display())).caused_by(&e);
     let entries = match std::fs::read_dir(&dir) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(failed)?,
@@ -62,9 +57,7 @@ fn read_object(path: &Path) -> io::Result<Option<Pod>> {
     };
     let mut json = Vec::with_capacity(8 * 1024);
     file.take(OBJECT_MAX).read_to_end(&mut json)?;
-    serde_json::from_slice(&json)
-        .map(Some)
-        .map_err(io::Error::other)
+    serde_json::from_slice(&json).map(Some).map_err(io::Error::other)
 }
 
 /// Namespace and name.
@@ -101,9 +94,7 @@ pub fn containers(pod: &Pod) -> Vec<String> {
         return Vec::new();
     };
     let init = spec.init_containers.iter().flatten();
-    init.chain(&spec.containers)
-        .map(|c| c.name.clone())
-        .collect()
+    init.chain(&spec.containers).map(|c| c.name.clone()).collect()
 }
 
 /// Whether the Pod has ended for good.

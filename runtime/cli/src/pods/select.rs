@@ -31,10 +31,7 @@ pub fn many<'a>(
     all: bool,
 ) -> Result<Vec<&'a Pod>, Failure> {
     if all {
-        return Ok(pods
-            .iter()
-            .filter(|pod| namespace.is_none_or(|n| key(pod).0 == n))
-            .collect());
+        return Ok(pods.iter().filter(|pod| namespace.is_none_or(|n| key(pod).0 == n)).collect());
     }
     let mut chosen: Vec<&Pod> = Vec::new();
     for name in wanted {
@@ -47,10 +44,7 @@ pub fn many<'a>(
 }
 
 /// The container of that name; without a name the only one, else `None`.
-pub fn container<'a>(
-    names: &'a [String],
-    wanted: Option<&str>,
-) -> Result<Option<&'a str>, Failure> {
+pub fn container<'a>(names: &'a [String], wanted: Option<&str>) -> Result<Option<&'a str>, Failure> {
     match (wanted, names) {
         (None, [only]) => Ok(Some(only)),
         (None, _) => Ok(None),
@@ -62,10 +56,7 @@ pub fn container<'a>(
 }
 
 fn no_container(names: &[String], wanted: &str) -> Failure {
-    let failure = Failure::new(format!(
-        "no container named {wanted}; there are: {}",
-        listed(names)
-    ));
+    let failure = Failure::new(format!("no container named {wanted}; there are: {}", listed(names)));
     with_suggestion(failure, names, wanted)
 }
 
@@ -74,21 +65,11 @@ fn none_named(pods: &[Pod], wanted: &str) -> Failure {
     if names.is_empty() {
         return Failure::new(format!("no Pod named {wanted}; there are no Pods"));
     }
-    with_suggestion(
-        Failure::new(format!(
-            "no Pod named {wanted}; there are: {}",
-            listed(&names)
-        )),
-        &names,
-        wanted,
-    )
+    with_suggestion(Failure::new(format!("no Pod named {wanted}; there are: {}", listed(&names))), &names, wanted)
 }
 
 fn several_named(found: &[&Pod], name: &str) -> Failure {
-    let names: Vec<String> = found
-        .iter()
-        .map(|pod| format!("{}/{}", key(pod).0, key(pod).1))
-        .collect();
+    let names: Vec<String> = found.iter().map(|pod| format!("{}/{}", key(pod).0, key(pod).1)).collect();
     Failure::new(format!("several Pods are named {name}: {}", listed(&names)))
         .with_hint("say which as NAMESPACE/NAME, or with -n NAMESPACE")
 }
@@ -96,18 +77,11 @@ fn several_named(found: &[&Pod], name: &str) -> Failure {
 fn listed(names: &[String]) -> String {
     let more = names.len().saturating_sub(LISTED);
     let shown = names[..names.len() - more].join(", ");
-    if more > 0 {
-        format!("{shown} and {more} more")
-    } else {
-        shown
-    }
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
 fn with_suggestion(failure: Failure, names: &[String], wanted: &str) -> Failure {
-    let nearest = names
-        .iter()
-        .map(|name| (distance(name, wanted), name))
-        .min();
+    let nearest = names.iter().map(|name| (distance(name, wanted), name)).min();
     match nearest {
         Some((distance, name)) if distance <= wanted.chars().count().max(3) / 3 => {
             failure.with_hint(format!("did you mean {name}?"))
@@ -151,24 +125,16 @@ mod tests {
         let pods = [pod("default", "web"), pod("test", "web"), pod("test", "db")];
         assert_eq!(key(one(&pods, "db", None).unwrap()), ("test", "db"));
         assert_eq!(key(one(&pods, "test/web", None).unwrap()), ("test", "web"));
-        assert_eq!(
-            key(one(&pods, "web", Some("default")).unwrap()),
-            ("default", "web")
-        );
+        assert_eq!(key(one(&pods, "web", Some("default")).unwrap()), ("default", "web"));
         assert!(one(&pods, "db", Some("default")).is_err());
-        assert!(
-            failure(&pods, "web").contains("several Pods are named web: default/web, test/web")
-        );
+        assert!(failure(&pods, "web").contains("several Pods are named web: default/web, test/web"));
     }
 
     #[test]
     fn a_wrong_name_lists_and_suggests() {
         let pods = [pod("default", "web"), pod("test", "database")];
         let message = failure(&pods, "databse");
-        assert!(
-            message.contains("no Pod named databse; there are: web, test/database"),
-            "{message}"
-        );
+        assert!(message.contains("no Pod named databse; there are: web, test/database"), "{message}");
         assert!(failure(&pods, "wev").contains("did you mean web?"));
         assert!(!failure(&pods, "zzzz").contains("did you mean"));
         assert!(failure(&[], "x").contains("there are no Pods"));
@@ -177,12 +143,7 @@ mod tests {
     #[test]
     fn many_are_chosen_once_each_or_all() {
         let pods = [pod("default", "a"), pod("test", "b")];
-        assert_eq!(
-            many(&pods, &["a".into(), "a".into()], None, false)
-                .unwrap()
-                .len(),
-            1
-        );
+        assert_eq!(many(&pods, &["a".into(), "a".into()], None, false).unwrap().len(), 1);
         assert_eq!(many(&pods, &[], None, true).unwrap().len(), 2);
         assert_eq!(many(&pods, &[], Some("test"), true).unwrap().len(), 1);
     }

@@ -2,9 +2,7 @@
 //! Source: `kubernetes/kubernetes:pkg/printers/internalversion/printers.go` (`printPod`) and
 //! `apimachinery/pkg/util/duration` (`HumanDuration`). Pure; the clock is an argument.
 
-use k8s_openapi::api::core::v1::{
-    ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus,
-};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
 use k8s_openapi::jiff::Timestamp;
 
 use super::records::is_finished;
@@ -38,11 +36,7 @@ pub fn of(pod: &Pod, now: Timestamp) -> Summary {
         ready: format!("{ready}/{total}"),
         status: word(pod, status, init),
         restarts: restarts(counted.as_deref().unwrap_or_default(), now),
-        age: pod
-            .metadata
-            .creation_timestamp
-            .as_ref()
-            .map_or("<unknown>".into(), |t| since(t.0, now)),
+        age: pod.metadata.creation_timestamp.as_ref().map_or("<unknown>".into(), |t| since(t.0, now)),
     }
 }
 
@@ -50,24 +44,15 @@ fn word(pod: &Pod, status: &PodStatus, init: Option<String>) -> String {
     if pod.metadata.deletion_timestamp.is_some() && !is_finished(pod) {
         return "Terminating".into();
     }
-    let phase = status
-        .reason
-        .clone()
-        .or_else(|| status.phase.clone())
-        .unwrap_or_else(|| "Unknown".into());
+    let phase = status.reason.clone().or_else(|| status.phase.clone()).unwrap_or_else(|| "Unknown".into());
     init.unwrap_or_else(|| regular(status, phase))
 }
 
 /// `Init:…` while an init container has not succeeded.
 fn initializing(pod: &Pod, status: &PodStatus) -> Option<String> {
-    let total = pod
-        .spec
-        .as_ref()
-        .map_or(0, |spec| spec.init_containers.iter().flatten().count());
+    let total = pod.spec.as_ref().map_or(0, |spec| spec.init_containers.iter().flatten().count());
     let statuses = status.init_container_statuses.iter().flatten();
-    statuses
-        .enumerate()
-        .find_map(|(at, container)| init_word(container, at, total))
+    statuses.enumerate().find_map(|(at, container)| init_word(container, at, total))
 }
 
 /// `None` if this one is done.
@@ -76,9 +61,7 @@ fn init_word(container: &ContainerStatus, at: usize, total: usize) -> Option<Str
     match (state.terminated, state.waiting.and_then(|w| w.reason)) {
         (Some(ended), _) if ended.exit_code == 0 => None,
         (Some(ended), _) => Some(format!("Init:{}", ending(&ended))),
-        (None, Some(reason)) if !reason.is_empty() && reason != "PodInitializing" => {
-            Some(format!("Init:{reason}"))
-        }
+        (None, Some(reason)) if !reason.is_empty() && reason != "PodInitializing" => Some(format!("Init:{reason}")),
         _ => Some(format!("Init:{at}/{total}")),
     }
 }
@@ -86,19 +69,9 @@ fn init_word(container: &ContainerStatus, at: usize, total: usize) -> Option<Str
 /// The first container that says something decides; a Pod of which some ended well and some run is `Running` or
 /// `NotReady`.
 fn regular(status: &PodStatus, phase: String) -> String {
-    let states = || {
-        status
-            .container_statuses
-            .iter()
-            .flatten()
-            .filter_map(|c| c.state.as_ref())
-    };
+    let states = || status.container_statuses.iter().flatten().filter_map(|c| c.state.as_ref());
     let reason = states().find_map(state_word).unwrap_or(phase);
-    let some_run = status
-        .container_statuses
-        .iter()
-        .flatten()
-        .any(|c| c.ready && is_running(c));
+    let some_run = status.container_statuses.iter().flatten().any(|c| c.ready && is_running(c));
     match reason == "Completed" && some_run {
         true if is_ready(status) => "Running".into(),
         true => "NotReady".into(),
@@ -107,19 +80,12 @@ fn regular(status: &PodStatus, phase: String) -> String {
 }
 
 fn state_word(state: &ContainerState) -> Option<String> {
-    let waiting = state
-        .waiting
-        .as_ref()
-        .and_then(|w| w.reason.clone())
-        .filter(|reason| !reason.is_empty());
+    let waiting = state.waiting.as_ref().and_then(|w| w.reason.clone()).filter(|reason| !reason.is_empty());
     waiting.or_else(|| state.terminated.as_ref().map(ending))
 }
 
 fn ending(ended: &ContainerStateTerminated) -> String {
-    match (
-        ended.reason.as_deref().unwrap_or_default(),
-        ended.signal.unwrap_or(0),
-    ) {
+    match (ended.reason.as_deref().unwrap_or_default(), ended.signal.unwrap_or(0)) {
         ("", 0) => format!("ExitCode:{}", ended.exit_code),
         ("", signal) => format!("Signal:{signal}"),
         (reason, _) => reason.to_owned(),
@@ -127,30 +93,16 @@ fn ending(ended: &ContainerStateTerminated) -> String {
 }
 
 fn is_running(container: &ContainerStatus) -> bool {
-    container
-        .state
-        .as_ref()
-        .is_some_and(|state| state.running.is_some())
+    container.state.as_ref().is_some_and(|state| state.running.is_some())
 }
 
 fn is_ready(status: &PodStatus) -> bool {
-    status
-        .conditions
-        .iter()
-        .flatten()
-        .any(|c| c.type_ == "Ready" && c.status == "True")
+    status.conditions.iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 fn restarts(containers: &[ContainerStatus], now: Timestamp) -> String {
     let count: i32 = containers.iter().map(|c| c.restart_count).sum();
-    let ended = containers.iter().filter_map(|c| {
-        c.last_state
-            .as_ref()?
-            .terminated
-            .as_ref()?
-            .finished_at
-            .as_ref()
-    });
+    let ended = containers.iter().filter_map(|c| c.last_state.as_ref()?.terminated.as_ref()?.finished_at.as_ref());
     match ended.map(|time| time.0).max() {
         Some(last) if count > 0 => format!("{count} ({} ago)", since(last, now)),
         _ => count.to_string(),
@@ -209,13 +161,8 @@ mod tests {
 
     fn status_of(init: &str, a: &str, b: &str) -> Summary {
         let init = container("i", false, 0, init);
-        let (a, b) = (
-            container("a", a.contains("running"), 0, a),
-            container("b", b.contains("running"), 0, b),
-        );
-        summary(&format!(
-            r#"{{"phase":"Running","initContainerStatuses":[{init}],"containerStatuses":[{a},{b}]}}"#
-        ))
+        let (a, b) = (container("a", a.contains("running"), 0, a), container("b", b.contains("running"), 0, b));
+        summary(&format!(r#"{{"phase":"Running","initContainerStatuses":[{init}],"containerStatuses":[{a},{b}]}}"#))
     }
 
     const DONE: &str = r#""terminated":{"exitCode":0,"reason":"Completed"}"#;
@@ -226,10 +173,7 @@ mod tests {
         assert_eq!(summary("{}").status, "Unknown");
         assert_eq!(summary(r#"{"phase":"Pending"}"#).status, "Pending");
         let failed = summary(r#"{"phase":"Failed","reason":"DeadlineExceeded"}"#);
-        assert_eq!(
-            (failed.status.as_str(), failed.ready.as_str()),
-            ("DeadlineExceeded", "0/2")
-        );
+        assert_eq!((failed.status.as_str(), failed.ready.as_str()), ("DeadlineExceeded", "0/2"));
     }
 
     #[test]
@@ -240,64 +184,26 @@ mod tests {
             status_of(r#""waiting":{"reason":"CrashLoopBackOff"}"#, waits, waits).status,
             "Init:CrashLoopBackOff"
         );
-        assert_eq!(
-            status_of(r#""terminated":{"exitCode":3}"#, waits, waits).status,
-            "Init:ExitCode:3"
-        );
-        assert_eq!(
-            status_of(
-                r#""terminated":{"exitCode":1,"reason":"Error"}"#,
-                waits,
-                waits
-            )
-            .status,
-            "Init:Error"
-        );
+        assert_eq!(status_of(r#""terminated":{"exitCode":3}"#, waits, waits).status, "Init:ExitCode:3");
+        assert_eq!(status_of(r#""terminated":{"exitCode":1,"reason":"Error"}"#, waits, waits).status, "Init:Error");
     }
 
     #[test]
     fn containers_decide_after_that() {
         let running = status_of(DONE, RUNS, RUNS);
-        assert_eq!(
-            (
-                running.status.as_str(),
-                running.ready.as_str(),
-                running.age.as_str()
-            ),
-            ("Running", "2/2", "5m")
-        );
+        assert_eq!((running.status.as_str(), running.ready.as_str(), running.age.as_str()), ("Running", "2/2", "5m"));
         assert_eq!(status_of(DONE, DONE, DONE).status, "Completed");
         assert_eq!(status_of(DONE, DONE, RUNS).status, "NotReady");
-        assert_eq!(
-            status_of(
-                DONE,
-                r#""terminated":{"exitCode":137,"reason":"OOMKilled"}"#,
-                RUNS
-            )
-            .status,
-            "OOMKilled"
-        );
-        assert_eq!(
-            status_of(DONE, RUNS, r#""waiting":{"reason":"CrashLoopBackOff"}"#).status,
-            "CrashLoopBackOff"
-        );
-        assert_eq!(
-            status_of(DONE, r#""terminated":{"exitCode":143,"signal":15}"#, RUNS).status,
-            "Signal:15"
-        );
+        assert_eq!(status_of(DONE, r#""terminated":{"exitCode":137,"reason":"OOMKilled"}"#, RUNS).status, "OOMKilled");
+        assert_eq!(status_of(DONE, RUNS, r#""waiting":{"reason":"CrashLoopBackOff"}"#).status, "CrashLoopBackOff");
+        assert_eq!(status_of(DONE, r#""terminated":{"exitCode":143,"signal":15}"#, RUNS).status, "Signal:15");
     }
 
     #[test]
     fn restarts_tell_when_the_last_one_was() {
         let last = r#""running":{}},"lastState":{"terminated":{"exitCode":1,"finishedAt":"2026-01-01T00:59:00Z"}"#;
         let a = container("a", true, 3, last);
-        assert_eq!(
-            summary(&format!(
-                r#"{{"phase":"Running","containerStatuses":[{a}]}}"#
-            ))
-            .restarts,
-            "3 (60s ago)"
-        );
+        assert_eq!(summary(&format!(r#"{{"phase":"Running","containerStatuses":[{a}]}}"#)).restarts, "3 (60s ago)");
         assert_eq!(status_of(DONE, RUNS, RUNS).restarts, "0");
     }
 

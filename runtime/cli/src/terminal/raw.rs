@@ -35,8 +35,6 @@ impl Drop for RawMode {
 
 /// Columns and rows of the terminal on standard input, else on standard output.
 pub fn size() -> Option<(u16, u16)> {
-    let size = tcgetwinsize(rustix::stdio::stdin())
-        .or_else(|_| tcgetwinsize(rustix::stdio::stdout()))
-        .ok()?;
+    let size = tcgetwinsize(rustix::stdio::stdin()).or_else(|_| tcgetwinsize(rustix::stdio::stdout())).ok()?;
     Some((size.ws_col, size.ws_row)).filter(|(columns, rows)| *columns > 0 && *rows > 0)
 }

@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, accept_with, connect,
-    recv, send, shutdown, socket_with, sockopt,
+    AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, accept_with, connect, recv, send, shutdown,
+    socket_with, sockopt,
 };
 
 use super::{Listener, Token};
@@ -32,11 +32,7 @@ pub enum Side {
 
 impl Side {
     fn other(self) -> Self {
-        if self == Self::Host {
-            Self::Pod
-        } else {
-            Self::Host
-        }
+        if self == Self::Host { Self::Pod } else { Self::Host }
     }
 }
 
@@ -56,13 +52,7 @@ struct End {
 
 impl End {
     fn new(socket: OwnedFd) -> Self {
-        Self {
-            socket,
-            held: Vec::new(),
-            ended: false,
-            closed: false,
-            watched: EventFlags::empty(),
-        }
+        Self { socket, held: Vec::new(), ended: false, closed: false, watched: EventFlags::empty() }
     }
 }
 
@@ -89,14 +79,7 @@ pub struct Streams<'a> {
 impl<'a> Streams<'a> {
     /// No streams yet; `listen` begins.
     pub fn new(poll: &'a OwnedFd, listeners: Vec<Listener>) -> Self {
-        Self {
-            poll,
-            listeners,
-            listening: false,
-            exhausted: false,
-            streams: Vec::new(),
-            count: 0,
-        }
+        Self { poll, listeners, listening: false, exhausted: false, streams: Vec::new(), count: 0 }
     }
 
     /// Whether listeners rest, so that `listen` must be called again after a while.
@@ -113,12 +96,7 @@ impl<'a> Streams<'a> {
         }
         for (index, listener) in self.listeners.iter().enumerate() {
             let _ = match wanted {
-                true => epoll::add(
-                    self.poll,
-                    listener.socket,
-                    Token::Tcp(index).data(),
-                    EventFlags::IN,
-                ),
+                true => epoll::add(self.poll, listener.socket, Token::Tcp(index).data(), EventFlags::IN),
                 false => epoll::delete(self.poll, listener.socket),
             };
         }
@@ -131,10 +109,7 @@ impl<'a> Streams<'a> {
             return;
         };
         for _ in 0..ACCEPTS.min(MAX - self.count) {
-            match accept_with(
-                listener.socket,
-                SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-            ) {
+            match accept_with(listener.socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
                 Ok(host) => self.begin(host, &listener.targets),
                 Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
                     self.exhausted = true;
@@ -150,11 +125,7 @@ impl<'a> Streams<'a> {
         let Some(pod) = dial_first(&mut untried) else {
             return;
         };
-        let stream = Stream {
-            ends: [End::new(host), End::new(pod)],
-            untried,
-            connecting: true,
-        };
+        let stream = Stream { ends: [End::new(host), End::new(pod)], untried, connecting: true };
         let free = self.streams.iter().position(Option::is_none);
         let index = free.unwrap_or(self.streams.len());
         match free {
@@ -170,11 +141,7 @@ impl<'a> Streams<'a> {
         let Some(stream) = self.streams.get_mut(index).and_then(Option::as_mut) else {
             return;
         };
-        let gone_on = if stream.connecting {
-            stream.connected(side)
-        } else {
-            stream.carry(side, flags, scratch)
-        };
+        let gone_on = if stream.connecting { stream.connected(side) } else { stream.carry(side, flags, scratch) };
         match gone_on {
             Ok(()) if !stream.is_over() => self.watch(index),
             _ => self.end(index),
@@ -216,11 +183,7 @@ impl Stream {
     fn wanted(&self, side: Side) -> EventFlags {
         let (own, other) = (&self.ends[side as usize], &self.ends[side.other() as usize]);
         if self.connecting {
-            return if side == Side::Pod {
-                EventFlags::OUT
-            } else {
-                EventFlags::empty()
-            };
+            return if side == Side::Pod { EventFlags::OUT } else { EventFlags::empty() };
         }
         let mut wanted = EventFlags::empty();
         wanted.set(EventFlags::IN, !own.ended && other.held.is_empty());
@@ -267,11 +230,7 @@ impl Stream {
 
     /// Takes what `side` has sent to the other end.
     fn pull(&mut self, side: Side, scratch: &mut [u8]) -> Result<(), Errno> {
-        let length = match recv(
-            &self.ends[side as usize].socket,
-            &mut *scratch,
-            RecvFlags::empty(),
-        ) {
+        let length = match recv(&self.ends[side as usize].socket, &mut *scratch, RecvFlags::empty()) {
             Ok((_, 0)) => {
                 self.ends[side as usize].ended = true;
                 return Ok(());
@@ -320,11 +279,7 @@ fn dial_first(untried: &mut Vec<SocketAddr>) -> Option<OwnedFd> {
 }
 
 fn dial(target: SocketAddr) -> Result<OwnedFd, Errno> {
-    let family = if target.is_ipv4() {
-        AddressFamily::INET
-    } else {
-        AddressFamily::INET6
-    };
+    let family = if target.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(family, SocketType::STREAM, flags, None)?;
     match connect(socket.as_fd(), &target) {

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, recvfrom, send,
-    sendto, socket_with,
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, recvfrom, send, sendto, socket_with,
 };
 
 use super::{Listener, Token};
@@ -44,11 +43,7 @@ pub struct Flows<'a> {
 impl<'a> Flows<'a> {
     /// No flows yet.
     pub fn new(poll: &'a OwnedFd, listeners: Vec<Listener>) -> Self {
-        Self {
-            poll,
-            listeners,
-            flows: Vec::new(),
-        }
+        Self { poll, listeners, flows: Vec::new() }
     }
 
     /// Whether there is no flow, so that nothing can become idle.
@@ -59,11 +54,7 @@ impl<'a> Flows<'a> {
     /// Takes waiting datagrams of one of the host's sockets into the Pod.
     pub fn from_host(&mut self, index: usize, scratch: &mut [u8]) {
         for _ in 0..DATAGRAMS {
-            let received = recvfrom(
-                self.listeners[index].socket,
-                &mut *scratch,
-                RecvFlags::empty(),
-            );
+            let received = recvfrom(self.listeners[index].socket, &mut *scratch, RecvFlags::empty());
             let Ok((_, length, Some(client))) = received else {
                 return;
             };
@@ -135,10 +126,7 @@ impl<'a> Flows<'a> {
 
     fn find_or_begin(&mut self, listener: usize, client: SocketAddr) -> Option<usize> {
         let same = |flow: &Flow| flow.listener == listener && flow.client == client;
-        let found = self
-            .flows
-            .iter()
-            .position(|flow| flow.as_ref().is_some_and(same));
+        let found = self.flows.iter().position(|flow| flow.as_ref().is_some_and(same));
         found.or_else(|| self.begin(listener, client))
     }
 
@@ -146,13 +134,7 @@ impl<'a> Flows<'a> {
         let at = self.free();
         let target = *self.listeners[listener].targets.first()?;
         let socket = dial(self.poll, target, at).ok()?;
-        let flow = Some(Flow {
-            listener,
-            client,
-            socket,
-            target: 0,
-            last: Instant::now(),
-        });
+        let flow = Some(Flow { listener, client, socket, target: 0, last: Instant::now() });
         match self.flows.get_mut(at) {
             Some(place) => *place = flow,
             None => self.flows.push(flow),
@@ -163,12 +145,7 @@ impl<'a> Flows<'a> {
     /// An unused place, if need be that of the longest silent flow.
     fn free(&self) -> usize {
         let unused = self.flows.iter().position(Option::is_none);
-        let silent = || {
-            self.flows
-                .iter()
-                .enumerate()
-                .min_by_key(|(_, flow)| flow.as_ref().map(|flow| flow.last))
-        };
+        let silent = || self.flows.iter().enumerate().min_by_key(|(_, flow)| flow.as_ref().map(|flow| flow.last));
         match unused {
             Some(at) => at,
             None if self.flows.len() < MAX => self.flows.len(),
@@ -178,11 +155,7 @@ impl<'a> Flows<'a> {
 }
 
 fn dial(poll: &OwnedFd, target: SocketAddr, at: usize) -> Result<OwnedFd, Errno> {
-    let family = if target.is_ipv4() {
-        AddressFamily::INET
-    } else {
-        AddressFamily::INET6
-    };
+    let family = if target.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(family, SocketType::DGRAM, flags, None)?;
     connect(socket.as_fd(), &target)?;

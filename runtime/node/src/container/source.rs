@@ -13,7 +13,6 @@ use dwell_sys::{memfd, mount};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountAttrFlags;
 
-
 /// What the Pod hands to a container's start: descriptors and folders, no objects of its own.
 #[derive(Debug)]
 pub struct Parts<'a> {
@@ -71,7 +70,9 @@ fn open(
 ) -> io::Result<OwnedFd> {
     match source {
         FdSource::OverlayRoot { image_dir } => overlay_root(Path::new(image_dir), &parts.own_folder),
-        FdSource::ReadOnlyRoot { image_dir } => Ok(mount::clone_readonly(open_root(Path::new(image_dir))?.as_fd(), true)?),
+        FdSource::ReadOnlyRoot { image_dir } => {
+            Ok(mount::clone_readonly(open_root(Path::new(image_dir))?.as_fd(), true)?)
+        }
         FdSource::Volume { name, flags } => volume(parts, name, *flags),
         FdSource::PodFile { name, flags } => pod_file(parts.pod_files, name, *flags),
         FdSource::CompiledModule { .. } => Ok(mount::clone_readonly(present(parts.module, "compiled module")?, false)?),
@@ -110,7 +111,10 @@ fn copy_mode(lower: BorrowedFd<'_>, upper: &Path) -> io::Result<()> {
 }
 
 fn volume(parts: &Parts<'_>, name: &str, flags: MountFlags) -> io::Result<OwnedFd> {
-    let fd = *parts.volumes.get(name).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the Pod has no such volume"))?;
+    let fd = *parts
+        .volumes
+        .get(name)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the Pod has no such volume"))?;
     with_rights(mount::clone_tree(fd, "", true)?, flags, true)
 }
 
@@ -142,7 +146,9 @@ fn devpts(terminal: &mut Option<(OwnedFd, OwnedFd)>) -> io::Result<OwnedFd> {
 
 fn describe(source: &FdSource) -> String {
     match source {
-        FdSource::OverlayRoot { image_dir } | FdSource::ReadOnlyRoot { image_dir } => format!("the root file system {image_dir}"),
+        FdSource::OverlayRoot { image_dir } | FdSource::ReadOnlyRoot { image_dir } => {
+            format!("the root file system {image_dir}")
+        }
         FdSource::Volume { name, .. } => format!("volume {name}"),
         FdSource::PodFile { name, .. } => format!("the Pod's {name}"),
         FdSource::CompiledModule { .. } => "the compiled module".into(),

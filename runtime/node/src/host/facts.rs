@@ -20,10 +20,7 @@ pub fn facts() -> HostFacts {
         cgroup_v1: cgroups.v1_names(),
         cgroup_v2: cgroups.v2.is_some(),
         resolv_conf: resolv_conf(),
-        hostname: rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned(),
+        hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         nofile_hard: getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX),
         seccomp: fs::exists("/proc/sys/kernel/seccomp").unwrap_or(false),
         arch: std::env::consts::ARCH.to_owned(),
@@ -32,23 +29,13 @@ pub fn facts() -> HostFacts {
 
 fn resolv_conf() -> String {
     let text = fs::read_to_string(RESOLV_CONF).unwrap_or_default();
-    let servers = || {
-        text.lines()
-            .filter_map(|line| line.strip_prefix("nameserver"))
-    };
+    let servers = || text.lines().filter_map(|line| line.strip_prefix("nameserver"));
     let only_loopback = servers().count() > 0 && servers().all(is_loopback);
-    if only_loopback {
-        fs::read_to_string(RESOLVED).unwrap_or(text)
-    } else {
-        text
-    }
+    if only_loopback { fs::read_to_string(RESOLVED).unwrap_or(text) } else { text }
 }
 
 fn is_loopback(server: &str) -> bool {
-    server
-        .trim()
-        .parse()
-        .is_ok_and(|address: IpAddr| address.is_loopback())
+    server.trim().parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// The host's own addresses, the one that its default route leaves by first, IPv4 before IPv6; without loopback,
@@ -61,23 +48,11 @@ pub fn addresses() -> Vec<IpAddr> {
         return Vec::new();
     };
     let routes = address::list_routes(&mut socket).unwrap_or_default();
-    let leaving = |index| {
-        routes
-            .iter()
-            .any(|route| route.destination.is_none() && route.link == Some(index))
-    };
+    let leaving = |index| routes.iter().any(|route| route.destination.is_none() && route.link == Some(index));
     let ours = |index| {
-        links.iter().any(|link| {
-            link.index == index
-                && link
-                    .name
-                    .starts_with(crate::network::identity::BRIDGE_PREFIX)
-        })
+        links.iter().any(|link| link.index == index && link.name.starts_with(crate::network::identity::BRIDGE_PREFIX))
     };
-    let mut list: Vec<_> = found
-        .iter()
-        .filter(|one| is_usable(one.subnet.address) && !ours(one.link))
-        .collect();
+    let mut list: Vec<_> = found.iter().filter(|one| is_usable(one.subnet.address) && !ours(one.link)).collect();
     list.sort_by_key(|one| (!leaving(one.link), one.subnet.address.is_ipv6()));
     list.into_iter().map(|one| one.subnet.address).collect()
 }

@@ -36,12 +36,8 @@ pub struct Obstacle {
 /// When the kernel refuses to list.
 pub fn obstacles(socket: &mut Socket) -> Result<Vec<Obstacle>, NetlinkError> {
     let mut found = Vec::new();
-    for chain in base_chains(socket)?
-        .iter()
-        .filter(|chain| is_relevant(chain))
-    {
-        let stops = chain.policy == Verdict::Drop
-            || rules(socket, chain)?.last().is_some_and(stops_everything);
+    for chain in base_chains(socket)?.iter().filter(|chain| is_relevant(chain)) {
+        let stops = chain.policy == Verdict::Drop || rules(socket, chain)?.last().is_some_and(stops_everything);
         if stops {
             let accepted = table_rules(socket, chain.family, &chain.table)?;
             found.extend(obstacle(chain, &accepted));
@@ -63,42 +59,23 @@ fn stops_everything(rule: &Rule) -> bool {
 
 fn obstacle(chain: &BaseChain, rules: &[Rule]) -> Option<Obstacle> {
     let (costs, links): (_, &[(&str, MetaKey)]) = match chain.hook {
-        INPUT => (
-            "Pods cannot reach services of the host itself",
-            &[("iifname", MetaKey::InputName)],
-        ),
-        OUTPUT => (
-            "the host cannot reach Pods",
-            &[("oifname", MetaKey::OutputName)],
-        ),
+        INPUT => ("Pods cannot reach services of the host itself", &[("iifname", MetaKey::InputName)]),
+        OUTPUT => ("the host cannot reach Pods", &[("oifname", MetaKey::OutputName)]),
         _ => (
             "Pods cannot reach beyond the host, nor be reached from there",
-            &[
-                ("iifname", MetaKey::InputName),
-                ("oifname", MetaKey::OutputName),
-            ],
+            &[("iifname", MetaKey::InputName), ("oifname", MetaKey::OutputName)],
         ),
     };
     let name = format!("{} {} {}", family(chain.family)?, chain.table, chain.name);
-    let missing = links
-        .iter()
-        .filter(|(_, key)| !rules.iter().any(|rule| accepts_ours(rule, *key)));
-    let rules: Vec<_> = missing
-        .map(|(word, _)| format!("nft insert rule {name} {word} \"{BRIDGE_PREFIX}*\" accept"))
-        .collect();
-    (!rules.is_empty()).then_some(Obstacle {
-        chain: name,
-        costs,
-        rules,
-    })
+    let missing = links.iter().filter(|(_, key)| !rules.iter().any(|rule| accepts_ours(rule, *key)));
+    let rules: Vec<_> =
+        missing.map(|(word, _)| format!("nft insert rule {name} {word} \"{BRIDGE_PREFIX}*\" accept")).collect();
+    (!rules.is_empty()).then_some(Obstacle { chain: name, costs, rules })
 }
 
 /// Whether the rule accepts by a link's name that begins as our bridges do.
 fn accepts_ours(rule: &Rule, key: MetaKey) -> bool {
-    let named = rule
-        .compared()
-        .iter()
-        .any(|value| value.starts_with(BRIDGE_PREFIX.as_bytes()));
+    let named = rule.compared().iter().any(|value| value.starts_with(BRIDGE_PREFIX.as_bytes()));
     named && rule.meta_keys().contains(&(key as u32)) && rule.verdict() == Some(Verdict::Accept)
 }
 
@@ -115,18 +92,11 @@ fn family(number: u8) -> Option<&'static str> {
 pub(super) fn check() -> Vec<CheckItem> {
     let listed = Socket::open(Family::Netfilter).and_then(|mut socket| obstacles(&mut socket));
     let mut items = match listed {
-        Ok(found) if found.is_empty() => vec![CheckItem::ok(
-            "firewall",
-            "nothing stands in the way of Pods",
-        )],
+        Ok(found) if found.is_empty() => vec![CheckItem::ok("firewall", "nothing stands in the way of Pods")],
         Ok(found) => found.into_iter().map(item).collect(),
         Err(error) => vec![
-            CheckItem::lacking(
-                "firewall",
-                State::Degraded,
-                format!("it could not be read: {error}"),
-            )
-            .costs("a firewall that stops Pods is not noticed"),
+            CheckItem::lacking("firewall", State::Degraded, format!("it could not be read: {error}"))
+                .costs("a firewall that stops Pods is not noticed"),
         ],
     };
     items.extend(legacy());
@@ -134,21 +104,15 @@ pub(super) fn check() -> Vec<CheckItem> {
 }
 
 fn item(obstacle: Obstacle) -> CheckItem {
-    CheckItem::lacking(
-        "firewall",
-        State::Degraded,
-        format!("chain {} lets nothing of Pods through", obstacle.chain),
-    )
-    .costs(obstacle.costs)
-    .remedy(obstacle.rules.join("; "))
+    CheckItem::lacking("firewall", State::Degraded, format!("chain {} lets nothing of Pods through", obstacle.chain))
+        .costs(obstacle.costs)
+        .remedy(obstacle.rules.join("; "))
 }
 
 /// The older iptables keep rules where netlink does not show them.
 fn legacy() -> Option<CheckItem> {
-    let used =
-        |name| fs::read_to_string(name).is_ok_and(|text| text.lines().any(|line| line == "filter"));
-    let any = used("/proc/thread-self/net/ip_tables_names")
-        || used("/proc/thread-self/net/ip6_tables_names");
+    let used = |name| fs::read_to_string(name).is_ok_and(|text| text.lines().any(|line| line == "filter"));
+    let any = used("/proc/thread-self/net/ip_tables_names") || used("/proc/thread-self/net/ip6_tables_names");
     any.then(|| {
         CheckItem::lacking("firewall", State::Degraded, "rules of iptables-legacy, which cannot be read here")
             .costs("if FORWARD drops there, Pods cannot reach beyond the host")

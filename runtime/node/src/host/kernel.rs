@@ -17,15 +17,7 @@ const FEW_PROCESSES: u64 = 32_768;
 const NAMESPACES: [&str; 7] = ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"];
 
 pub fn check() -> Vec<CheckItem> {
-    vec![
-        version(),
-        namespaces(),
-        seccomp(),
-        landlock(),
-        rights(),
-        open_files(),
-        processes(),
-    ]
+    vec![version(), namespaces(), seccomp(), landlock(), rights(), open_files(), processes()]
 }
 
 /// Major and minor version of the running kernel.
@@ -34,17 +26,12 @@ pub fn release() -> (u32, u32) {
 }
 
 fn parse_release(text: &str) -> (u32, u32) {
-    let mut numbers = text
-        .split(|letter: char| !letter.is_ascii_digit())
-        .map(|part| part.parse().unwrap_or(0));
+    let mut numbers = text.split(|letter: char| !letter.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 fn version() -> CheckItem {
-    let found = rustix::system::uname()
-        .release()
-        .to_string_lossy()
-        .into_owned();
+    let found = rustix::system::uname().release().to_string_lossy().into_owned();
     let release = release();
     if release < OLDEST {
         return CheckItem::lacking("kernel", State::Missing, found)
@@ -52,8 +39,7 @@ fn version() -> CheckItem {
             .remedy("Linux 6.1 or newer");
     }
     match release < OVERLAY_BY_FD {
-        true => CheckItem::ok("kernel", found)
-            .costs("overlay layers are named by path instead of descriptor (6.13)"),
+        true => CheckItem::ok("kernel", found).costs("overlay layers are named by path instead of descriptor (6.13)"),
         false => CheckItem::ok("kernel", found),
     }
 }
@@ -66,13 +52,9 @@ fn namespaces() -> CheckItem {
         .collect();
     match missing.is_empty() {
         true => CheckItem::ok("namespaces", NAMESPACES.join(" ")),
-        false => CheckItem::lacking(
-            "namespaces",
-            State::Missing,
-            format!("without {}", missing.join(" ")),
-        )
-        .costs("no Pod can be separated from the host")
-        .remedy("a kernel with CONFIG_NAMESPACES and all below it"),
+        false => CheckItem::lacking("namespaces", State::Missing, format!("without {}", missing.join(" ")))
+            .costs("no Pod can be separated from the host")
+            .remedy("a kernel with CONFIG_NAMESPACES and all below it"),
     }
 }
 
@@ -87,15 +69,12 @@ fn seccomp() -> CheckItem {
 
 fn landlock() -> CheckItem {
     match dwell_sys::landlock::abi() {
-        None => CheckItem::lacking(
-            "landlock",
-            State::Degraded,
-            "not in this kernel, or not switched on",
-        )
-        .costs("Wasm members lack one of their walls; mounts and seccomp still hold")
-        .remedy("boot with `lsm=landlock,…`"),
-        Some(abi) if abi < LANDLOCK_NETWORK => CheckItem::ok("landlock", format!("version {abi}"))
-            .costs("files only, no rules on the network (6.7)"),
+        None => CheckItem::lacking("landlock", State::Degraded, "not in this kernel, or not switched on")
+            .costs("Wasm members lack one of their walls; mounts and seccomp still hold")
+            .remedy("boot with `lsm=landlock,…`"),
+        Some(abi) if abi < LANDLOCK_NETWORK => {
+            CheckItem::ok("landlock", format!("version {abi}")).costs("files only, no rules on the network (6.7)")
+        }
         Some(abi) => CheckItem::ok("landlock", format!("version {abi}")),
     }
 }
@@ -117,8 +96,7 @@ fn rights() -> CheckItem {
 
 fn effective(status: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
-        .unwrap_or(0)
+    line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0)
 }
 
 fn open_files() -> CheckItem {
@@ -132,14 +110,8 @@ fn open_files() -> CheckItem {
 }
 
 fn processes() -> CheckItem {
-    let read = |name| {
-        fs::read_to_string(name)
-            .ok()
-            .and_then(|text| text.trim().parse::<u64>().ok())
-    };
-    let limits = ["/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"]
-        .into_iter()
-        .filter_map(read);
+    let read = |name| fs::read_to_string(name).ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let limits = ["/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"].into_iter().filter_map(read);
     let most = limits.min().unwrap_or(0);
     match most < FEW_PROCESSES {
         true => CheckItem::lacking("processes", State::Degraded, format!("at most {most}"))
@@ -158,13 +130,7 @@ mod tests {
         assert_eq!(parse_release("6.18.1-cloud-amd64"), (6, 18));
         assert_eq!(parse_release("6.1.0"), (6, 1));
         assert!(parse_release("5.15.0-91") < OLDEST);
-        assert_eq!(
-            effective("Name:\tx\nCapEff:\t000001fffeffffff\n") >> SYS_RESOURCE & 1,
-            0
-        );
-        assert_eq!(
-            effective("CapEff:\t000001ffffffffff\n") >> SYS_RESOURCE & 1,
-            1
-        );
+        assert_eq!(effective("Name:\tx\nCapEff:\t000001fffeffffff\n") >> SYS_RESOURCE & 1, 0);
+        assert_eq!(effective("CapEff:\t000001ffffffffff\n") >> SYS_RESOURCE & 1, 1);
     }
 }

@@ -46,34 +46,19 @@ pub struct CheckItem {
 impl CheckItem {
     fn ok(name: &str, found: impl Into<String>) -> Self {
         let (costs, remedy) = (String::new(), String::new());
-        Self {
-            name: name.into(),
-            state: State::Ok,
-            found: found.into(),
-            costs,
-            remedy,
-        }
+        Self { name: name.into(), state: State::Ok, found: found.into(), costs, remedy }
     }
 
     fn lacking(name: &str, state: State, found: impl Into<String>) -> Self {
-        Self {
-            state,
-            ..Self::ok(name, found)
-        }
+        Self { state, ..Self::ok(name, found) }
     }
 
     fn costs(self, costs: impl Into<String>) -> Self {
-        Self {
-            costs: costs.into(),
-            ..self
-        }
+        Self { costs: costs.into(), ..self }
     }
 
     fn remedy(self, remedy: impl Into<String>) -> Self {
-        Self {
-            remedy: remedy.into(),
-            ..self
-        }
+        Self { remedy: remedy.into(), ..self }
     }
 }
 
@@ -95,29 +80,10 @@ mod tests {
         let items = check(&Layout::at(Some(std::env::temp_dir())));
         for item in &items {
             println!("{item:?}");
-            assert!(
-                item.state == State::Ok || !item.costs.is_empty(),
-                "{item:?}"
-            );
+            assert!(item.state == State::Ok || !item.costs.is_empty(), "{item:?}");
         }
-        assert!(
-            items
-                .iter()
-                .any(|item| item.name == "Pod network" && item.state == State::Ok),
-            "this host runs Pods"
-        );
+        assert!(items.iter().any(|item| item.name == "Pod network" && item.state == State::Ok), "this host runs Pods");
         let names = |name: &str| items.iter().any(|item| item.name == name);
-        assert!(
-            [
-                "kernel",
-                "cgroups",
-                "state folder",
-                "IPv6",
-                "forwarding",
-                "firewall"
-            ]
-            .into_iter()
-            .all(names)
-        );
+        assert!(["kernel", "cgroups", "state folder", "IPv6", "forwarding", "firewall"].into_iter().all(names));
     }
 }

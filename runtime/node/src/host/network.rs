@@ -33,26 +33,15 @@ fn trial() -> CheckItem {
 
 fn try_in_a_namespace() -> Result<(), String> {
     let words = |error: crate::network::NetworkError| {
-        let cause = std::error::Error::source(&error)
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         format!("{error}: {cause}")
     };
     unshare(Kinds::NETWORK).map_err(|errno| format!("make a network namespace: {errno}"))?;
-    let pod = thread::spawn(namespace)
-        .join()
-        .map_err(|_| "a thread failed".to_owned())?;
+    let pod = thread::spawn(namespace).join().map_err(|_| "a thread failed".to_owned())?;
     let pod = pod.map_err(|error| format!("make a network namespace: {error}"))?;
     let network = Network::open(&NetworkConfig { id: "check".into() }).map_err(words)?;
-    let port = HostPort {
-        host_ip: None,
-        host_port: 80,
-        container_port: 80,
-        protocol: Protocol::Tcp,
-    };
-    network
-        .attach(std::os::fd::AsFd::as_fd(&pod), &[port])
-        .map_err(words)?;
+    let port = HostPort { host_ip: None, host_port: 80, container_port: 80, protocol: Protocol::Tcp };
+    network.attach(std::os::fd::AsFd::as_fd(&pod), &[port]).map_err(words)?;
     Ok(())
 }
 
@@ -66,9 +55,7 @@ fn ipv6() -> CheckItem {
         true => CheckItem::ok("IPv6", "on"),
         false => CheckItem::lacking("IPv6", State::Degraded, "off")
             .costs("Pods have an IPv4 address alone")
-            .remedy(
-                "`sysctl -w net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.default.disable_ipv6=0`",
-            ),
+            .remedy("`sysctl -w net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.default.disable_ipv6=0`"),
     }
 }
 
@@ -88,8 +75,5 @@ fn changes() -> Vec<CheckItem> {
             false => CheckItem::ok("forwarding", found),
         }
     };
-    forwarding::changes(&mut socket, host_has_ipv6())
-        .into_iter()
-        .map(item)
-        .collect()
+    forwarding::changes(&mut socket, host_has_ipv6()).into_iter().map(item).collect()
 }

@@ -18,28 +18,17 @@ pub fn check(state_folder: &Path) -> Vec<CheckItem> {
 
 fn overlay() -> CheckItem {
     let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    match known
-        .lines()
-        .any(|line| line.split_whitespace().last() == Some("overlay"))
-    {
+    match known.lines().any(|line| line.split_whitespace().last() == Some("overlay")) {
         true => CheckItem::ok("overlay", "in this kernel"),
-        false => CheckItem::lacking(
-            "overlay",
-            State::Degraded,
-            "not in this kernel, or not loaded yet",
-        )
-        .costs("containers with a writable root cannot start")
-        .remedy("`modprobe overlay`"),
+        false => CheckItem::lacking("overlay", State::Degraded, "not in this kernel, or not loaded yet")
+            .costs("containers with a writable root cannot start")
+            .remedy("`modprobe overlay`"),
     }
 }
 
 /// The folder, or the nearest one above it that exists.
 fn folder(state_folder: &Path) -> CheckItem {
-    let nearest: PathBuf = state_folder
-        .ancestors()
-        .find(|path| path.exists())
-        .unwrap_or(Path::new("/"))
-        .into();
+    let nearest: PathBuf = state_folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/")).into();
     let (Ok(kind), Ok(mount)) = (statfs(&nearest), statvfs(&nearest)) else {
         return CheckItem::lacking(
             "state folder",
@@ -61,18 +50,11 @@ fn judge(path: &Path, kind: i64, flags: StatVfsMountFlags) -> CheckItem {
         return lacking(State::Missing, "it is read-only: no Pod can be kept");
     }
     match kind {
-        OVERLAY | NFS | FUSE => lacking(
-            State::Missing,
-            "it cannot hold the writable layer of a container",
-        ),
-        _ if flags.contains(StatVfsMountFlags::NOEXEC) => lacking(
-            State::Degraded,
-            "it is mounted noexec: programs in a container's writable layer do not run",
-        ),
-        TMPFS => lacking(
-            State::Degraded,
-            "it is memory: Pods do not outlive a boot, and their files use it up",
-        ),
+        OVERLAY | NFS | FUSE => lacking(State::Missing, "it cannot hold the writable layer of a container"),
+        _ if flags.contains(StatVfsMountFlags::NOEXEC) => {
+            lacking(State::Degraded, "it is mounted noexec: programs in a container's writable layer do not run")
+        }
+        TMPFS => lacking(State::Degraded, "it is memory: Pods do not outlive a boot, and their files use it up"),
         _ => CheckItem::ok("state folder", found),
     }
 }

@@ -48,7 +48,9 @@ impl Compiler {
     /// The cache of this engine. Its key is asked of the executable, once and only when a module comes, so that a node
     /// without Wasm members never touches the engine.
     async fn cache(&self) -> io::Result<&ModuleCache> {
-        self.cache.get_or_try_init(|| async { Ok(ModuleCache::new(self.folder.clone(), self.engine_key().await?)) }).await
+        self.cache
+            .get_or_try_init(|| async { Ok(ModuleCache::new(self.folder.clone(), self.engine_key().await?)) })
+            .await
     }
 
     async fn engine_key(&self) -> io::Result<String> {

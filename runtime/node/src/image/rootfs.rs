@@ -60,7 +60,12 @@ pub fn account_file(root: BorrowedFd<'_>, path: &str) -> Option<String> {
 
 /// Finds a command as `execvp` would: as it is when it holds a slash, else along `search` (colon separated).
 /// `None` when no regular file of that name is there.
-pub fn find_command(root: BorrowedFd<'_>, command: &str, working_dir: &str, search: &str) -> Option<(String, std::fs::File)> {
+pub fn find_command(
+    root: BorrowedFd<'_>,
+    command: &str,
+    working_dir: &str,
+    search: &str,
+) -> Option<(String, std::fs::File)> {
     let candidates: Vec<String> = if command.starts_with('/') {
         vec![command.to_owned()]
     } else if command.contains('/') {

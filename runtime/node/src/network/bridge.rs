@@ -39,31 +39,16 @@ pub fn find(socket: &mut Socket, identity: &Identity) -> Result<Option<Bridge>, 
     let Some(link) = find_link(socket, identity)? else {
         return Ok(None);
     };
-    let addresses =
-        address::list(socket).map_err(|source| refused("list addresses of", &link.name, source))?;
-    let own = |address: IpAddr| {
-        addresses
-            .iter()
-            .any(|found| found.link == link.index && found.subnet.address == address)
-    };
-    let v4 = addresses
-        .iter()
-        .filter(|found| found.link == link.index)
-        .find_map(|found| match found.subnet.address {
-            IpAddr::V4(v4) if found.subnet.prefix == subnet::PREFIX => Some(v4),
-            _ => None,
-        });
+    let addresses = address::list(socket).map_err(|source| refused("list addresses of", &link.name, source))?;
+    let own =
+        |address: IpAddr| addresses.iter().any(|found| found.link == link.index && found.subnet.address == address);
+    let v4 = addresses.iter().filter(|found| found.link == link.index).find_map(|found| match found.subnet.address {
+        IpAddr::V4(v4) if found.subnet.prefix == subnet::PREFIX => Some(v4),
+        _ => None,
+    });
     let ipv6 = own(gateway6(identity));
-    let Link {
-        name, index, mtu, ..
-    } = link;
-    Ok(v4.map(|v4| Bridge {
-        name,
-        index,
-        mtu,
-        subnet4: subnet::base(v4),
-        ipv6,
-    }))
+    let Link { name, index, mtu, .. } = link;
+    Ok(v4.map(|v4| Bridge { name, index, mtu, subnet4: subnet::base(v4), ipv6 }))
 }
 
 /// The link alone, whether or not it has its addresses.
@@ -73,8 +58,7 @@ pub fn find(socket: &mut Socket, identity: &Identity) -> Result<Option<Bridge>, 
 pub fn find_link(socket: &mut Socket, identity: &Identity) -> Result<Option<Link>, NetworkError> {
     for attempt in 0..BRIDGE_NAMES {
         let name = identity.bridge(attempt);
-        let link =
-            link::by_name(socket, &name).map_err(|source| refused("look for", &name, source))?;
+        let link = link::by_name(socket, &name).map_err(|source| refused("look for", &name, source))?;
         if let Some(link) = link.filter(|link| is_ours(link, identity)) {
             return Ok(Some(link));
         }
@@ -103,13 +87,7 @@ pub fn make(socket: &mut Socket, identity: &Identity) -> Result<Bridge, NetworkE
     for addition in additions {
         add(socket, &addition, &link.name)?;
     }
-    Ok(Bridge {
-        name: link.name,
-        index: link.index,
-        mtu: link.mtu,
-        subnet4,
-        ipv6,
-    })
+    Ok(Bridge { name: link.name, index: link.index, mtu: link.mtu, subnet4, ipv6 })
 }
 
 fn add(socket: &mut Socket, addition: &Message, name: &str) -> Result<(), NetworkError> {
@@ -128,8 +106,7 @@ fn make_link(socket: &mut Socket, identity: &Identity, mtu: u32) -> Result<Link,
             }
             _ => {}
         }
-        let link =
-            link::by_name(socket, &name).map_err(|source| refused("look for", &name, source))?;
+        let link = link::by_name(socket, &name).map_err(|source| refused("look for", &name, source))?;
         if let Some(link) = link.filter(|link| is_ours(link, identity)) {
             return Ok(link);
         }
@@ -144,27 +121,16 @@ fn survey(socket: &mut Socket, identity: &Identity) -> Result<(Ipv4Addr, u32), N
     let addresses = address::list(socket).map_err(failed)?;
     let links = link::list(socket).map_err(failed)?;
     let routed = routes.iter().filter_map(|route| route.destination);
-    let networks = routed
-        .chain(addresses.iter().map(|address| address.subnet))
-        .filter_map(network4);
-    let subnet4 = subnet::choose(identity.seed(), &networks.collect::<Vec<_>>())
-        .ok_or(NetworkError::NoSubnet)?;
-    let leaving = routes
-        .iter()
-        .filter(|route| route.destination.is_none())
-        .filter_map(|route| route.link);
-    let mtus = leaving
-        .filter_map(|index| links.iter().find(|link| link.index == index))
-        .map(|link| link.mtu);
+    let networks = routed.chain(addresses.iter().map(|address| address.subnet)).filter_map(network4);
+    let subnet4 = subnet::choose(identity.seed(), &networks.collect::<Vec<_>>()).ok_or(NetworkError::NoSubnet)?;
+    let leaving = routes.iter().filter(|route| route.destination.is_none()).filter_map(|route| route.link);
+    let mtus = leaving.filter_map(|index| links.iter().find(|link| link.index == index)).map(|link| link.mtu);
     Ok((subnet4, mtus.min().unwrap_or(DEFAULT_MTU).max(1280)))
 }
 
 fn network4(subnet: Subnet) -> Option<Network4> {
     match subnet.address {
-        IpAddr::V4(address) => Some(Network4 {
-            address,
-            prefix: subnet.prefix,
-        }),
+        IpAddr::V4(address) => Some(Network4 { address, prefix: subnet.prefix }),
         IpAddr::V6(_) => None,
     }
 }
@@ -181,9 +147,5 @@ pub fn gateway6(identity: &Identity) -> IpAddr {
 }
 
 fn refused(attempt: &'static str, subject: &str, source: NetlinkError) -> NetworkError {
-    NetworkError::Netlink {
-        attempt,
-        subject: subject.to_owned(),
-        source,
-    }
+    NetworkError::Netlink { attempt, subject: subject.to_owned(), source }
 }

@@ -29,60 +29,31 @@ pub struct Change {
 
 impl Change {
     fn new(setting: String, wanted: &'static str, because: &'static str) -> Self {
-        let current = fs::read_to_string(&setting)
-            .ok()
-            .map(|text| text.trim().to_owned());
-        Self {
-            setting,
-            wanted,
-            current,
-            because,
-        }
+        let current = fs::read_to_string(&setting).ok().map(|text| text.trim().to_owned());
+        Self { setting, wanted, current, because }
     }
 
     /// Whether the host still has to be changed.
     pub fn is_pending(&self) -> bool {
-        self.current
-            .as_deref()
-            .is_some_and(|current| current != self.wanted)
+        self.current.as_deref().is_some_and(|current| current != self.wanted)
     }
 
     fn apply(&self) -> io::Result<()> {
-        if self.is_pending() {
-            fs::write(&self.setting, self.wanted)
-        } else {
-            Ok(())
-        }
+        if self.is_pending() { fs::write(&self.setting, self.wanted) } else { Ok(()) }
     }
 }
 
 /// Everything that dwell changes on this host when the first Pod with a network of its own starts, in that order.
 pub fn changes(socket: &mut Socket, ipv6: bool) -> Vec<Change> {
-    let mut list = vec![Change::new(
-        V4.into(),
-        "1",
-        "packets of Pods pass through the host",
-    )];
+    let mut list = vec![Change::new(V4.into(), "1", "packets of Pods pass through the host")];
     if ipv6 {
         let forwards = fs::read_to_string(V6).is_ok_and(|text| text.trim() != "0");
-        let listening = if forwards {
-            Vec::new()
-        } else {
-            listening_links(socket)
-        };
+        let listening = if forwards { Vec::new() } else { listening_links(socket) };
         list.extend(listening.iter().map(|name| {
             let setting = format!("/proc/sys/net/ipv6/conf/{name}/accept_ra");
-            Change::new(
-                setting,
-                "2",
-                "a link that forwards would lose the default route that it learnt",
-            )
+            Change::new(setting, "2", "a link that forwards would lose the default route that it learnt")
         }));
-        list.push(Change::new(
-            V6.into(),
-            "1",
-            "IPv6 packets of Pods pass through the host",
-        ));
+        list.push(Change::new(V6.into(), "1", "IPv6 packets of Pods pass through the host"));
     }
     list
 }
@@ -93,11 +64,7 @@ pub fn changes(socket: &mut Socket, ipv6: bool) -> Vec<Change> {
 /// The first setting that could not be written, with its path; later ones are still tried.
 pub fn ensure(socket: &mut Socket, ipv6: bool) -> Result<(), (String, io::Error)> {
     let failed = |change: Change| change.apply().err().map(|error| (change.setting, error));
-    let mut failures = changes(socket, ipv6)
-        .into_iter()
-        .filter_map(failed)
-        .collect::<Vec<_>>()
-        .into_iter();
+    let mut failures = changes(socket, ipv6).into_iter().filter_map(failed).collect::<Vec<_>>().into_iter();
     failures.next().map_or(Ok(()), Err)
 }
 
@@ -106,14 +73,6 @@ fn listening_links(socket: &mut Socket) -> Vec<String> {
     let (Ok(routes), Ok(links)) = (address::list_routes(socket), link::list(socket)) else {
         return Vec::new();
     };
-    let learnt = |index| {
-        routes
-            .iter()
-            .any(|route| route.protocol == address::PROTOCOL_RA && route.link == Some(index))
-    };
-    links
-        .into_iter()
-        .filter(|link| learnt(link.index) && !link.name.contains('/'))
-        .map(|link| link.name)
-        .collect()
+    let learnt = |index| routes.iter().any(|route| route.protocol == address::PROTOCOL_RA && route.link == Some(index));
+    links.into_iter().filter(|link| learnt(link.index) && !link.name.contains('/')).map(|link| link.name).collect()
 }

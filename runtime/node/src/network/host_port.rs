@@ -23,10 +23,7 @@ const BACKLOG: i32 = 512;
 /// `HostPort` naming port and address, with EADDRINUSE when anything else holds it.
 pub fn bind_host_port(port: &HostPort) -> Result<Vec<OwnedFd>, NetworkError> {
     let addresses = addresses(port.host_ip, super::host_has_ipv6());
-    addresses
-        .into_iter()
-        .map(|address| open(port, address))
-        .collect()
+    addresses.into_iter().map(|address| open(port, address)).collect()
 }
 
 fn addresses(host_ip: Option<IpAddr>, ipv6: bool) -> Vec<IpAddr> {
@@ -42,11 +39,7 @@ fn open(port: &HostPort, address: IpAddr) -> Result<OwnedFd, NetworkError> {
         Protocol::Tcp => listener(SocketAddr::new(address, port.host_port)),
         Protocol::Udp => receiver(SocketAddr::new(address, port.host_port)),
     };
-    bound.map_err(|source| NetworkError::HostPort {
-        port: *port,
-        address,
-        source: Some(source),
-    })
+    bound.map_err(|source| NetworkError::HostPort { port: *port, address, source: Some(source) })
 }
 
 fn listener(address: SocketAddr) -> io::Result<OwnedFd> {
@@ -64,17 +57,8 @@ fn receiver(address: SocketAddr) -> io::Result<OwnedFd> {
 }
 
 fn socket(address: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
-    let family = if address.is_ipv4() {
-        AddressFamily::INET
-    } else {
-        AddressFamily::INET6
-    };
-    let socket = socket_with(
-        family,
-        kind,
-        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-        None,
-    )?;
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
     }

@@ -27,25 +27,18 @@ pub struct Identity {
 impl Identity {
     /// The identity behind any text that is unique to the state folder and stays with it.
     pub fn new(id: &str) -> Self {
-        Self {
-            hash: Sha256::digest(id.as_bytes()).into(),
-        }
+        Self { hash: Sha256::digest(id.as_bytes()).into() }
     }
 
     /// The bridge's name at the `attempt`th try: 12 characters.
     pub fn bridge(&self, attempt: u8) -> String {
-        format!(
-            "{BRIDGE_PREFIX}{:06x}",
-            self.tag().wrapping_add(u32::from(attempt)) & 0xff_ffff
-        )
+        format!("{BRIDGE_PREFIX}{:06x}", self.tag().wrapping_add(u32::from(attempt)) & 0xff_ffff)
     }
 
     /// The table's name.
     pub fn table(&self) -> String {
         let bytes = &self.hash[..8];
-        bytes.iter().fold(TABLE_PREFIX.to_owned(), |name, byte| {
-            name + &format!("{byte:02x}")
-        })
+        bytes.iter().fold(TABLE_PREFIX.to_owned(), |name, byte| name + &format!("{byte:02x}"))
     }
 
     /// Name of a Pod's link on the host: at most 15 characters, as the kernel allows.
@@ -56,14 +49,7 @@ impl Identity {
     /// The bridge's hardware address: locally administered, unicast.
     pub fn bridge_mac(&self) -> [u8; 6] {
         let hash = &self.hash;
-        [
-            (hash[10] & 0xfc) | 0x02,
-            hash[11],
-            hash[12],
-            hash[13],
-            hash[14],
-            hash[15],
-        ]
+        [(hash[10] & 0xfc) | 0x02, hash[11], hash[12], hash[13], hash[14], hash[15]]
     }
 
     /// A number from which address pools start looking.
@@ -75,16 +61,7 @@ impl Identity {
     pub fn subnet6(&self) -> Ipv6Addr {
         let hash = &self.hash;
         let word = |at: usize| u16::from_be_bytes([hash[at], hash[at + 1]]);
-        Ipv6Addr::new(
-            0xfd00 | u16::from(hash[20]),
-            word(21),
-            word(23),
-            word(25),
-            0,
-            0,
-            0,
-            0,
-        )
+        Ipv6Addr::new(0xfd00 | u16::from(hash[20]), word(21), word(23), word(25), 0, 0, 0, 0)
     }
 
     fn tag(&self) -> u32 {
@@ -111,11 +88,7 @@ mod tests {
         assert_ne!(one.bridge(0), two.bridge(0));
         assert_ne!(one.table(), two.table());
         assert_ne!(one.subnet6(), two.subnet6());
-        assert_eq!(
-            one,
-            Identity::new("/var/lib/dwell"),
-            "control: the same folder, the same identity"
-        );
+        assert_eq!(one, Identity::new("/var/lib/dwell"), "control: the same folder, the same identity");
     }
 
     #[test]

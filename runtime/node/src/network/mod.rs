@@ -72,17 +72,11 @@ impl Network {
     /// # Errors
     /// `Netlink` when the kernel offers no route or firewall socket.
     pub fn open(config: &NetworkConfig) -> Result<Self, NetworkError> {
-        let failed = |source| NetworkError::Netlink {
-            attempt: "open",
-            subject: "the host's network".into(),
-            source,
-        };
+        let failed = |source| NetworkError::Netlink { attempt: "open", subject: "the host's network".into(), source };
         let route = Socket::open(Family::Route).map_err(failed)?;
         let netfilter = Socket::open(Family::Netfilter).map_err(failed)?;
         let state = State::new(Identity::new(&config.id), route, netfilter)?;
-        Ok(Self {
-            state: Mutex::new(state),
-        })
+        Ok(Self { state: Mutex::new(state) })
     }
 
     /// Gives the network namespace a link, addresses, routes, and its host ports. The ports must have been bound
@@ -91,11 +85,7 @@ impl Network {
     /// # Errors
     /// Names what was attempted; nothing but the namespace itself (which the caller drops) is left changed, though
     /// the bridge may have been made (`close_if_unused`). `HostPort` when another Pod of this folder has the port.
-    pub fn attach(
-        &self,
-        netns: BorrowedFd<'_>,
-        host_ports: &[HostPort],
-    ) -> Result<Attachment, NetworkError> {
+    pub fn attach(&self, netns: BorrowedFd<'_>, host_ports: &[HostPort]) -> Result<Attachment, NetworkError> {
         self.lock().attach(netns, host_ports)
     }
 
@@ -149,8 +139,7 @@ impl Network {
 /// Whether this host (the caller's network namespace) has IPv6 at all.
 pub fn host_has_ipv6() -> bool {
     let off = |name| std::fs::read_to_string(name).map_or(true, |text| text.trim() != "0");
-    !off("/proc/sys/net/ipv6/conf/all/disable_ipv6")
-        && !off("/proc/sys/net/ipv6/conf/default/disable_ipv6")
+    !off("/proc/sys/net/ipv6/conf/all/disable_ipv6") && !off("/proc/sys/net/ipv6/conf/default/disable_ipv6")
 }
 
 /// Why the network could not be changed.
@@ -199,15 +188,9 @@ impl NetworkError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::HostPort { .. } => Some("`ss -tulpn` shows who listens; choose another hostPort"),
-            Self::NoSubnet => {
-                Some("`ip route` shows who uses 10.64.0.0/10, 172.20.0.0/14 and 192.168.128.0/17")
-            }
-            Self::NoAddress => {
-                Some("at most 1021 Pods with a network of their own share one state folder")
-            }
-            Self::Netlink { source, .. }
-                if source.errno() == Some(rustix::io::Errno::PERM.raw_os_error()) =>
-            {
+            Self::NoSubnet => Some("`ip route` shows who uses 10.64.0.0/10, 172.20.0.0/14 and 192.168.128.0/17"),
+            Self::NoAddress => Some("at most 1021 Pods with a network of their own share one state folder"),
+            Self::Netlink { source, .. } if source.errno() == Some(rustix::io::Errno::PERM.raw_os_error()) => {
                 Some("this needs root with CAP_NET_ADMIN")
             }
             _ => None,
@@ -218,32 +201,15 @@ impl NetworkError {
 impl fmt::Display for NetworkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Netlink {
-                attempt, subject, ..
-            } => write!(f, "{attempt} {subject}"),
+            Self::Netlink { attempt, subject, .. } => write!(f, "{attempt} {subject}"),
             Self::Namespace { .. } => write!(f, "enter the Pod's network namespace"),
             Self::Setting { path, .. } => write!(f, "write {path}"),
-            Self::HostPort {
-                port,
-                address,
-                source,
-            } => {
-                let taken = if source.is_some() {
-                    ""
-                } else {
-                    ": another Pod has it"
-                };
+            Self::HostPort { port, address, source } => {
+                let taken = if source.is_some() { "" } else { ": another Pod has it" };
                 let protocol = format!("{:?}", port.protocol).to_lowercase();
-                write!(
-                    f,
-                    "bind host port {protocol} {}{taken}",
-                    std::net::SocketAddr::new(*address, port.host_port)
-                )
+                write!(f, "bind host port {protocol} {}{taken}", std::net::SocketAddr::new(*address, port.host_port))
             }
-            Self::NoSubnet => write!(
-                f,
-                "choose a subnet for Pods: every private one is routed elsewhere"
-            ),
+            Self::NoSubnet => write!(f, "choose a subnet for Pods: every private one is routed elsewhere"),
             Self::NoBridgeName => write!(f, "make the bridge: every name it could have is taken"),
             Self::NoAddress => write!(f, "choose an address for the Pod: all 1021 are in use"),
         }

@@ -23,10 +23,8 @@ const STACK: usize = 128 * 1024;
 const SETTINGS: &[(&str, &str)] = &[("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0")];
 /// Set before the link exists, which inherits them: no router's advertisement is believed (a neighbour could forge
 /// one), no address is probed for.
-const SETTINGS_V6: &[(&str, &str)] = &[
-    ("/proc/sys/net/ipv6/conf/default/accept_ra", "0"),
-    ("/proc/sys/net/ipv6/conf/default/accept_dad", "0"),
-];
+const SETTINGS_V6: &[(&str, &str)] =
+    &[("/proc/sys/net/ipv6/conf/default/accept_ra", "0"), ("/proc/sys/net/ipv6/conf/default/accept_dad", "0")];
 
 /// A Pod's addresses and gateways.
 #[derive(Debug, Clone, Copy)]
@@ -43,11 +41,8 @@ pub struct Addresses {
 /// `Namespace` when it cannot be entered, `Setting` naming the file that could not be written.
 pub fn prepare(netns: BorrowedFd<'_>, ipv6: bool) -> Result<Socket, NetworkError> {
     let inside = move || {
-        move_into_link_name_space(netns, Some(LinkNameSpaceType::Network)).map_err(|errno| {
-            NetworkError::Namespace {
-                source: errno.into(),
-            }
-        })?;
+        move_into_link_name_space(netns, Some(LinkNameSpaceType::Network))
+            .map_err(|errno| NetworkError::Namespace { source: errno.into() })?;
         write_all(SETTINGS)?;
         if ipv6 {
             write_all(SETTINGS_V6)?;
@@ -55,15 +50,9 @@ pub fn prepare(netns: BorrowedFd<'_>, ipv6: bool) -> Result<Socket, NetworkError
         Socket::open(Family::Route).map_err(|source| refused("open a route socket in", source))
     };
     thread::scope(|scope| {
-        let worker = thread::Builder::new()
-            .name("netns".into())
-            .stack_size(STACK);
-        let worker = worker
-            .spawn_scoped(scope, inside)
-            .map_err(|source| NetworkError::Namespace { source })?;
-        worker.join().map_err(|_| NetworkError::Namespace {
-            source: io::Error::other("the thread inside panicked"),
-        })?
+        let worker = thread::Builder::new().name("netns".into()).stack_size(STACK);
+        let worker = worker.spawn_scoped(scope, inside).map_err(|source| NetworkError::Namespace { source })?;
+        worker.join().map_err(|_| NetworkError::Namespace { source: io::Error::other("the thread inside panicked") })?
     })
 }
 
@@ -74,38 +63,23 @@ pub fn prepare(netns: BorrowedFd<'_>, ipv6: bool) -> Result<Socket, NetworkError
 pub fn configure(socket: &mut Socket, addresses: &Addresses) -> Result<(), NetworkError> {
     let failed = |source| refused("set up", source);
     let pod = link::by_name(socket, POD_LINK).map_err(failed)?;
-    let pod = pod
-        .ok_or_else(|| NetworkError::Namespace {
-            source: io::ErrorKind::NotFound.into(),
-        })?
-        .index;
+    let pod = pod.ok_or_else(|| NetworkError::Namespace { source: io::ErrorKind::NotFound.into() })?.index;
     let (v4, gateway) = addresses.v4;
     let own = |address: IpAddr, prefix| address::add(pod, Subnet { address, prefix });
     let mut batch = vec![link::set_up(LOOPBACK), own(v4.into(), subnet::PREFIX)];
     batch.extend(addresses.v6.map(|(v6, _)| own(v6.into(), subnet::PREFIX6)));
     batch.push(link::set_up(pod));
     batch.push(address::add_default_route(pod, gateway.into()));
-    batch.extend(
-        addresses
-            .v6
-            .map(|(_, gateway)| address::add_default_route(pod, gateway.into())),
-    );
+    batch.extend(addresses.v6.map(|(_, gateway)| address::add_default_route(pod, gateway.into())));
     socket.request(&batch).map_err(failed)
 }
 
 fn write_all(settings: &[(&'static str, &str)]) -> Result<(), NetworkError> {
     settings.iter().try_for_each(|(path, value)| {
-        fs::write(path, value).map_err(|source| NetworkError::Setting {
-            path: (*path).to_owned(),
-            source,
-        })
+        fs::write(path, value).map_err(|source| NetworkError::Setting { path: (*path).to_owned(), source })
     })
 }
 
 fn refused(attempt: &'static str, source: NetlinkError) -> NetworkError {
-    NetworkError::Netlink {
-        attempt,
-        subject: "the Pod's network namespace".into(),
-        source,
-    }
+    NetworkError::Netlink { attempt, subject: "the Pod's network namespace".into(), source }
 }

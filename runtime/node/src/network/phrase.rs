@@ -48,22 +48,13 @@ impl Version {
 }
 
 pub fn is_version(version: Version) -> Vec<Expression> {
-    vec![
-        Expression::Meta {
-            key: MetaKey::NetworkProtocol,
-            register: 0,
-        },
-        equals(0, &[version.protocol]),
-    ]
+    vec![Expression::Meta { key: MetaKey::NetworkProtocol, register: 0 }, equals(0, &[version.protocol])]
 }
 
 pub fn not_loopback(version: Version) -> Vec<Expression> {
     let destination = load(Header::Network, version.destination, version.length, 0);
     if version.protocol == IPV4 {
-        let mask = Expression::Mask {
-            register: 0,
-            mask: vec![255, 0, 0, 0],
-        };
+        let mask = Expression::Mask { register: 0, mask: vec![255, 0, 0, 0] };
         vec![destination, mask, differs(0, &[127, 0, 0, 0])]
     } else {
         vec![destination, differs(0, &Ipv6Addr::LOCALHOST.octets())]
@@ -72,43 +63,24 @@ pub fn not_loopback(version: Version) -> Vec<Expression> {
 
 /// Protocol and destination port, in two registers from `register`.
 pub fn transport(register: u32) -> Vec<Expression> {
-    let protocol = Expression::Meta {
-        key: MetaKey::TransportProtocol,
-        register,
-    };
+    let protocol = Expression::Meta { key: MetaKey::TransportProtocol, register };
     vec![protocol, load(Header::Transport, 2, 2, register + 1)]
 }
 
 /// The flow's bits under `mask`, in register 0.
 pub fn flow(key: ConntrackKey, mask: u32) -> Vec<Expression> {
     let mask = mask.to_ne_bytes().to_vec();
-    vec![
-        Expression::Conntrack { key, register: 0 },
-        Expression::Mask { register: 0, mask },
-    ]
+    vec![Expression::Conntrack { key, register: 0 }, Expression::Mask { register: 0, mask }]
 }
 
 pub fn load(header: Header, offset: u32, length: u32, register: u32) -> Expression {
-    Expression::Payload {
-        header,
-        offset,
-        length,
-        register,
-    }
+    Expression::Payload { header, offset, length, register }
 }
 
 pub fn equals(register: u32, value: &[u8]) -> Expression {
-    Expression::Compare {
-        register,
-        not: false,
-        value: value.to_vec(),
-    }
+    Expression::Compare { register, not: false, value: value.to_vec() }
 }
 
 pub fn differs(register: u32, value: &[u8]) -> Expression {
-    Expression::Compare {
-        register,
-        not: true,
-        value: value.to_vec(),
-    }
+    Expression::Compare { register, not: true, value: value.to_vec() }
 }

@@ -19,10 +19,7 @@ pub struct Pool {
 impl Pool {
     /// An empty pool that begins at a number made from `seed`.
     pub fn new(seed: u32) -> Self {
-        Self {
-            used: BTreeSet::new(),
-            next: FIRST + seed % (LAST - FIRST + 1),
-        }
+        Self { used: BTreeSet::new(), next: FIRST + seed % (LAST - FIRST + 1) }
     }
 
     /// Takes the next free number, or `None` when all 1021 are in use.

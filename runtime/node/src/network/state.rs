@@ -37,15 +37,9 @@ pub(super) struct State {
 }
 
 impl State {
-    pub fn new(
-        identity: Identity,
-        mut route: Socket,
-        netfilter: Socket,
-    ) -> Result<Self, NetworkError> {
+    pub fn new(identity: Identity, mut route: Socket, netfilter: Socket) -> Result<Self, NetworkError> {
         let bridge = bridge::find(&mut route, &identity)?;
-        let clock = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
+        let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let seed = clock.as_micros() as u32;
         Ok(Self {
             identity,
@@ -60,11 +54,7 @@ impl State {
         })
     }
 
-    pub fn attach(
-        &mut self,
-        netns: BorrowedFd<'_>,
-        ports: &[HostPort],
-    ) -> Result<Attachment, NetworkError> {
+    pub fn attach(&mut self, netns: BorrowedFd<'_>, ports: &[HostPort]) -> Result<Attachment, NetworkError> {
         let bridge = self.ensure()?;
         let number = self.pool.take().ok_or(NetworkError::NoAddress)?;
         let attached = self.attach_as(number, &bridge, netns, ports);
@@ -83,40 +73,18 @@ impl State {
         ports: &[HostPort],
     ) -> Result<Attachment, NetworkError> {
         let v4 = Ipv4Addr::from_bits(bridge.subnet4.to_bits() + number);
-        let v6 = self
-            .subnet6(bridge)
-            .map(|base| Ipv6Addr::from_bits(base.to_bits() + u128::from(number)));
+        let v6 = self.subnet6(bridge).map(|base| Ipv6Addr::from_bits(base.to_bits() + u128::from(number)));
         let mut inside = namespace::prepare(netns, bridge.ipv6)?;
         let veth = self.make_veth(bridge, netns, v4)?;
-        let gateway = (
-            Ipv4Addr::from_bits(bridge.subnet4.to_bits() + 1),
-            Ipv6Addr::from_bits(self.gateway6()),
-        );
-        namespace::configure(
-            &mut inside,
-            &Addresses {
-                v4: (v4, gateway.0),
-                v6: v6.map(|v6| (v6, gateway.1)),
-            },
-        )?;
+        let gateway = (Ipv4Addr::from_bits(bridge.subnet4.to_bits() + 1), Ipv6Addr::from_bits(self.gateway6()));
+        namespace::configure(&mut inside, &Addresses { v4: (v4, gateway.0), v6: v6.map(|v6| (v6, gateway.1)) })?;
         self.wake(bridge, &veth)?;
-        let attachment = Attachment {
-            number,
-            v4,
-            v6,
-            veth,
-            host_ports: ports.to_vec(),
-        };
+        let attachment = Attachment { number, v4, v6, veth, host_ports: ports.to_vec() };
         self.open_ports(bridge, &attachment)?;
         Ok(attachment)
     }
 
-    fn make_veth(
-        &mut self,
-        bridge: &Bridge,
-        netns: BorrowedFd<'_>,
-        v4: Ipv4Addr,
-    ) -> Result<String, NetworkError> {
+    fn make_veth(&mut self, bridge: &Bridge, netns: BorrowedFd<'_>, v4: Ipv4Addr) -> Result<String, NetworkError> {
         let mut last = None;
         for _ in 0..NAME_ATTEMPTS {
             self.serial = self.serial.wrapping_add(1);
@@ -129,14 +97,9 @@ impl State {
                 netns,
                 mtu: bridge.mtu,
             };
-            match self
-                .route
-                .request(&[link::create_veth(&veth), link::allow_hairpin(&name)])
-            {
+            match self.route.request(&[link::create_veth(&veth), link::allow_hairpin(&name)]) {
                 Ok(()) => return Ok(name),
-                Err(error) if error.errno() == EXISTS => {
-                    last = Some(refused("make the link", &name, error))
-                }
+                Err(error) if error.errno() == EXISTS => last = Some(refused("make the link", &name, error)),
                 Err(error) => return Err(refused("make the link", &name, error)),
             }
         }
@@ -148,43 +111,26 @@ impl State {
     fn wake(&mut self, bridge: &Bridge, veth: &str) -> Result<(), NetworkError> {
         let first = self.attached.is_empty().then_some(bridge.name.as_str());
         for name in std::iter::once(veth).chain(first) {
-            link::by_name(&mut self.route, name)
-                .map_err(|source| refused("look for", name, source))?;
+            link::by_name(&mut self.route, name).map_err(|source| refused("look for", name, source))?;
         }
         Ok(())
     }
 
     fn open_ports(&mut self, bridge: &Bridge, attachment: &Attachment) -> Result<(), NetworkError> {
         let additions = self.additions(bridge, attachment);
-        let messages: Vec<Message> = additions
-            .iter()
-            .map(|(_, _, message)| message.clone())
-            .collect();
+        let messages: Vec<Message> = additions.iter().map(|(_, _, message)| message.clone()).collect();
         let outcome = nft::commit(&mut self.netfilter, &messages);
-        outcome.map_err(
-            |source| match (source.errno(), conflict(&source, &additions)) {
-                (EXISTS, Some((port, address))) => NetworkError::HostPort {
-                    port,
-                    address,
-                    source: None,
-                },
-                _ => refused("open host ports of", &attachment.veth, source),
-            },
-        )
+        outcome.map_err(|source| match (source.errno(), conflict(&source, &additions)) {
+            (EXISTS, Some((port, address))) => NetworkError::HostPort { port, address, source: None },
+            _ => refused("open host ports of", &attachment.veth, source),
+        })
     }
 
-    fn additions(
-        &self,
-        bridge: &Bridge,
-        attachment: &Attachment,
-    ) -> Vec<(HostPort, IpAddr, Message)> {
+    fn additions(&self, bridge: &Bridge, attachment: &Attachment) -> Vec<(HostPort, IpAddr, Message)> {
         let layout = self.layout(bridge);
         let open = |port: &HostPort| {
             let messages = layout.open(port, attachment.v4, attachment.v6);
-            messages
-                .into_iter()
-                .map(|(address, message)| (*port, address, message))
-                .collect::<Vec<_>>()
+            messages.into_iter().map(|(address, message)| (*port, address, message)).collect::<Vec<_>>()
         };
         attachment.host_ports.iter().flat_map(open).collect()
     }
@@ -196,11 +142,7 @@ impl State {
     }
 
     pub fn settle(&mut self) -> Result<(), NetworkError> {
-        if self.attached.is_empty() {
-            self.close_if_unused().map(drop)
-        } else {
-            self.ensure().map(drop)
-        }
+        if self.attached.is_empty() { self.close_if_unused().map(drop) } else { self.ensure().map(drop) }
     }
 
     pub fn detach(&mut self, attachment: &Attachment) -> Result<(), NetworkError> {
@@ -208,21 +150,14 @@ impl State {
             return Ok(());
         }
         self.pool.release(attachment.number);
-        let Some(bridge) = self
-            .bridge
-            .clone()
-            .filter(|_| !attachment.host_ports.is_empty())
-        else {
+        let Some(bridge) = self.bridge.clone().filter(|_| !attachment.host_ports.is_empty()) else {
             return Ok(());
         };
         let layout = self.layout(&bridge);
         let close = |port| layout.close(port, attachment.v4, attachment.v6);
         let messages: Vec<Message> = attachment.host_ports.iter().flat_map(close).collect();
         let closed = self.close_ports(&messages);
-        for pod in [Some(attachment.v4.into()), attachment.v6.map(IpAddr::from)]
-            .into_iter()
-            .flatten()
-        {
+        for pod in [Some(attachment.v4.into()), attachment.v6.map(IpAddr::from)].into_iter().flatten() {
             conntrack::forget(&mut self.netfilter, pod)
                 .map_err(|source| refused("forget flows of", &attachment.veth, source))?;
         }
@@ -233,10 +168,7 @@ impl State {
     fn close_ports(&mut self, messages: &[Message]) -> Result<(), NetlinkError> {
         match nft::commit(&mut self.netfilter, messages) {
             Err(error) if error.errno() == MISSING => messages.iter().try_for_each(|message| {
-                ignoring(
-                    nft::commit(&mut self.netfilter, std::slice::from_ref(message)),
-                    MISSING,
-                )
+                ignoring(nft::commit(&mut self.netfilter, std::slice::from_ref(message)), MISSING)
             }),
             outcome => outcome,
         }
@@ -248,13 +180,11 @@ impl State {
         }
         let table = self.table();
         let deleted = nft::commit(&mut self.netfilter, &[table.delete()]);
-        ignoring(deleted, MISSING)
-            .map_err(|source| refused("delete the table", &table.name, source))?;
+        ignoring(deleted, MISSING).map_err(|source| refused("delete the table", &table.name, source))?;
         self.table_ready = false;
         if let Some(bridge) = bridge::find_link(&mut self.route, &self.identity)? {
             let deleted = self.route.request(&[link::delete(bridge.index)]);
-            ignoring(deleted, NO_DEVICE)
-                .map_err(|source| refused("delete the bridge", &bridge.name, source))?;
+            ignoring(deleted, NO_DEVICE).map_err(|source| refused("delete the bridge", &bridge.name, source))?;
         }
         self.bridge = None;
         Ok(true)
@@ -293,28 +223,18 @@ impl State {
             messages.push(layout.table.delete());
         }
         messages.extend(layout.create());
-        let ports = self
-            .attached
-            .values()
-            .flat_map(|attachment| self.additions(bridge, attachment));
+        let ports = self.attached.values().flat_map(|attachment| self.additions(bridge, attachment));
         messages.extend(ports.map(|(_, _, message)| message));
         nft::commit(&mut self.netfilter, &messages).map_err(failed)
     }
 
     fn layout(&self, bridge: &Bridge) -> Layout {
         let subnet6 = self.subnet6(bridge);
-        Layout {
-            table: self.table(),
-            bridge: bridge.name.clone(),
-            subnet4: bridge.subnet4,
-            subnet6,
-        }
+        Layout { table: self.table(), bridge: bridge.name.clone(), subnet4: bridge.subnet4, subnet6 }
     }
 
     fn table(&self) -> Table {
-        Table {
-            name: self.identity.table(),
-        }
+        Table { name: self.identity.table() }
     }
 
     fn subnet6(&self, bridge: &Bridge) -> Option<Ipv6Addr> {
@@ -326,16 +246,11 @@ impl State {
     }
 }
 
-fn conflict(
-    error: &NetlinkError,
-    additions: &[(HostPort, IpAddr, Message)],
-) -> Option<(HostPort, IpAddr)> {
+fn conflict(error: &NetlinkError, additions: &[(HostPort, IpAddr, Message)]) -> Option<(HostPort, IpAddr)> {
     let NetlinkError::Refused { index, .. } = error else {
         return None;
     };
-    additions
-        .get(*index)
-        .map(|(port, address, _)| (*port, *address))
+    additions.get(*index).map(|(port, address, _)| (*port, *address))
 }
 
 fn ignoring(outcome: Result<(), NetlinkError>, errno: Option<i32>) -> Result<(), NetlinkError> {
@@ -346,9 +261,5 @@ fn ignoring(outcome: Result<(), NetlinkError>, errno: Option<i32>) -> Result<(),
 }
 
 fn refused(attempt: &'static str, subject: &str, source: NetlinkError) -> NetworkError {
-    NetworkError::Netlink {
-        attempt,
-        subject: subject.to_owned(),
-        source,
-    }
+    NetworkError::Netlink { attempt, subject: subject.to_owned(), source }
 }

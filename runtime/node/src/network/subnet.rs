@@ -12,11 +12,8 @@ pub const PREFIX: u8 = 22;
 pub const PREFIX6: u8 = 64;
 const SUBNET_SIZE: u32 = 1 << (32 - PREFIX);
 /// (first address, number of subnets of `PREFIX` bits)
-const RANGES: [(Ipv4Addr, u32); 3] = [
-    (Ipv4Addr::new(10, 64, 0, 0), 4096),
-    (Ipv4Addr::new(172, 20, 0, 0), 512),
-    (Ipv4Addr::new(192, 168, 128, 0), 32),
-];
+const RANGES: [(Ipv4Addr, u32); 3] =
+    [(Ipv4Addr::new(10, 64, 0, 0), 4096), (Ipv4Addr::new(172, 20, 0, 0), 512), (Ipv4Addr::new(192, 168, 128, 0), 32)];
 
 /// An IPv4 network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,27 +33,18 @@ impl Network4 {
 
 /// The first address of the subnet to use, or `None` when every candidate is taken.
 pub fn choose(seed: u32, taken: &[Network4]) -> Option<Ipv4Addr> {
-    let narrow: Vec<_> = taken
-        .iter()
-        .copied()
-        .filter(|network| network.prefix >= 16)
-        .collect();
+    let narrow: Vec<_> = taken.iter().copied().filter(|network| network.prefix >= 16).collect();
     first_free(seed, taken).or_else(|| first_free(seed, &narrow))
 }
 
 fn first_free(seed: u32, taken: &[Network4]) -> Option<Ipv4Addr> {
     let free = |address: &Ipv4Addr| {
-        let candidate = Network4 {
-            address: *address,
-            prefix: PREFIX,
-        };
+        let candidate = Network4 { address: *address, prefix: PREFIX };
         !taken.iter().any(|network| network.overlaps(candidate))
     };
     RANGES.iter().find_map(|(start, count)| {
         let candidates = (0..*count).map(|step| (seed % count + step) % count);
-        candidates
-            .map(|index| Ipv4Addr::from_bits(start.to_bits() + index * SUBNET_SIZE))
-            .find(free)
+        candidates.map(|index| Ipv4Addr::from_bits(start.to_bits() + index * SUBNET_SIZE)).find(free)
     })
 }
 
@@ -67,9 +55,7 @@ pub fn base(address: Ipv4Addr) -> Ipv4Addr {
 
 /// The netmask of so many bits.
 pub fn mask(prefix: u8) -> u32 {
-    u32::MAX
-        .checked_shl(32 - u32::from(prefix.min(32)))
-        .unwrap_or(0)
+    u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -77,26 +63,16 @@ mod tests {
     use super::*;
 
     fn network(a: u8, b: u8, c: u8, prefix: u8) -> Network4 {
-        Network4 {
-            address: Ipv4Addr::new(a, b, c, 0),
-            prefix,
-        }
+        Network4 { address: Ipv4Addr::new(a, b, c, 0), prefix }
     }
 
     #[test]
     fn what_is_routed_is_skipped() {
         let first = choose(7, &[]).unwrap();
-        let taken = [Network4 {
-            address: first,
-            prefix: 24,
-        }];
+        let taken = [Network4 { address: first, prefix: 24 }];
         let second = choose(7, &taken).unwrap();
         assert_ne!(first, second);
-        assert_eq!(
-            choose(7, &[network(203, 0, 113, 24)]),
-            Some(first),
-            "control: an unrelated route"
-        );
+        assert_eq!(choose(7, &[network(203, 0, 113, 24)]), Some(first), "control: an unrelated route");
     }
 
     #[test]
@@ -105,19 +81,13 @@ mod tests {
         assert_eq!(choose(7, &[ten]).unwrap().octets()[0], 172);
         let all = [ten, network(172, 16, 0, 12), network(192, 168, 0, 16)];
         assert_eq!(choose(7, &all).unwrap().octets()[0], 10);
-        let narrow: Vec<_> = (64..128)
-            .map(|b| network(10, b, 0, 16))
-            .chain(all)
-            .collect();
+        let narrow: Vec<_> = (64..128).map(|b| network(10, b, 0, 16)).chain(all).collect();
         assert_eq!(choose(7, &narrow).unwrap().octets()[0], 172);
     }
 
     #[test]
     fn masks_at_both_ends() {
         assert_eq!((mask(0), mask(32), mask(8)), (0, u32::MAX, 0xff00_0000));
-        assert_eq!(
-            base(Ipv4Addr::new(10, 64, 7, 9)),
-            Ipv4Addr::new(10, 64, 4, 0)
-        );
+        assert_eq!(base(Ipv4Addr::new(10, 64, 7, 9)), Ipv4Addr::new(10, 64, 4, 0));
     }
 }

@@ -17,39 +17,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use dwell_spec::plan::pod::HostPort;
 use dwell_spec::pod::Protocol;
 use dwell_sys::netlink::{Message, address::octets};
-use dwell_sys::nft::expression::{
-    ConntrackKey, Expression, Header, LOCAL, MetaKey, STATE_NEW, STATUS_DNAT,
-};
+use dwell_sys::nft::expression::{ConntrackKey, Expression, Header, LOCAL, MetaKey, STATE_NEW, STATUS_DNAT};
 use dwell_sys::nft::{Chain, Field, Hook, Table};
 
 use super::phrase::*;
 use super::subnet;
 
 const CHAINS: [Chain<'static>; 4] = [
-    Chain {
-        name: "prerouting",
-        kind: "nat",
-        hook: Hook::Prerouting,
-        priority: -100,
-    },
-    Chain {
-        name: "output",
-        kind: "nat",
-        hook: Hook::Output,
-        priority: -100,
-    },
-    Chain {
-        name: "postrouting",
-        kind: "nat",
-        hook: Hook::Postrouting,
-        priority: 100,
-    },
-    Chain {
-        name: "forward",
-        kind: "filter",
-        hook: Hook::Forward,
-        priority: -5,
-    },
+    Chain { name: "prerouting", kind: "nat", hook: Hook::Prerouting, priority: -100 },
+    Chain { name: "output", kind: "nat", hook: Hook::Output, priority: -100 },
+    Chain { name: "postrouting", kind: "nat", hook: Hook::Postrouting, priority: 100 },
+    Chain { name: "forward", kind: "filter", hook: Hook::Forward, priority: -5 },
 ];
 
 /// What the table is made for.
@@ -74,11 +52,7 @@ impl Layout {
             messages.extend(self.maps(version, id));
         }
         for version in [V4, V6] {
-            messages.extend(
-                ["prerouting", "output"]
-                    .iter()
-                    .flat_map(|chain| self.lead_in(chain, version)),
-            );
+            messages.extend(["prerouting", "output"].iter().flat_map(|chain| self.lead_in(chain, version)));
         }
         messages.extend(self.masquerade());
         messages.extend(self.walls());
@@ -87,20 +61,11 @@ impl Layout {
 
     /// The messages that lead a host port to a Pod, with the host address each is for; none for what only the relay
     /// serves.
-    pub fn open(
-        &self,
-        port: &HostPort,
-        v4: Ipv4Addr,
-        v6: Option<Ipv6Addr>,
-    ) -> Vec<(IpAddr, Message)> {
+    pub fn open(&self, port: &HostPort, v4: Ipv4Addr, v6: Option<Ipv6Addr>) -> Vec<(IpAddr, Message)> {
         let targets = targets(port, v4, v6).into_iter();
         let add = |(host, pod): (IpAddr, IpAddr)| {
             let (map, key) = key(port, host);
-            (
-                host,
-                self.table
-                    .add_element(map, &key, &value(pod, port.container_port)),
-            )
+            (host, self.table.add_element(map, &key, &value(pod, port.container_port)))
         };
         targets.map(add).collect()
     }
@@ -119,8 +84,7 @@ impl Layout {
         let addressed = [version.field, Field::Protocol, Field::Port];
         [
             self.table.map(version.ports, id, &addressed[1..], &value),
-            self.table
-                .map(version.addressed, id + 1, &addressed, &value),
+            self.table.map(version.addressed, id + 1, &addressed, &value),
         ]
     }
 
@@ -129,100 +93,35 @@ impl Layout {
         if chain == "output" {
             local.extend(not_loopback(version));
         }
-        local.extend([
-            Expression::DestinationType { register: 0 },
-            equals(0, &LOCAL.to_ne_bytes()),
-        ]);
+        local.extend([Expression::DestinationType { register: 0 }, equals(0, &LOCAL.to_ne_bytes())]);
         let rule = |map: &str, key: Vec<Expression>| {
-            let lookup = Expression::Lookup {
-                map: map.to_owned(),
-                key: 0,
-                value: 0,
-            };
-            let nat = Expression::DestinationNat {
-                family: version.protocol,
-                address: 0,
-                port: version.words(),
-            };
-            self.table
-                .rule(chain, &[local.clone(), key, vec![lookup, nat]].concat())
+            let lookup = Expression::Lookup { map: map.to_owned(), key: 0, value: 0 };
+            let nat = Expression::DestinationNat { family: version.protocol, address: 0, port: version.words() };
+            self.table.rule(chain, &[local.clone(), key, vec![lookup, nat]].concat())
         };
-        let mut addressed = vec![load(
-            Header::Network,
-            version.destination,
-            version.length,
-            0,
-        )];
+        let mut addressed = vec![load(Header::Network, version.destination, version.length, 0)];
         addressed.extend(transport(version.words()));
-        [
-            rule(version.addressed, addressed),
-            rule(version.ports, transport(0)),
-        ]
+        [rule(version.addressed, addressed), rule(version.ports, transport(0))]
     }
 
     fn masquerade(&self) -> Vec<Message> {
-        let returning = [
-            flow(ConntrackKey::Status, STATUS_DNAT),
-            vec![differs(0, &[0; 4])],
-        ]
-        .concat();
+        let returning = [flow(ConntrackKey::Status, STATUS_DNAT), vec![differs(0, &[0; 4])]].concat();
         let per_version = |(version, from_pod): (Version, Vec<Expression>)| {
             let begin = [is_version(version), from_pod].concat();
-            let away = [
-                begin.clone(),
-                self.leaves_by(true),
-                vec![Expression::Masquerade],
-            ]
-            .concat();
-            let back = [
-                begin,
-                self.leaves_by(false),
-                returning.clone(),
-                vec![Expression::Masquerade],
-            ]
-            .concat();
-            [
-                self.table.rule("postrouting", &away),
-                self.table.rule("postrouting", &back),
-            ]
+            let away = [begin.clone(), self.leaves_by(true), vec![Expression::Masquerade]].concat();
+            let back = [begin, self.leaves_by(false), returning.clone(), vec![Expression::Masquerade]].concat();
+            [self.table.rule("postrouting", &away), self.table.rule("postrouting", &back)]
         };
-        self.subnets(false)
-            .into_iter()
-            .flat_map(per_version)
-            .collect()
+        self.subnets(false).into_iter().flat_map(per_version).collect()
     }
 
     fn walls(&self) -> Vec<Message> {
-        let new = [
-            flow(ConntrackKey::State, STATE_NEW),
-            vec![differs(0, &[0; 4])],
-        ]
-        .concat();
-        let not_led = [
-            flow(ConntrackKey::Status, STATUS_DNAT),
-            vec![equals(0, &[0; 4])],
-        ]
-        .concat();
-        let stranger = [
-            self.came_by(true),
-            self.leaves_by(false),
-            new,
-            not_led,
-            vec![Expression::Drop],
-        ]
-        .concat();
+        let new = [flow(ConntrackKey::State, STATE_NEW), vec![differs(0, &[0; 4])]].concat();
+        let not_led = [flow(ConntrackKey::Status, STATUS_DNAT), vec![equals(0, &[0; 4])]].concat();
+        let stranger = [self.came_by(true), self.leaves_by(false), new, not_led, vec![Expression::Drop]].concat();
         let forged = |(version, not_a_pod): (Version, Vec<Expression>)| {
             let bridge = [self.came_by(false), self.leaves_by(true)].concat();
-            self.table.rule(
-                "forward",
-                &[
-                    is_version(version),
-                    bridge,
-                    not_a_pod,
-                    vec![Expression::Drop],
-                ]
-                .concat(),
-            )
+            self.table.rule("forward", &[is_version(version), bridge, not_a_pod, vec![Expression::Drop]].concat())
         };
         let mut messages = vec![self.table.rule("forward", &stranger)];
         messages.extend(self.subnets(true).into_iter().map(forged));
@@ -233,22 +132,13 @@ impl Layout {
     fn subnets(&self, not: bool) -> Vec<(Version, Vec<Expression>)> {
         let within = |version: Version, mask: Vec<u8>, base: Vec<u8>| {
             let source = load(Header::Network, version.source, version.length, 0);
-            let compare = Expression::Compare {
-                register: 0,
-                not,
-                value: base,
-            };
-            (
-                version,
-                vec![source, Expression::Mask { register: 0, mask }, compare],
-            )
+            let compare = Expression::Compare { register: 0, not, value: base };
+            (version, vec![source, Expression::Mask { register: 0, mask }, compare])
         };
         let mask6 = u128::MAX << (128 - subnet::PREFIX6);
         let mask4 = subnet::mask(subnet::PREFIX).to_be_bytes().to_vec();
         let v4 = within(V4, mask4, self.subnet4.octets().to_vec());
-        let v6 = self
-            .subnet6
-            .map(|base| within(V6, mask6.to_be_bytes().to_vec(), base.octets().to_vec()));
+        let v6 = self.subnet6.map(|base| within(V6, mask6.to_be_bytes().to_vec(), base.octets().to_vec()));
         std::iter::once(v4).chain(v6).collect()
     }
 
@@ -263,14 +153,7 @@ impl Layout {
     fn link(&self, key: MetaKey, not: bool) -> Vec<Expression> {
         let mut value = self.bridge.as_bytes().to_vec();
         value.resize(16, 0);
-        vec![
-            Expression::Meta { key, register: 0 },
-            Expression::Compare {
-                register: 0,
-                not,
-                value,
-            },
-        ]
+        vec![Expression::Meta { key, register: 0 }, Expression::Compare { register: 0, not, value }]
     }
 }
 
@@ -292,21 +175,10 @@ fn key(port: &HostPort, host: IpAddr) -> (&'static str, Vec<u8>) {
         Protocol::Tcp => 6,
         Protocol::Udp => 17,
     };
-    let mut key = if host.is_unspecified() {
-        Vec::new()
-    } else {
-        octets(host)
-    };
+    let mut key = if host.is_unspecified() { Vec::new() } else { octets(host) };
     key.extend_from_slice(&[protocol, 0, 0, 0]);
     key.extend(padded(port.host_port));
-    (
-        if host.is_unspecified() {
-            version.ports
-        } else {
-            version.addressed
-        },
-        key,
-    )
+    (if host.is_unspecified() { version.ports } else { version.addressed }, key)
 }
 
 fn value(pod: IpAddr, port: u16) -> Vec<u8> {
@@ -324,12 +196,7 @@ mod tests {
 
     fn port(host_ip: Option<&str>) -> HostPort {
         let host_ip = host_ip.map(|text| text.parse().unwrap());
-        HostPort {
-            host_ip,
-            host_port: 8080,
-            container_port: 80,
-            protocol: Protocol::Tcp,
-        }
+        HostPort { host_ip, host_port: 8080, container_port: 80, protocol: Protocol::Tcp }
     }
 
     #[test]
@@ -339,11 +206,7 @@ mod tests {
         assert_eq!(targets(&port(None), v4, None).len(), 1);
         assert!(targets(&port(Some("127.0.0.1")), v4, v6).is_empty());
         assert!(targets(&port(Some("::1")), v4, v6).is_empty());
-        assert_eq!(
-            targets(&port(Some("192.0.2.2")), v4, v6).len(),
-            1,
-            "control: an ordinary address"
-        );
+        assert_eq!(targets(&port(Some("192.0.2.2")), v4, v6).len(), 1, "control: an ordinary address");
     }
 
     #[test]

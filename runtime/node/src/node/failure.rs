@@ -57,13 +57,20 @@ impl NodeError {
     }
 
     pub(crate) fn exists(namespace: &str, name: &str) -> NodeError {
-        let message = format!("Pod {namespace}/{name} exists already; remove it with `dwell rm {name}`, or give this one another name");
+        let message = format!(
+            "Pod {namespace}/{name} exists already; remove it with `dwell rm {name}`, or give this one another name"
+        );
         NodeError::new(NodeErrorKind::AlreadyExists, message)
     }
 
-    pub(crate) fn no_pod<'a>(namespace: &str, name: &str, keys: impl Iterator<Item = &'a (String, String)>) -> NodeError {
+    pub(crate) fn no_pod<'a>(
+        namespace: &str,
+        name: &str,
+        keys: impl Iterator<Item = &'a (String, String)>,
+    ) -> NodeError {
         let known: Vec<String> = keys.take(20).map(|(namespace, name)| format!("{namespace}/{name}")).collect();
-        let there = if known.is_empty() { "there is none".to_owned() } else { format!("there are: {}", known.join(", ")) };
+        let there =
+            if known.is_empty() { "there is none".to_owned() } else { format!("there are: {}", known.join(", ")) };
         NodeError::new(NodeErrorKind::NotFound, format!("no Pod named {namespace}/{name}; {there}"))
     }
 

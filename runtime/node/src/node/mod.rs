@@ -24,8 +24,8 @@ use crate::pod::shared::{PodHandle, Shared};
 use crate::pod::{record, recover};
 use crate::supervise::journal::Journal;
 
-use crate::sandbox::cgroup::CgroupRoot;
 pub use crate::pod::shared::WorkerExecutable;
+use crate::sandbox::cgroup::CgroupRoot;
 use crate::{EventKind, NodeError, NodeErrorKind, PodEvent, SignalName};
 
 pub mod failure;
@@ -70,7 +70,10 @@ impl Node {
         let handle = self.accept(pod, checked)?;
         let object = handle.object();
         let (layout, uid) = (self.shared.layout.clone(), handle.uid.clone());
-        let synced = tokio::task::spawn_blocking(move || record::sync(&layout.journal(&uid)).and(record::sync(&layout.pod_object(&uid)))).await;
+        let synced = tokio::task::spawn_blocking(move || {
+            record::sync(&layout.journal(&uid)).and(record::sync(&layout.pod_object(&uid)))
+        })
+        .await;
         match synced {
             Ok(Ok(())) => Ok(object),
             // Removed again before it reached the disk: nothing was lost.
@@ -91,7 +94,11 @@ impl Node {
     /// Every Pod of a namespace, or of all.
     pub fn list(&self, namespace: Option<&str>) -> Vec<Arc<Pod>> {
         let pods = self.shared.pods();
-        pods.by_key.values().filter(|pod| namespace.is_none_or(|ns| pod.namespace == ns)).map(|pod| pod.object()).collect()
+        pods.by_key
+            .values()
+            .filter(|pod| namespace.is_none_or(|ns| pod.namespace == ns))
+            .map(|pod| pod.object())
+            .collect()
     }
 
     /// Every Pod, and every change from then on, without a gap.
@@ -106,7 +113,12 @@ impl Node {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn stop(&self, namespace: &str, name: &str, grace_seconds: Option<u32>) -> Result<Option<Arc<Pod>>, NodeError> {
+    pub async fn stop(
+        &self,
+        namespace: &str,
+        name: &str,
+        grace_seconds: Option<u32>,
+    ) -> Result<Option<Arc<Pod>>, NodeError> {
         self.ask(namespace, name, |reply| Request::Stop { grace_seconds, remove: false, reply }).await?;
         Ok(self.get(namespace, name).ok())
     }
@@ -115,7 +127,12 @@ impl Node {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn remove(&self, namespace: &str, name: &str, grace_seconds: Option<u32>) -> Result<Option<Arc<Pod>>, NodeError> {
+    pub async fn remove(
+        &self,
+        namespace: &str,
+        name: &str,
+        grace_seconds: Option<u32>,
+    ) -> Result<Option<Arc<Pod>>, NodeError> {
         let before = self.get(namespace, name)?;
         self.ask(namespace, name, |reply| Request::Stop { grace_seconds, remove: true, reply }).await?;
         Ok(Some(self.get(namespace, name).unwrap_or(before)))
@@ -134,7 +151,13 @@ impl Node {
     ///
     /// # Errors
     /// `NotFound`, `Conflict` when it is not running.
-    pub async fn kill(&self, namespace: &str, name: &str, container: Option<&str>, signal: SignalName) -> Result<Option<Arc<Pod>>, NodeError> {
+    pub async fn kill(
+        &self,
+        namespace: &str,
+        name: &str,
+        container: Option<&str>,
+        signal: SignalName,
+    ) -> Result<Option<Arc<Pod>>, NodeError> {
         let container = container.map(str::to_owned);
         self.ask(namespace, name, |reply| Request::Kill { container, signal: signal.number(), reply }).await?;
         Ok(self.get(namespace, name).ok())
@@ -194,7 +217,12 @@ impl Node {
         Ok(handle)
     }
 
-    async fn ask<T>(&self, namespace: &str, name: &str, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, NodeError> {
+    async fn ask<T>(
+        &self,
+        namespace: &str,
+        name: &str,
+        request: impl FnOnce(Reply<T>) -> Request,
+    ) -> Result<T, NodeError> {
         let handle = self.find(namespace, name)?;
         let (reply, answer) = oneshot::channel();
         let sent = handle.requests.send(request(reply)).await;
@@ -312,42 +340,43 @@ fn new_uid() -> String {
 }
 
 async fn open_shared(config: NodeConfig) -> Result<Shared, NodeError> {
-        tokio::task::spawn_blocking(move || open_blocking(config))
-            .await
-            .map_err(|error| NodeError::internal("open the node", error))?
-    }
+    tokio::task::spawn_blocking(move || open_blocking(config))
+        .await
+        .map_err(|error| NodeError::internal("open the node", error))?
+}
 
-    fn open_blocking(config: NodeConfig) -> Result<Shared, NodeError> {
-        let NodeConfig { layout, worker } = config;
-        std::fs::create_dir_all(layout.pods()).map_err(|e| NodeError::internal("make the folder of Pods", e))?;
-        let embedded = Embedded::open().map_err(|e| NodeError::internal("make memory files of pause and init", e))?;
-        let facts = host::facts();
-        let cgroups = CgroupRoot::open(&cgroup_name(&layout)).map_err(|e| NodeError::internal("use the host's cgroups", e))?;
-        let network = Network::open(&NetworkConfig { id: layout.lib().display().to_string() }).map_err(|e| NodeError::internal("use the host's network", e))?;
-        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
-        let compiler = worker.as_ref().map(|worker| Compiler::new(worker.exe.clone(), layout.cache()));
-        Ok(Shared {
-            layout,
-            facts,
-            boot_id,
-            host_ips: host::addresses(),
-            embedded,
-            cgroups,
-            network,
-            compiler,
-            worker,
-            pods: Mutex::default(),
-            events: broadcast::channel(1024).0,
-            changed: Notify::new(),
-            shutdown: Notify::new(),
-        })
-    }
+fn open_blocking(config: NodeConfig) -> Result<Shared, NodeError> {
+    let NodeConfig { layout, worker } = config;
+    std::fs::create_dir_all(layout.pods()).map_err(|e| NodeError::internal("make the folder of Pods", e))?;
+    let embedded = Embedded::open().map_err(|e| NodeError::internal("make memory files of pause and init", e))?;
+    let facts = host::facts();
+    let cgroups =
+        CgroupRoot::open(&cgroup_name(&layout)).map_err(|e| NodeError::internal("use the host's cgroups", e))?;
+    let network = Network::open(&NetworkConfig { id: layout.lib().display().to_string() })
+        .map_err(|e| NodeError::internal("use the host's network", e))?;
+    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+    let compiler = worker.as_ref().map(|worker| Compiler::new(worker.exe.clone(), layout.cache()));
+    Ok(Shared {
+        layout,
+        facts,
+        boot_id,
+        host_ips: host::addresses(),
+        embedded,
+        cgroups,
+        network,
+        compiler,
+        worker,
+        pods: Mutex::default(),
+        events: broadcast::channel(1024).0,
+        changed: Notify::new(),
+        shutdown: Notify::new(),
+    })
+}
 
-    fn give_back(shared: &Shared) {
-        let _ = shared.network.close_if_unused();
-        let _ = shared.cgroups.remove_root_if_empty();
-    }
-
+fn give_back(shared: &Shared) {
+    let _ = shared.network.close_if_unused();
+    let _ = shared.cgroups.remove_root_if_empty();
+}
 
 fn cgroup_name(layout: &Layout) -> String {
     match layout.state_dir() {

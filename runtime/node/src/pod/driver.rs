@@ -18,16 +18,16 @@ use dwell_spec::pod::Pod;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::supervise::journal::{Intent, Journal, MemberState, Stopping, Termination};
 use super::prepare::Prepared;
 use super::recover::Found;
 use super::request::{Refusal, Request};
+use super::shared::{PodHandle, Shared};
 use super::{record, status};
 use crate::clock::{now_ns, until};
-use super::shared::{PodHandle, Shared};
 use crate::sandbox::Sandbox;
 use crate::sandbox::keeper::Event;
 use crate::supervise::decide::{self, Step};
+use crate::supervise::journal::{Intent, Journal, MemberState, Stopping, Termination};
 use crate::volume::OpenVolume;
 
 /// A Pod under supervision.
@@ -254,7 +254,8 @@ impl Driver {
             return;
         }
         self.announced = now;
-        let object = status::object(&self.handle.object(), &self.pod, &self.journal, &self.shared, self.sandbox.as_ref());
+        let object =
+            status::object(&self.handle.object(), &self.pod, &self.journal, &self.shared, self.sandbox.as_ref());
         if let Err(error) = record::write(&self.shared.layout.pod_object(&self.handle.uid), &object) {
             eprintln!("write the object of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
         }
@@ -265,7 +266,8 @@ impl Driver {
     pub(super) fn start_failed(&mut self, index: usize, reason: &str, message: String, exit_code: i32) {
         let now = now_ns();
         let member = &mut self.journal.members[index];
-        let end = Termination { exit_code, signal: None, reason: reason.into(), message, started_ns: now, finished_ns: now };
+        let end =
+            Termination { exit_code, signal: None, reason: reason.into(), message, started_ns: now, finished_ns: now };
         member.terminate(end);
     }
 

@@ -30,7 +30,9 @@ impl Driver {
         }
         self.publish();
         let (layout, uid) = (self.shared.layout.clone(), self.handle.uid.clone());
-        tokio::task::spawn_blocking(move || super::record::sync(&layout.journal(&uid)).and(super::record::sync(&layout.pod_object(&uid))));
+        tokio::task::spawn_blocking(move || {
+            super::record::sync(&layout.journal(&uid)).and(super::record::sync(&layout.pod_object(&uid)))
+        });
     }
 
     fn failure_of_its_own(&self) -> Option<(String, String)> {

@@ -11,8 +11,8 @@ use dwell_spec::facts::PodIp;
 use dwell_spec::plan::pod::PodPlan;
 use dwell_spec::pod::Pod;
 
-use crate::layout::Layout;
 use super::shared::Shared;
+use crate::layout::Layout;
 
 /// Where they lie.
 pub(super) fn folder(layout: &Layout, uid: &str) -> PathBuf {
@@ -23,7 +23,8 @@ pub(super) fn folder(layout: &Layout, uid: &str) -> PathBuf {
 pub(super) fn write(shared: &Shared, uid: &str, pod: &Pod, plan: &PodPlan, ip: PodIp) -> io::Result<()> {
     let folder = folder(&shared.layout, uid);
     std::fs::create_dir_all(&folder)?;
-    let hosts = if pod.host_network { std::fs::read_to_string("/etc/hosts").unwrap_or_default() } else { hosts(pod, ip) };
+    let hosts =
+        if pod.host_network { std::fs::read_to_string("/etc/hosts").unwrap_or_default() } else { hosts(pod, ip) };
     let hostname = if pod.host_network { &shared.facts.hostname } else { &plan.sandbox.hostname };
     std::fs::write(folder.join("hosts"), hosts)?;
     std::fs::write(folder.join("hostname"), format!("{hostname}\n"))?;

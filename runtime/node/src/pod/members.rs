@@ -12,14 +12,14 @@ use tokio::sync::oneshot;
 
 use super::driver::Driver;
 use super::files;
-use crate::supervise::journal::Termination;
 use super::request::{Attached, ExecRequest, ExecSession, Refusal, pick, require_running};
+use crate::chain::chain;
 use crate::container::log_files;
-use crate::report::{Report, read_report};
 use crate::container::source::{self, Opened, Parts};
 use crate::image::rootfs;
-use crate::chain::chain;
+use crate::report::{Report, read_report};
 use crate::sandbox::keeper::{Birth, BirthStdio, Exit, Process, Take};
+use crate::supervise::journal::Termination;
 
 impl Driver {
     /// An exit is written down before pause may forget it.
@@ -40,20 +40,32 @@ impl Driver {
     }
 
     fn describe_end(&mut self, index: usize, exit: &Exit) -> Termination {
-        let report = self.reports.remove(&exit.seq).or_else(|| self.reopen_report(index)).as_ref().and_then(read_report);
+        let report =
+            self.reports.remove(&exit.seq).or_else(|| self.reopen_report(index)).as_ref().and_then(read_report);
         let (code, signal) = (exit_code(exit.wait_status), signal_of(exit.wait_status));
         let (reason, message) = self.reason(index, code, signal, report);
-        Termination { exit_code: code, signal, reason, message, started_ns: exit.started_ns, finished_ns: exit.finished_ns }
+        Termination {
+            exit_code: code,
+            signal,
+            reason,
+            message,
+            started_ns: exit.started_ns,
+            finished_ns: exit.finished_ns,
+        }
     }
 
     fn reason(&self, index: usize, code: i32, signal: Option<i32>, report: Option<Report>) -> (String, String) {
-        if signal == Some(Signal::KILL.as_raw()) && self.oom_kills(index) > self.journal.members[index].oom_kills_before {
+        if signal == Some(Signal::KILL.as_raw()) && self.oom_kills(index) > self.journal.members[index].oom_kills_before
+        {
             let limit = self.container(index).resources.memory_limit;
-            let limit = limit.map_or(String::from("the memory there was"), |bytes| format!("its limit of {bytes} bytes"));
+            let limit =
+                limit.map_or(String::from("the memory there was"), |bytes| format!("its limit of {bytes} bytes"));
             return ("OOMKilled".into(), format!("the kernel ended it for using more memory than {limit}"));
         }
         match report {
-            Some(report) if report.start_failed && matches!(code, 126 | 127) => ("ContainerCannotRun".into(), report.message),
+            Some(report) if report.start_failed && matches!(code, 126 | 127) => {
+                ("ContainerCannotRun".into(), report.message)
+            }
             Some(report) => (report.reason, report.message),
             None if code == 0 => ("Completed".into(), String::new()),
             None => ("Error".into(), String::new()),
@@ -180,7 +192,9 @@ impl Driver {
         }
         if self.journal.members[index].kind.as_deref() == Some("wasm") {
             let name = &self.journal.members[index].name;
-            return Err(Refusal::Invalid(format!("container {name} is a Wasm member: it holds no program that could be executed")));
+            return Err(Refusal::Invalid(format!(
+                "container {name} is a Wasm member: it holds no program that could be executed"
+            )));
         }
         let target_pidfd = self.take(target, Take::Pidfd).await?;
         let pipes = ExecPipes::open(&request).map_err(|error| Refusal::Failed(format!("make pipes: {error}")))?;
@@ -227,8 +241,10 @@ impl Driver {
             report: report.as_fd(),
             target: Some(target_pidfd.as_fd()),
         };
-        let Opened { slots, .. } = source::open_all(&plan.sources, None, &parts).map_err(|error| refused(chain(&error)))?;
-        let plan = dwell_sys::memfd::sealed("exec-plan", &plan.init.encode()).map_err(|error| refused(error.to_string()))?;
+        let Opened { slots, .. } =
+            source::open_all(&plan.sources, None, &parts).map_err(|error| refused(chain(&error)))?;
+        let plan =
+            dwell_sys::memfd::sealed("exec-plan", &plan.init.encode()).map_err(|error| refused(error.to_string()))?;
         let executable = self.shared.embedded.init.try_clone().map_err(|error| refused(error.to_string()))?;
         let cgroup = cgroup.v2_dir().map_err(|error| refused(chain(&error)))?;
         let process = Process { executable, plan, report, slots, cgroup };

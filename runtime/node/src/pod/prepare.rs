@@ -11,9 +11,9 @@ use dwell_spec::facts::{ContainerFacts, EntryPoint, ModuleFacts};
 use dwell_spec::pod::{Container, ImageRef, MemberKind};
 
 use super::driver::Driver;
+use super::shared::Shared;
 use crate::image::compile::CompileError;
 use crate::image::rootfs;
-use super::shared::Shared;
 
 /// After this long a container that is still being prepared says so in its status.
 const SLOW: Duration = Duration::from_millis(300);

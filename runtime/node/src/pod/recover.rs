@@ -15,12 +15,12 @@ use dwell_spec::pod as checked;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::driver::Driver;
-use crate::supervise::journal::{Journal, Member, MemberState, Termination};
 use super::record;
-use crate::clock::now_ns;
 use super::shared::{PodHandle, Shared};
+use crate::clock::now_ns;
 use crate::sandbox::Sandbox;
 use crate::sandbox::keeper::{Hello, Keeper};
+use crate::supervise::journal::{Journal, Member, MemberState, Termination};
 
 /// What was found of a Pod's sandbox.
 #[derive(Debug)]
@@ -58,7 +58,8 @@ fn recorded(pods: &Path) -> Vec<String> {
 
 fn read(shared: &Shared, uid: &str) -> Result<(Pod, checked::Pod, Journal), String> {
     let object: Pod = record::read(&shared.layout.pod_object(uid)).map_err(|error| format!("pod.json: {error}"))?;
-    let journal: Journal = record::read(&shared.layout.journal(uid)).map_err(|error| format!("journal.json: {error}"))?;
+    let journal: Journal =
+        record::read(&shared.layout.journal(uid)).map_err(|error| format!("journal.json: {error}"))?;
     let problems = |problems: Vec<dwell_spec::manifest::problem::Problem>| {
         problems.first().map_or_else(String::new, |problem| format!("{}: {}", problem.path, problem.message))
     };

@@ -24,7 +24,12 @@ impl Driver {
         self.save().map_err(|error| format!("write the relay down: {error}"))?;
         let birth = self.relay_birth(seq, sockets)?;
         let sandbox = self.sandbox.as_mut().ok_or("the sandbox is gone")?;
-        sandbox.keeper.birth(birth).await.map(drop).map_err(|error| format!("start the relay of the host's ports: {}", chain(&error)))
+        sandbox
+            .keeper
+            .birth(birth)
+            .await
+            .map(drop)
+            .map_err(|error| format!("start the relay of the host's ports: {}", chain(&error)))
     }
 
     /// A relay that ended is replaced, a few times: the ports are bound anew.
@@ -56,9 +61,17 @@ impl Driver {
         let stdio = [a, b, c].map(|fd| fd.map_err(|error| failed("open /dev/null", error.into())));
         let [a, b, c] = stdio;
         let process = Process {
-            executable: self.shared.embedded.init.as_fd().try_clone_to_owned().map_err(|error| failed("copy init", error))?,
-            plan: dwell_sys::memfd::sealed("relay-plan", &plan.encode()).map_err(|error| failed("seal the plan", error.into()))?,
-            report: dwell_sys::memfd::writable("relay-report").map_err(|error| failed("make a report file", error.into()))?,
+            executable: self
+                .shared
+                .embedded
+                .init
+                .as_fd()
+                .try_clone_to_owned()
+                .map_err(|error| failed("copy init", error))?,
+            plan: dwell_sys::memfd::sealed("relay-plan", &plan.encode())
+                .map_err(|error| failed("seal the plan", error.into()))?,
+            report: dwell_sys::memfd::writable("relay-report")
+                .map_err(|error| failed("make a report file", error.into()))?,
             slots,
             cgroup: None,
         };

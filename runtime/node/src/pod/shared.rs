@@ -15,8 +15,8 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::{Notify, broadcast, mpsc};
 
 use super::driver::Driver;
-use super::recover;
 use super::record;
+use super::recover;
 use super::request::Request;
 use crate::embedded::Embedded;
 use crate::image::compile::Compiler;

@@ -15,15 +15,15 @@ use dwell_spec::pod::MemberKind;
 
 use super::driver::Driver;
 use super::files;
-use crate::supervise::journal::{MemberState, SandboxRecord};
 use super::prepare::Ready;
-use crate::clock::now_ns;
-use crate::container::source::{self, Opened, Parts};
-use crate::container::log_files;
-use crate::network;
 use crate::chain::chain;
+use crate::clock::now_ns;
+use crate::container::log_files;
+use crate::container::source::{self, Opened, Parts};
+use crate::network;
 use crate::sandbox::keeper::{Birth, BirthStdio, Process};
 use crate::sandbox::{Sandbox, SandboxConfig};
+use crate::supervise::journal::{MemberState, SandboxRecord};
 use crate::volume::{self, VolumeFolders};
 
 /// A step that failed: what was attempted, with its cause in the text.
@@ -52,7 +52,8 @@ impl Driver {
     async fn try_bring_to_life(&mut self, index: usize, mut ready: Ready) -> Result<(), Failed> {
         self.ensure_sandbox().await?;
         let container = self.container(index).clone();
-        ready.facts.file_volumes = self.volumes.iter().filter(|(_, v)| v.is_file).map(|(name, _)| name.clone()).collect();
+        ready.facts.file_volumes =
+            self.volumes.iter().filter(|(_, v)| v.is_file).map(|(name, _)| name.clone()).collect();
         let plan = plan::plan_container(&self.pod, &container, &self.shared.facts, &ready.facts, self.pod_ip())
             .map_err(|error| chain(&error))?;
         self.journal.members[index].kind = Some(kind_word(plan.kind).to_owned());
@@ -99,17 +100,27 @@ impl Driver {
             target: None,
         };
         let Opened { slots, terminal } =
-            source::open_all(&plan.sources, source::encode_worker_plan(plan).as_deref(), &parts).map_err(|e| chain(&e))?;
+            source::open_all(&plan.sources, source::encode_worker_plan(plan).as_deref(), &parts)
+                .map_err(|e| chain(&e))?;
         let process = Process {
             executable: self.shared.embedded.init.try_clone().map_err(|e| format!("copy a descriptor: {e}"))?,
-            plan: dwell_sys::memfd::sealed("init-plan", &plan.init.encode()).map_err(|e| format!("seal the plan: {e}"))?,
+            plan: dwell_sys::memfd::sealed("init-plan", &plan.init.encode())
+                .map_err(|e| format!("seal the plan: {e}"))?,
             report: report.try_clone().map_err(|e| format!("copy a descriptor: {e}"))?.into(),
             slots,
             cgroup: cgroup.group.v2_dir().map_err(|e| chain(&e))?,
         };
         self.reports.insert(seq, report);
         let stdio = stdio_of(plan.stdio, log, next, terminal)?;
-        Ok(Birth { seq, own_pid_namespace: plan.own_pid_namespace, join: None, log_limit: log_files::LOG_FILE_MAX, argument: "init", process, stdio })
+        Ok(Birth {
+            seq,
+            own_pid_namespace: plan.own_pid_namespace,
+            join: None,
+            log_limit: log_files::LOG_FILE_MAX,
+            argument: "init",
+            process,
+            stdio,
+        })
     }
 
     /// The Pod's addresses as planners know them.
@@ -143,14 +154,16 @@ impl Driver {
             plan: &plan.sandbox,
             limits: &plan.cgroup,
         };
-        let begun = Sandbox::begin(&config, &self.shared.cgroups, &self.shared.embedded.pause).map_err(|e| chain(&e))?;
+        let begun =
+            Sandbox::begin(&config, &self.shared.cgroups, &self.shared.embedded.pause).map_err(|e| chain(&e))?;
         // pause makes its namespaces meanwhile.
         self.open_volumes()?;
         self.sandbox = Some(begun.hello().await.map_err(|e| chain(&e))?);
         if !self.pod.host_network {
             self.attach_network(&plan.host_ports)?;
         }
-        files::write(&self.shared, &self.handle.uid, &self.pod, &plan, self.pod_ip()).map_err(|e| format!("write the Pod's files: {e}"))?;
+        files::write(&self.shared, &self.handle.uid, &self.pod, &plan, self.pod_ip())
+            .map_err(|e| format!("write the Pod's files: {e}"))?;
         self.start_relay(sockets).await?;
         self.journal.started_ns.get_or_insert(now_ns());
         self.plan = Some(plan);
@@ -176,7 +189,10 @@ impl Driver {
     }
 
     /// Binds the host's ports, so that a conflict is an error at once.
-    pub(super) fn bind_host_ports(&self, ports: &[plan::pod::HostPort]) -> Result<Vec<(plan::pod::HostPort, OwnedFd)>, Failed> {
+    pub(super) fn bind_host_ports(
+        &self,
+        ports: &[plan::pod::HostPort],
+    ) -> Result<Vec<(plan::pod::HostPort, OwnedFd)>, Failed> {
         if self.pod.host_network {
             return Ok(Vec::new());
         }
@@ -190,7 +206,8 @@ impl Driver {
 
     fn attach_network(&mut self, ports: &[plan::pod::HostPort]) -> Result<(), Failed> {
         let sandbox = self.sandbox.as_ref().ok_or("the sandbox is gone")?;
-        let netns = sandbox.network_namespace().map_err(|error| format!("open the Pod's network namespace: {error}"))?;
+        let netns =
+            sandbox.network_namespace().map_err(|error| format!("open the Pod's network namespace: {error}"))?;
         let attachment = self.shared.network.attach(netns.as_fd(), ports).map_err(|error| chain(&error))?;
         self.journal.sandbox.get_or_insert_default().network = Some(attachment);
         Ok(())

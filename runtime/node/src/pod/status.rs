@@ -7,13 +7,19 @@ use dwell_spec::status::{ContainerState, ContainerStatus, PodStatus, Terminated,
 use k8s_openapi::api::core::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::supervise::journal::{Intent, Journal, Member, MemberState, Termination};
-use crate::clock::now_ns;
 use super::shared::Shared;
+use crate::clock::now_ns;
 use crate::sandbox::Sandbox;
+use crate::supervise::journal::{Intent, Journal, Member, MemberState, Termination};
 
 /// The object with its status of now.
-pub(crate) fn object(before: &v1::Pod, pod: &Pod, journal: &Journal, shared: &Shared, sandbox: Option<&Sandbox>) -> v1::Pod {
+pub(crate) fn object(
+    before: &v1::Pod,
+    pod: &Pod,
+    journal: &Journal,
+    shared: &Shared,
+    sandbox: Option<&Sandbox>,
+) -> v1::Pod {
     let mut object = before.clone();
     let status = pod_status(pod, journal, shared, sandbox);
     object.status = Some(to_v1_status(pod, &status, before.status.as_ref(), now_ns() as i64));
@@ -28,7 +34,11 @@ pub(crate) fn object(before: &v1::Pod, pod: &Pod, journal: &Journal, shared: &Sh
 fn pod_status(pod: &Pod, journal: &Journal, shared: &Shared, sandbox: Option<&Sandbox>) -> PodStatus {
     let of = |containers: &[Container], init: bool| -> Vec<ContainerStatus> {
         let members = journal.members.iter().filter(|member| member.init == init);
-        containers.iter().zip(members).map(|(container, member)| container_status(pod, container, member, journal, shared)).collect()
+        containers
+            .iter()
+            .zip(members)
+            .map(|(container, member)| container_status(pod, container, member, journal, shared))
+            .collect()
     };
     let host_ips = shared.host_ips.clone();
     PodStatus {
@@ -51,22 +61,34 @@ fn pod_ips(journal: &Journal) -> Vec<IpAddr> {
     })
 }
 
-fn container_status(pod: &Pod, container: &Container, member: &Member, journal: &Journal, shared: &Shared) -> ContainerStatus {
+fn container_status(
+    pod: &Pod,
+    container: &Container,
+    member: &Member,
+    journal: &Journal,
+    shared: &Shared,
+) -> ContainerStatus {
     let id = |starts: u32| (starts > 0).then(|| container_id(shared, pod, member, starts));
     let (state, last_state) = match &member.state {
         MemberState::Terminated(end) if will_restart(pod, member, journal, end) => {
             let message = format!(
                 "back-off {}s restarting failed container={} pod={}_{}",
-                member.backoff.delay_seconds(), member.name, pod.name, pod.namespace
+                member.backoff.delay_seconds(),
+                member.name,
+                pod.name,
+                pod.namespace
             );
             let waiting = ContainerState::Waiting { reason: WaitingReason::CrashLoopBackOff, message };
             (waiting, Some(terminated(end, id(member.starts))))
         }
         MemberState::Terminated(end) => (ContainerState::Terminated(terminated(end, id(member.starts))), None),
-        MemberState::Running { started_ns, .. } => {
-            (ContainerState::Running { started_at_ns: *started_ns as i64 }, last(member, id(member.starts.saturating_sub(1))))
+        MemberState::Running { started_ns, .. } => (
+            ContainerState::Running { started_at_ns: *started_ns as i64 },
+            last(member, id(member.starts.saturating_sub(1))),
+        ),
+        MemberState::Starting { .. } => {
+            (waiting_state("ContainerCreating", ""), last(member, id(member.starts.saturating_sub(1))))
         }
-        MemberState::Starting { .. } => (waiting_state("ContainerCreating", ""), last(member, id(member.starts.saturating_sub(1)))),
         MemberState::Waiting { reason, message } => (waiting_state(reason, message), last(member, id(member.starts))),
     };
     let running = matches!(state, ContainerState::Running { .. });
@@ -85,7 +107,9 @@ fn container_status(pod: &Pod, container: &Container, member: &Member, journal: 
 
 fn will_restart(pod: &Pod, member: &Member, journal: &Journal, end: &Termination) -> bool {
     let policy_says = match (member.init, pod.restart_policy) {
-        (true, RestartPolicy::Always | RestartPolicy::OnFailure) | (false, RestartPolicy::OnFailure) => end.exit_code != 0,
+        (true, RestartPolicy::Always | RestartPolicy::OnFailure) | (false, RestartPolicy::OnFailure) => {
+            end.exit_code != 0
+        }
         (false, RestartPolicy::Always) => true,
         (_, RestartPolicy::Never) => false,
     };

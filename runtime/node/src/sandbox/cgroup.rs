@@ -69,16 +69,9 @@ impl fmt::Display for CgroupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoHierarchy => write!(f, "look for a cgroup hierarchy: none is mounted"),
-            Self::BadName { name } => write!(
-                f,
-                "name a cgroup {name:?}: only letters, digits, - and _ are allowed"
-            ),
+            Self::BadName { name } => write!(f, "name a cgroup {name:?}: only letters, digits, - and _ are allowed"),
             Self::File { attempt, path, .. } => write!(f, "{attempt} {}", path.display()),
-            Self::Busy { path } => write!(
-                f,
-                "remove cgroup {}: processes remain in it",
-                path.display()
-            ),
+            Self::Busy { path } => write!(f, "remove cgroup {}: processes remain in it", path.display()),
             Self::NotDelegated { path, .. } => {
                 write!(f, "enable cgroup controllers below {}", path.display())
             }

@@ -183,8 +183,7 @@ pub fn setup_block(plan: &SandboxPlan, tasks: usize, cgroup_directory: bool) -> 
     let length = name.len().min(Setup::HOSTNAME_MAX);
     let mut hostname = [0; Setup::HOSTNAME_MAX];
     hostname[..length].copy_from_slice(&name[..length]);
-    let setup =
-        Setup { flags, tasks: tasks as u16, capabilities: u64::MAX, hostname_len: length as u8, hostname };
+    let setup = Setup { flags, tasks: tasks as u16, capabilities: u64::MAX, hostname_len: length as u8, hostname };
     setup.encode().to_vec()
 }
 
@@ -318,7 +317,12 @@ impl Keeper {
         }
     }
 
-    async fn call(&mut self, request: &Request<'_>, subject: u64, fds: &[BorrowedFd<'_>]) -> Result<(Message, Vec<OwnedFd>), KeeperError> {
+    async fn call(
+        &mut self,
+        request: &Request<'_>,
+        subject: u64,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(Message, Vec<OwnedFd>), KeeperError> {
         let id = self.next_id;
         self.next_id += 1;
         let mut bytes = [0; protocol::MESSAGE_MAX];
@@ -328,7 +332,9 @@ impl Keeper {
             let (header, message, fds) = self.receive().await?;
             match message {
                 _ if header.id != id => self.queue(header.subject, &message),
-                Message::Refused { reason, operation, errno } => return Err(KeeperError::Refused { reason, operation, errno }),
+                Message::Refused { reason, operation, errno } => {
+                    return Err(KeeperError::Refused { reason, operation, errno });
+                }
                 message => return Ok((message, fds)),
             }
         }
@@ -371,7 +377,9 @@ impl Keeper {
         }
         match Message::decode(&bytes[..length]) {
             Ok((header, message)) => Ok((header, message, fds)),
-            Err(protocol::Invalid::Version) => Err(KeeperError::Version(protocol::peek(&bytes).map_or(0, |(version, _)| version))),
+            Err(protocol::Invalid::Version) => {
+                Err(KeeperError::Version(protocol::peek(&bytes).map_or(0, |(version, _)| version)))
+            }
             Err(_) => Err(KeeperError::Nonsense("not a message of pause's")),
         }
     }
@@ -510,11 +518,17 @@ impl std::fmt::Display for KeeperError {
             KeeperError::Gone => f.write_str("the Pod's pause is gone"),
             KeeperError::Busy => f.write_str("another node is connected to the Pod's pause"),
             KeeperError::Silent => f.write_str("the Pod's pause says nothing"),
-            KeeperError::Version(version) => write!(f, "the Pod's pause speaks version {version}, this node {}", protocol::VERSION),
+            KeeperError::Version(version) => {
+                write!(f, "the Pod's pause speaks version {version}, this node {}", protocol::VERSION)
+            }
             KeeperError::Nonsense(what) => write!(f, "the Pod's pause does not keep to the protocol: {what}"),
-            KeeperError::SetUp { operation, errno } => write!(f, "pause could not set itself up: {operation:?}: {}", cause(*errno)),
+            KeeperError::SetUp { operation, errno } => {
+                write!(f, "pause could not set itself up: {operation:?}: {}", cause(*errno))
+            }
             KeeperError::Refused { reason, errno: 0, .. } => write!(f, "pause refused: {reason:?}"),
-            KeeperError::Refused { operation, errno, .. } => write!(f, "pause refused: {operation:?}: {}", cause(*errno)),
+            KeeperError::Refused { operation, errno, .. } => {
+                write!(f, "pause refused: {operation:?}: {}", cause(*errno))
+            }
             KeeperError::Io(_) => f.write_str("talk to the Pod's pause"),
         }
     }

@@ -72,7 +72,9 @@ impl Sandbox {
     /// # Errors
     /// Names the step. What was made stays for whoever clears up after the Pod.
     pub fn begin(config: &SandboxConfig<'_>, cgroups: &CgroupRoot, pause: &OwnedFd) -> Result<Begun, SandboxError> {
-        let cgroup = cgroups.create_pod(config.uid, config.limits).map_err(|error| failed("make the Pod's cgroup", io::Error::other(error)))?;
+        let cgroup = cgroups
+            .create_pod(config.uid, config.limits)
+            .map_err(|error| failed("make the Pod's cgroup", io::Error::other(error)))?;
         let listener = listen(config.layout, config.uid).map_err(|error| failed("listen for nodes to come", error))?;
         let (ours, theirs) = connected_pair().map_err(|error| failed("make a connection to pause", error))?;
         start_pause(config, &cgroup, pause, &listener, &theirs).map_err(|error| failed("start pause", error))?;

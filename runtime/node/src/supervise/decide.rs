@@ -262,11 +262,9 @@ mod tests {
 
     #[test]
     fn pause_death_restarts_what_the_policy_restarts() {
-        for (policy, code, wanted) in [
-            (RestartPolicy::Always, 0, true),
-            (RestartPolicy::OnFailure, 0, true),
-            (RestartPolicy::Never, 0, false),
-        ] {
+        for (policy, code, wanted) in
+            [(RestartPolicy::Always, 0, true), (RestartPolicy::OnFailure, 0, true), (RestartPolicy::Never, 0, false)]
+        {
             let mut journal = journal(1, 2);
             for index in 0..3 {
                 start(&mut journal, index, SECOND);

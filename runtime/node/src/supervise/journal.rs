@@ -8,8 +8,8 @@
 use dwell_spec::pod::Pod;
 use serde::{Deserialize, Serialize};
 
-use crate::network::Attachment;
 use super::backoff::Backoff;
+use crate::network::Attachment;
 
 /// Grows when a field changes its meaning.
 pub const JOURNAL_VERSION: u32 = 1;

@@ -44,7 +44,9 @@ pub struct VolumeFolders {
 pub fn ensure_open(volume: &Volume, folders: &VolumeFolders) -> Result<OpenVolume, VolumeError> {
     match &volume.source {
         VolumeSource::EmptyDir { memory: false, .. } => disk_dir(&folders.disk.join(&volume.name)),
-        VolumeSource::EmptyDir { memory: true, size_limit } => memory_dir(&folders.memory.join(&volume.name), *size_limit),
+        VolumeSource::EmptyDir { memory: true, size_limit } => {
+            memory_dir(&folders.memory.join(&volume.name), *size_limit)
+        }
         VolumeSource::HostPath { path, kind } => host_path(Path::new(path), *kind),
     }
     .map_err(|(path, what, source)| VolumeError { volume: volume.name.clone(), path, what, source })

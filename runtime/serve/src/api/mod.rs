@@ -33,7 +33,8 @@ pub async fn serve(listener: UnixListener, node: Arc<Node>) {
 
 async fn serve_connection(stream: UnixStream, node: Arc<Node>) {
     let service = service_fn(move |request| answer(node.clone(), request));
-    let connection = server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let connection =
+        server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades();
     // A client that went away in the middle is no event of ours.
     let _ = connection.await;
 }

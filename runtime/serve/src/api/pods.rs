@@ -22,7 +22,9 @@ const BODY_MAX: usize = 4 << 20;
 pub async fn create(node: &Arc<Node>, namespace: String, body: Incoming) -> Answer {
     let bytes = match Limited::new(body, BODY_MAX).collect().await {
         Ok(collected) => collected.to_bytes(),
-        Err(error) => return answer::bad_request(&format!("read the request's body (at most {BODY_MAX} bytes): {error}")),
+        Err(error) => {
+            return answer::bad_request(&format!("read the request's body (at most {BODY_MAX} bytes): {error}"));
+        }
     };
     let mut pod: Pod = match serde_json::from_slice(&bytes) {
         Ok(pod) => pod,
@@ -49,7 +51,8 @@ pub fn list(node: &Arc<Node>, namespace: Option<&str>, name: Option<&str>) -> An
 pub fn watch(node: &Arc<Node>, namespace: Option<String>, name: Option<String>) -> Answer {
     let (present, changes) = node.watch();
     let wanted = move |pod: &Pod| {
-        namespace.as_deref().is_none_or(|ns| pod.metadata.namespace.as_deref() == Some(ns)) && matches_name(pod, name.as_deref())
+        namespace.as_deref().is_none_or(|ns| pod.metadata.namespace.as_deref() == Some(ns))
+            && matches_name(pod, name.as_deref())
     };
     let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(16);
     tokio::spawn(async move {
@@ -65,7 +68,11 @@ pub fn watch(node: &Arc<Node>, namespace: Option<String>, name: Option<String>) 
     answer
 }
 
-async fn forward(mut changes: Receiver<PodEvent>, wanted: impl Fn(&Pod) -> bool, sender: tokio::sync::mpsc::Sender<Bytes>) {
+async fn forward(
+    mut changes: Receiver<PodEvent>,
+    wanted: impl Fn(&Pod) -> bool,
+    sender: tokio::sync::mpsc::Sender<Bytes>,
+) {
     loop {
         let event = tokio::select! {
             event = changes.recv() => event,
@@ -89,7 +96,10 @@ struct Lines(tokio::sync::mpsc::Receiver<Bytes>);
 impl futures_core::Stream for Lines {
     type Item = Result<Frame<Bytes>, std::convert::Infallible>;
 
-    fn poll_next(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<Self::Item>> {
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
         self.0.poll_recv(cx).map(|line| line.map(|line| Ok(Frame::data(line))))
     }
 }

@@ -75,7 +75,9 @@ impl Query {
     /// Splits and decodes; never fails, since an odd pair is only a value nobody asks for.
     pub fn parse(text: Option<&str>) -> Query {
         let pairs = text.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-        Query(pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(k, v)| (decode(k), decode(v))).collect())
+        Query(
+            pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(k, v)| (decode(k), decode(v))).collect(),
+        )
     }
 
     /// The first value of that name.
@@ -126,7 +128,9 @@ pub fn route(method: &Method, path: &str, query: &Query) -> Option<Route> {
         ["dwell", "v1", "shutdown"] if post => Some(Route::Shutdown),
         ["api", "v1", "pods"] if get => Some(list(None, query)),
         ["api", "v1", "namespaces", namespace, "pods"] if get => Some(list(Some(namespace), query)),
-        ["api", "v1", "namespaces", namespace, "pods"] if post => Some(Route::Create { namespace: (*namespace).into() }),
+        ["api", "v1", "namespaces", namespace, "pods"] if post => {
+            Some(Route::Create { namespace: (*namespace).into() })
+        }
         ["api", "v1", "namespaces", namespace, "pods", name] => {
             let verb = if get { Some(Verb::Get) } else { (method == Method::DELETE).then_some(Verb::Delete) };
             verb.map(|verb| pod(namespace, name, verb))
@@ -158,7 +162,8 @@ fn pod(namespace: &str, name: &str, verb: Verb) -> Route {
 
 fn list(namespace: Option<&str>, query: &Query) -> Route {
     let selector = query.get("fieldSelector").unwrap_or_default();
-    let name = selector.split(',').find_map(|term| term.strip_prefix("metadata.name=")).map(|n| n.trim_start_matches('='));
+    let name =
+        selector.split(',').find_map(|term| term.strip_prefix("metadata.name=")).map(|n| n.trim_start_matches('='));
     Route::List { namespace: namespace.map(str::to_owned), watch: query.flag("watch"), name: name.map(str::to_owned) }
 }
 
@@ -173,11 +178,16 @@ mod tests {
     #[test]
     fn kubernetes_paths_are_understood() {
         let list = find(Method::GET, "/api/v1/namespaces/default/pods", "watch=1&fieldSelector=metadata.name%3Dweb");
-        let expected =
-            Route::List { namespace: Some("default".into()), watch: true, name: Some("web".into()) };
+        let expected = Route::List { namespace: Some("default".into()), watch: true, name: Some("web".into()) };
         assert_eq!(list, Some(expected));
-        assert!(matches!(find(Method::DELETE, "/api/v1/namespaces/a/pods/b", ""), Some(Route::Pod { verb: Verb::Delete, .. })));
-        assert!(matches!(find(Method::GET, "/api/v1/namespaces/a/pods/b/exec", ""), Some(Route::Pod { verb: Verb::Exec, .. })));
+        assert!(matches!(
+            find(Method::DELETE, "/api/v1/namespaces/a/pods/b", ""),
+            Some(Route::Pod { verb: Verb::Delete, .. })
+        ));
+        assert!(matches!(
+            find(Method::GET, "/api/v1/namespaces/a/pods/b/exec", ""),
+            Some(Route::Pod { verb: Verb::Exec, .. })
+        ));
     }
 
     #[test]

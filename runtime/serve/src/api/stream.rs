@@ -12,7 +12,9 @@ use dwell::{Attached, ExecRequest, ExecSession, Node};
 use futures_util::SinkExt;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use hyper::header::{
+    CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+};
 use hyper::upgrade::Upgraded;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -82,7 +84,11 @@ fn accept_key(request: &Request<Incoming>) -> Option<String> {
 
 type Session = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
-fn upgrade(request: Request<Incoming>, accept: String, session: impl FnOnce(Socket) -> Session + Send + 'static) -> Answer {
+fn upgrade(
+    request: Request<Incoming>,
+    accept: String,
+    session: impl FnOnce(Socket) -> Session + Send + 'static,
+) -> Answer {
     let mut answer = Response::new(Empty::new().boxed());
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = answer.headers_mut();
@@ -205,7 +211,11 @@ impl Streams {
             bytes.truncate(read);
             return Output::Chunk(channel, bytes);
         }
-        if channel == STDOUT { self.stdout = None } else { self.stderr = None }
+        if channel == STDOUT {
+            self.stdout = None
+        } else {
+            self.stderr = None
+        }
         if self.stdout.is_none() && self.stderr.is_none() { Output::End } else { Output::Chunk(channel, Vec::new()) }
     }
 

@@ -56,21 +56,15 @@ impl ClientFailure {
             Self::NoNode(..) | Self::Broken(..) | Self::Stream(..) | Self::Cut(_) => Kind::NoNode,
             Self::Denied(_) => Kind::Denied,
             Self::Refused(status) => kind_of_code(status.code.unwrap_or(0)),
-            Self::Start(..) | Self::NodeDied(..) | Self::NotReady(_) | Self::Malformed(..) => {
-                Kind::Other
-            }
+            Self::Start(..) | Self::NodeDied(..) | Self::NotReady(_) | Self::Malformed(..) => Kind::Other,
         }
     }
 
     /// What the user can do, if anything is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Denied(_) => {
-                Some("dwell's node belongs to root: run the command as root, with sudo say")
-            }
-            Self::NotReady(_) => {
-                Some("`dwell serve` runs the node in the foreground and shows what it waits for")
-            }
+            Self::Denied(_) => Some("dwell's node belongs to root: run the command as root, with sudo say"),
+            Self::NotReady(_) => Some("`dwell serve` runs the node in the foreground and shows what it waits for"),
             _ => None,
         }
     }
@@ -80,18 +74,9 @@ impl ClientFailure {
         let Self::Refused(status) = self else {
             return Vec::new();
         };
-        let causes = status
-            .details
-            .iter()
-            .flat_map(|d| d.causes.iter().flatten());
+        let causes = status.details.iter().flat_map(|d| d.causes.iter().flatten());
         causes
-            .map(|c| {
-                [c.field.as_deref(), c.message.as_deref()]
-                    .into_iter()
-                    .flatten()
-                    .collect::<Vec<_>>()
-                    .join(": ")
-            })
+            .map(|c| [c.field.as_deref(), c.message.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(": "))
             .collect()
     }
 }
@@ -111,11 +96,7 @@ impl fmt::Display for ClientFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoNode(socket, _) => write!(f, "reach the node at {}", socket.display()),
-            Self::Denied(socket) => write!(
-                f,
-                "the node's socket {} may not be opened by this user",
-                socket.display()
-            ),
+            Self::Denied(socket) => write!(f, "the node's socket {} may not be opened by this user", socket.display()),
             Self::Start(step, _) => write!(f, "start a node: {step}"),
             Self::NodeDied(status, None) => write!(f, "the node ended while starting ({status})"),
             Self::NodeDied(status, Some(line)) => {
@@ -125,12 +106,7 @@ impl fmt::Display for ClientFailure {
                 write!(f, "the node did not answer within {seconds} s of its start")
             }
             Self::Broken(request, _) => write!(f, "{request}: the connection to the node broke"),
-            Self::Refused(status) => f.write_str(
-                status
-                    .message
-                    .as_deref()
-                    .unwrap_or("the node refused the request"),
-            ),
+            Self::Refused(status) => f.write_str(status.message.as_deref().unwrap_or("the node refused the request")),
             Self::Malformed(request, _) => write!(f, "{request}: the node's answer makes no sense"),
             Self::Stream(request, _) => write!(f, "{request}: the stream broke"),
             Self::Cut(request) => write!(f, "{request}: the node closed the stream before its end"),

@@ -25,10 +25,7 @@ pub struct Client {
 
 impl Client {
     pub(super) fn over(socket: PathBuf, stream: UnixStream) -> Self {
-        Self {
-            socket,
-            spare: RefCell::new(Some(stream)),
-        }
+        Self { socket, spare: RefCell::new(Some(stream)) }
     }
 
     /// A new connection, or the one that is left from the start.
@@ -63,14 +60,9 @@ impl Client {
         let what = described(&method, target);
         let broken = |e| ClientFailure::Broken(what.clone(), e);
         let io = TokioIo::new(self.stream().await?);
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(io)
-            .await
-            .map_err(broken)?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(broken)?;
         tokio::spawn(connection);
-        let response = sender
-            .send_request(request(method, target, body))
-            .await
-            .map_err(broken)?;
+        let response = sender.send_request(request(method, target, body)).await.map_err(broken)?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -79,35 +71,22 @@ impl Client {
 }
 
 fn request(method: Method, target: &Target, body: Option<Vec<u8>>) -> Request<Full<Bytes>> {
-    let builder = Request::builder()
-        .method(method)
-        .uri(target.as_str())
-        .header("host", "dwell");
-    let builder = if body.is_some() {
-        builder.header("content-type", "application/json")
-    } else {
-        builder
-    };
-    builder
-        .body(Full::new(body.unwrap_or_default().into()))
-        .expect("an encoded target and fixed headers are valid")
+    let builder = Request::builder().method(method).uri(target.as_str()).header("host", "dwell");
+    let builder = if body.is_some() { builder.header("content-type", "application/json") } else { builder };
+    builder.body(Full::new(body.unwrap_or_default().into())).expect("an encoded target and fixed headers are valid")
 }
 
 /// Connects to the socket.
 pub(super) async fn dial(socket: &Path) -> Result<UnixStream, ClientFailure> {
-    UnixStream::connect(socket)
-        .await
-        .map_err(|e| match e.kind() {
-            io::ErrorKind::PermissionDenied => ClientFailure::Denied(socket.to_owned()),
-            _ => ClientFailure::NoNode(socket.to_owned(), e),
-        })
+    UnixStream::connect(socket).await.map_err(|e| match e.kind() {
+        io::ErrorKind::PermissionDenied => ClientFailure::Denied(socket.to_owned()),
+        _ => ClientFailure::NoNode(socket.to_owned(), e),
+    })
 }
 
 async fn read_body(what: &str, response: Response<Incoming>) -> Result<Bytes, ClientFailure> {
     let collected = response.into_body().collect().await;
-    Ok(collected
-        .map_err(|e| ClientFailure::Broken(what.to_owned(), e))?
-        .to_bytes())
+    Ok(collected.map_err(|e| ClientFailure::Broken(what.to_owned(), e))?.to_bytes())
 }
 
 async fn refusal(what: &str, response: Response<Incoming>) -> ClientFailure {
@@ -120,10 +99,8 @@ async fn refusal(what: &str, response: Response<Incoming>) -> ClientFailure {
 
 /// A `metav1.Status`, or one made up from the HTTP status when the body is none.
 pub(super) fn refused(what: &str, code: u16, body: &[u8]) -> ClientFailure {
-    let plain = || Status {
-        message: Some(format!("{what}: the node answered with HTTP status {code}")),
-        ..Status::default()
-    };
+    let plain =
+        || Status { message: Some(format!("{what}: the node answered with HTTP status {code}")), ..Status::default() };
     let mut status: Status = serde_json::from_slice(body).unwrap_or_else(|_| plain());
     status.code.get_or_insert(code.into());
     ClientFailure::Refused(Box::new(status))

@@ -17,10 +17,8 @@ impl Client {
     /// `Kind::Conflict` if the name is taken, `Kind::Invalid` if the manifest is refused; else what broke.
     pub async fn create_pod(&self, pod: &Pod) -> Result<Pod, ClientFailure> {
         let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
-        let body = serde_json::to_vec(pod)
-            .map_err(|e| ClientFailure::Malformed("encode the Pod".into(), Some(e)))?;
-        self.call(Method::POST, &Target::pods(namespace, &[]), Some(body))
-            .await
+        let body = serde_json::to_vec(pod).map_err(|e| ClientFailure::Malformed("encode the Pod".into(), Some(e)))?;
+        self.call(Method::POST, &Target::pods(namespace, &[]), Some(body)).await
     }
 
     /// One Pod as it is now.
@@ -28,8 +26,7 @@ impl Client {
     /// # Errors
     /// `Kind::NotFound`; else what broke.
     pub async fn pod(&self, namespace: &str, name: &str) -> Result<Pod, ClientFailure> {
-        self.call(Method::GET, &Target::pods(namespace, &[name]), None)
-            .await
+        self.call(Method::GET, &Target::pods(namespace, &[name]), None).await
     }
 
     /// All Pods of all namespaces.
@@ -37,9 +34,7 @@ impl Client {
     /// # Errors
     /// What broke.
     pub async fn pods(&self) -> Result<Vec<Pod>, ClientFailure> {
-        let list: List<Pod> = self
-            .call(Method::GET, &Target::new("/api/v1/pods", &[]), None)
-            .await?;
+        let list: List<Pod> = self.call(Method::GET, &Target::new("/api/v1/pods", &[]), None).await?;
         Ok(list.items)
     }
 
@@ -47,12 +42,7 @@ impl Client {
     ///
     /// # Errors
     /// `Kind::NotFound`; else what broke.
-    pub async fn delete_pod(
-        &self,
-        namespace: &str,
-        name: &str,
-        grace: Option<u32>,
-    ) -> Result<Pod, ClientFailure> {
+    pub async fn delete_pod(&self, namespace: &str, name: &str, grace: Option<u32>) -> Result<Pod, ClientFailure> {
         let target = Target::pods(namespace, &[name]).query_some("gracePeriodSeconds", grace);
         self.call(Method::DELETE, &target, None).await
     }
@@ -61,16 +51,8 @@ impl Client {
     ///
     /// # Errors
     /// `Kind::NotFound`, `Kind::Conflict`; else what broke.
-    pub async fn stop_pod(
-        &self,
-        namespace: &str,
-        name: &str,
-        grace: Option<u32>,
-    ) -> Result<(), ClientFailure> {
-        self.post(
-            Target::dwell_pod(namespace, name, "stop").query_some("gracePeriodSeconds", grace),
-        )
-        .await
+    pub async fn stop_pod(&self, namespace: &str, name: &str, grace: Option<u32>) -> Result<(), ClientFailure> {
+        self.post(Target::dwell_pod(namespace, name, "stop").query_some("gracePeriodSeconds", grace)).await
     }
 
     /// Ends the Pod's members in order and starts them again.
@@ -78,8 +60,7 @@ impl Client {
     /// # Errors
     /// `Kind::NotFound`, `Kind::Conflict`; else what broke.
     pub async fn restart_pod(&self, namespace: &str, name: &str) -> Result<(), ClientFailure> {
-        self.post(Target::dwell_pod(namespace, name, "restart"))
-            .await
+        self.post(Target::dwell_pod(namespace, name, "restart")).await
     }
 
     /// Sends a signal (a name without `SIG`, or a number) to one member, or to all.
@@ -102,8 +83,7 @@ impl Client {
     /// # Errors
     /// What broke.
     pub async fn watch_pod(&self, namespace: &str, name: &str) -> Result<PodWatch, ClientFailure> {
-        let target =
-            Target::pods(namespace, &[]).query("fieldSelector", &format!("metadata.name={name}"));
+        let target = Target::pods(namespace, &[]).query("fieldSelector", &format!("metadata.name={name}"));
         self.watch(target).await
     }
 
@@ -118,10 +98,7 @@ impl Client {
     async fn watch(&self, target: Target) -> Result<PodWatch, ClientFailure> {
         let target = target.query("watch", "1");
         let response = self.send(Method::GET, &target, None).await?;
-        Ok(PodWatch::new(
-            super::http::described(&Method::GET, &target),
-            response.into_body(),
-        ))
+        Ok(PodWatch::new(super::http::described(&Method::GET, &target), response.into_body()))
     }
 
     /// What this host offers and what is missing, as the node sees it.
@@ -129,8 +106,7 @@ impl Client {
     /// # Errors
     /// What broke.
     pub async fn check(&self) -> Result<Value, ClientFailure> {
-        self.call(Method::GET, &Target::new("/dwell/v1/check", &[]), None)
-            .await
+        self.call(Method::GET, &Target::new("/dwell/v1/check", &[]), None).await
     }
 
     /// The node itself: pid, version, folders, Pods.
@@ -138,8 +114,7 @@ impl Client {
     /// # Errors
     /// What broke.
     pub async fn info(&self) -> Result<Value, ClientFailure> {
-        self.call(Method::GET, &Target::new("/dwell/v1/info", &[]), None)
-            .await
+        self.call(Method::GET, &Target::new("/dwell/v1/info", &[]), None).await
     }
 
     /// The node's version, as Kubernetes shapes it.
@@ -147,8 +122,7 @@ impl Client {
     /// # Errors
     /// What broke.
     pub async fn version(&self) -> Result<Value, ClientFailure> {
-        self.call(Method::GET, &Target::new("/version", &[]), None)
-            .await
+        self.call(Method::GET, &Target::new("/version", &[]), None).await
     }
 
     /// Asks the node to leave; its Pods go on.

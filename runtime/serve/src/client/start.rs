@@ -81,38 +81,24 @@ async fn start_once(layout: &Layout, deadline: Instant) -> Result<Client, Client
 }
 
 fn open_log(layout: &Layout) -> io::Result<File> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(layout.lib())?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(layout.lib())?;
     let path = layout.node_log();
     let too_long = std::fs::metadata(&path).is_ok_and(|m| m.len() > NODE_LOG_MAX);
     if too_long {
         std::fs::remove_file(&path)?;
     }
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
 fn spawn(layout: &Layout, log: File) -> io::Result<Child> {
     // Descriptors that our own caller left open (a pipe that somebody reads to its end, say) stay with us.
     dwell_sys::exec::close_on_exec_from(3)?;
     let mut command = Command::new("/proc/self/exe");
-    command
-        .arg0("dwell")
-        .args(["serve", "--on-demand"])
-        .current_dir("/");
+    command.arg0("dwell").args(["serve", "--on-demand"]).current_dir("/");
     if let Some(dir) = layout.state_dir() {
         command.arg("--state-dir").arg(dir);
     }
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()
 }
 
 async fn wait_for_socket(layout: &Layout, deadline: Instant) -> Result<UnixStream, ClientFailure> {
@@ -145,10 +131,7 @@ async fn wait_for_end(node: &mut Child) -> ExitStatus {
 fn last_line(layout: &Layout, begin: u64) -> Option<String> {
     let mut file = File::open(layout.node_log()).ok()?;
     let end = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(
-        begin.max(end.saturating_sub(NODE_LOG_TAIL)),
-    ))
-    .ok()?;
+    file.seek(SeekFrom::Start(begin.max(end.saturating_sub(NODE_LOG_TAIL)))).ok()?;
     let mut text = Vec::new();
     file.take(NODE_LOG_TAIL).read_to_end(&mut text).ok()?;
     let text = String::from_utf8_lossy(&text);

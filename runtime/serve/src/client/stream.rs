@@ -79,10 +79,7 @@ impl Client {
     ///
     /// # Errors
     /// `Kind::NotFound`, `Kind::Conflict` (not running), `Kind::Invalid`; else what broke.
-    pub async fn exec(
-        &self,
-        request: &StreamRequest,
-    ) -> Result<(StreamSender, StreamReceiver), ClientFailure> {
+    pub async fn exec(&self, request: &StreamRequest) -> Result<(StreamSender, StreamReceiver), ClientFailure> {
         self.open(request, "exec").await
     }
 
@@ -90,37 +87,20 @@ impl Client {
     ///
     /// # Errors
     /// As `exec`.
-    pub async fn attach(
-        &self,
-        request: &StreamRequest,
-    ) -> Result<(StreamSender, StreamReceiver), ClientFailure> {
+    pub async fn attach(&self, request: &StreamRequest) -> Result<(StreamSender, StreamReceiver), ClientFailure> {
         self.open(request, "attach").await
     }
 
-    async fn open(
-        &self,
-        request: &StreamRequest,
-        verb: &str,
-    ) -> Result<(StreamSender, StreamReceiver), ClientFailure> {
+    async fn open(&self, request: &StreamRequest, verb: &str) -> Result<(StreamSender, StreamReceiver), ClientFailure> {
         let target = target_of(request, verb);
         let what = described(&Method::GET, &target);
-        let uri = format!("ws://dwell{}", target.as_str())
-            .parse()
-            .expect("an encoded target is a valid URI");
+        let uri = format!("ws://dwell{}", target.as_str()).parse().expect("an encoded target is a valid URI");
         let upgrade = ClientRequestBuilder::new(uri).with_sub_protocol(PROTOCOL);
-        let config = WebSocketConfig::default()
-            .max_message_size(Some(MESSAGE_MAX))
-            .max_frame_size(Some(MESSAGE_MAX));
+        let config = WebSocketConfig::default().max_message_size(Some(MESSAGE_MAX)).max_frame_size(Some(MESSAGE_MAX));
         let connected = client_async_with_config(upgrade, self.stream().await?, Some(config)).await;
         let (socket, _) = connected.map_err(|e| handshake_failure(&what, e))?;
         let (sink, stream) = socket.split();
-        Ok((
-            StreamSender {
-                what: what.clone(),
-                sink,
-            },
-            StreamReceiver { what, stream },
-        ))
+        Ok((StreamSender { what: what.clone(), sink }, StreamReceiver { what, stream }))
     }
 }
 
@@ -131,25 +111,17 @@ fn target_of(request: &StreamRequest, verb: &str) -> Target {
     }
     target = target.query_some("container", request.container.as_deref());
     target = target.query_some("user", request.user.as_deref());
-    let switches = [
-        ("stdin", request.stdin),
-        ("stdout", request.stdout),
-        ("stderr", request.stderr),
-        ("tty", request.tty),
-    ];
-    switches.into_iter().fold(target, |target, (name, on)| {
-        target.query(name, if on { "true" } else { "false" })
-    })
+    let switches =
+        [("stdin", request.stdin), ("stdout", request.stdout), ("stderr", request.stderr), ("tty", request.tty)];
+    switches.into_iter().fold(target, |target, (name, on)| target.query(name, if on { "true" } else { "false" }))
 }
 
 /// A refusal comes as an ordinary answer in place of the upgrade.
 fn handshake_failure(what: &str, error: Error) -> ClientFailure {
     match error {
-        Error::Http(response) => refused(
-            what,
-            response.status().as_u16(),
-            response.body().as_deref().unwrap_or_default(),
-        ),
+        Error::Http(response) => {
+            refused(what, response.status().as_u16(), response.body().as_deref().unwrap_or_default())
+        }
         other => ClientFailure::Stream(what.to_owned(), Box::new(other)),
     }
 }
@@ -182,10 +154,7 @@ impl StreamSender {
 
     async fn send(&mut self, channel: u8, bytes: &[u8]) -> Result<(), ClientFailure> {
         let message = Message::binary([&[channel], bytes].concat());
-        self.sink
-            .send(message)
-            .await
-            .map_err(|e| ClientFailure::Stream(self.what.clone(), Box::new(e)))
+        self.sink.send(message).await.map_err(|e| ClientFailure::Stream(self.what.clone(), Box::new(e)))
     }
 }
 
@@ -214,9 +183,7 @@ impl StreamReceiver {
         match message.first() {
             Some(&STDOUT) => Ok(Some(Output::Stdout(message.slice(1..)))),
             Some(&STDERR) => Ok(Some(Output::Stderr(message.slice(1..)))),
-            Some(&END) => {
-                exit_status(&self.what, &message[1..]).map(|status| Some(Output::End(status)))
-            }
+            Some(&END) => exit_status(&self.what, &message[1..]).map(|status| Some(Output::End(status))),
             _ => Ok(None),
         }
     }
@@ -224,18 +191,14 @@ impl StreamReceiver {
 
 /// The exit status that the last message tells.
 fn exit_status(what: &str, json: &[u8]) -> Result<u8, ClientFailure> {
-    let status: Status = serde_json::from_slice(json)
-        .map_err(|e| ClientFailure::Malformed(what.to_owned(), Some(e)))?;
+    let status: Status =
+        serde_json::from_slice(json).map_err(|e| ClientFailure::Malformed(what.to_owned(), Some(e)))?;
     if status.status.as_deref() == Some("Success") {
         return Ok(0);
     }
-    let causes = status
-        .details
-        .iter()
-        .flat_map(|d| d.causes.iter().flatten());
-    let code = causes
-        .filter(|c| c.reason.as_deref() == Some("ExitCode"))
-        .find_map(|c| c.message.as_deref()?.parse().ok());
+    let causes = status.details.iter().flat_map(|d| d.causes.iter().flatten());
+    let code =
+        causes.filter(|c| c.reason.as_deref() == Some("ExitCode")).find_map(|c| c.message.as_deref()?.parse().ok());
     code.ok_or_else(|| ClientFailure::Refused(Box::new(status)))
 }
 

@@ -18,10 +18,7 @@ impl Target {
             text.push('/');
             encode(&mut text, segment);
         }
-        Self {
-            text,
-            has_query: false,
-        }
+        Self { text, has_query: false }
     }
 
     /// The Pods of a namespace, or one of them.
@@ -63,9 +60,7 @@ impl Target {
 fn encode(out: &mut String, text: &str) {
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(byte.into())
-            }
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte.into()),
             _ => _ = write!(out, "%{byte:02X}"),
         }
     }
@@ -77,29 +72,18 @@ mod tests {
 
     #[test]
     fn names_stay_in_their_segment_and_parameter() {
-        let target = Target::pods("a/../b", &["x?y", "exec"])
-            .query("command", "a&b=c d")
-            .query("command", "é\n");
-        let expected =
-            "/api/v1/namespaces/a%2F..%2Fb/pods/x%3Fy/exec?command=a%26b%3Dc%20d&command=%C3%A9%0A";
+        let target = Target::pods("a/../b", &["x?y", "exec"]).query("command", "a&b=c d").query("command", "é\n");
+        let expected = "/api/v1/namespaces/a%2F..%2Fb/pods/x%3Fy/exec?command=a%26b%3Dc%20d&command=%C3%A9%0A";
         assert_eq!(target.as_str(), expected);
     }
 
     #[test]
     fn absent_parameters_leave_nothing() {
         let none: Option<u32> = None;
-        let target =
-            Target::dwell_pod("default", "web", "stop").query_some("gracePeriodSeconds", none);
+        let target = Target::dwell_pod("default", "web", "stop").query_some("gracePeriodSeconds", none);
+        assert_eq!(target.as_str(), "/dwell/v1/namespaces/default/pods/web/stop");
         assert_eq!(
-            target.as_str(),
-            "/dwell/v1/namespaces/default/pods/web/stop"
-        );
-        assert_eq!(
-            target
-                .query_some("gracePeriodSeconds", Some(0))
-                .as_str()
-                .split('?')
-                .nth(1),
+            target.query_some("gracePeriodSeconds", Some(0)).as_str().split('?').nth(1),
             Some("gracePeriodSeconds=0")
         );
     }

@@ -40,11 +40,7 @@ pub struct PodWatch {
 
 impl PodWatch {
     pub(super) fn new(what: String, body: Incoming) -> Self {
-        Self {
-            what,
-            body,
-            buffer: Vec::new(),
-        }
+        Self { what, body, buffer: Vec::new() }
     }
 
     /// The next change; `None` when the node ended the stream. Dropping the future loses nothing.
@@ -63,8 +59,7 @@ impl PodWatch {
                 return Ok(None);
             };
             let frame = frame.map_err(|e| ClientFailure::Broken(self.what.clone(), e))?;
-            self.buffer
-                .extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+            self.buffer.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
             if self.buffer.len() > EVENT_MAX {
                 return Err(ClientFailure::Malformed(self.what.clone(), None));
             }
@@ -82,8 +77,7 @@ impl PodWatch {
         if line.trim_ascii().is_empty() {
             return Ok(None);
         }
-        let event = serde_json::from_slice(line)
-            .map_err(|e| ClientFailure::Malformed(self.what.clone(), Some(e)))?;
+        let event = serde_json::from_slice(line).map_err(|e| ClientFailure::Malformed(self.what.clone(), Some(e)))?;
         match event {
             WatchEvent::Added(pod) => Ok(Some(PodEvent::Added(Box::new(pod)))),
             WatchEvent::Modified(pod) => Ok(Some(PodEvent::Modified(Box::new(pod)))),

@@ -31,20 +31,12 @@ impl TryFrom<&v1::Pod> for Pod {
 
     fn try_from(source: &v1::Pod) -> Result<Self, Vec<Problem>> {
         let json = serde_json::to_value(source).map_err(|error| {
-            vec![Problem::new(
-                Cause::Malformed,
-                "",
-                format!("the Pod cannot be written as JSON: {error}"),
-            )]
+            vec![Problem::new(Cause::Malformed, "", format!("the Pod cannot be written as JSON: {error}"))]
         })?;
         let mut problems = walk::pod(&Node::from_json(&json)).problems;
         let (pod, found) = check(source);
         problems.extend(found);
-        if problems.is_empty() {
-            Ok(pod)
-        } else {
-            Err(problems)
-        }
+        if problems.is_empty() { Ok(pod) } else { Err(problems) }
     }
 }
 
@@ -53,10 +45,7 @@ pub(super) fn check(source: &v1::Pod) -> (Pod, Problems) {
     let mut problems = Problems::new();
     let Some(spec) = &source.spec else {
         problems.push(Problem::required("spec", ""));
-        return (
-            checked(source, &v1::PodSpec::default(), &mut Problems::new()),
-            problems,
-        );
+        return (checked(source, &v1::PodSpec::default(), &mut Problems::new()), problems);
     };
     let pod = checked(source, spec, &mut problems);
     (pod, problems)
@@ -70,11 +59,7 @@ fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
     os(spec.os.as_ref(), out);
     let volumes = volumes::check(spec.volumes.as_deref().unwrap_or_default(), out);
     let mut containers = container::All::new(source, spec, &volumes);
-    let init_containers = containers.check(
-        spec.init_containers.as_deref().unwrap_or_default(),
-        "initContainers",
-        out,
-    );
+    let init_containers = containers.check(spec.init_containers.as_deref().unwrap_or_default(), "initContainers", out);
     let regular = containers.check(&spec.containers, "containers", out);
     if spec.containers.is_empty() {
         out.push(Problem::required("spec.containers", ""));
@@ -103,11 +88,7 @@ fn restart_policy(text: Option<&str>, out: &mut Problems) -> RestartPolicy {
         Some("OnFailure") => RestartPolicy::OnFailure,
         Some("Never") => RestartPolicy::Never,
         Some(other) => {
-            out.push(Problem::unsupported(
-                "spec.restartPolicy",
-                other,
-                &["Always", "OnFailure", "Never"],
-            ));
+            out.push(Problem::unsupported("spec.restartPolicy", other, &["Always", "OnFailure", "Never"]));
             RestartPolicy::Always
         }
     }
@@ -118,11 +99,7 @@ fn grace(seconds: Option<i64>, out: &mut Problems) -> u32 {
     match seconds {
         None => DEFAULT_GRACE,
         Some(seconds) if seconds < 0 => {
-            out.push(Problem::invalid_number(
-                path,
-                seconds,
-                "must be greater than or equal to 0",
-            ));
+            out.push(Problem::invalid_number(path, seconds, "must be greater than or equal to 0"));
             DEFAULT_GRACE
         }
         Some(seconds) => u32::try_from(seconds).unwrap_or(u32::MAX),
@@ -141,11 +118,7 @@ fn os(os: Option<&v1::PodOS>, out: &mut Problems) {
 fn id(value: Option<i64>, path: &str, out: &mut Problems) -> Option<u32> {
     let value = value?;
     if !(0..=i64::from(i32::MAX)).contains(&value) {
-        out.push(Problem::invalid_number(
-            path,
-            value,
-            "must be between 0 and 2147483647, inclusive",
-        ));
+        out.push(Problem::invalid_number(path, value, "must be between 0 and 2147483647, inclusive"));
         return None;
     }
     u32::try_from(value).ok()
@@ -168,10 +141,7 @@ fn path_fault(path: &str) -> Option<&'static str> {
 
 /// One slash between parts, none at the end, no `.`.
 fn tidy(path: &str) -> String {
-    let parts: Vec<_> = path
-        .split('/')
-        .filter(|part| !part.is_empty() && *part != ".")
-        .collect();
+    let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     format!("/{}", parts.join("/"))
 }
 

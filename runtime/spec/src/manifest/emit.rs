@@ -93,15 +93,12 @@ fn scalar_at(value: &Json, indent: usize, out: &mut String) {
 
 /// Several lines, none of which a block would change.
 fn fits_block(text: &str) -> bool {
-    let printable =
-        |c: char| c == '\n' || (' '..='~').contains(&c) || (c.is_alphanumeric() && !c.is_control());
+    let printable = |c: char| c == '\n' || (' '..='~').contains(&c) || (c.is_alphanumeric() && !c.is_control());
     let first = text.chars().next();
     text.trim_end_matches('\n').contains('\n')
         && first.is_some_and(|c| !c.is_whitespace())
         && text.chars().all(printable)
-        && text
-            .split('\n')
-            .all(|line| !line.ends_with(' ') && !line.starts_with(['-', '.']))
+        && text.split('\n').all(|line| !line.ends_with(' ') && !line.starts_with(['-', '.']))
 }
 
 /// A literal block; its header says how many line ends close it.
@@ -124,11 +121,7 @@ fn block(text: &str, indent: usize, out: &mut String) {
 }
 
 fn inline(text: &str) -> String {
-    if is_plain(text) {
-        text.to_owned()
-    } else {
-        double_quoted(text)
-    }
+    if is_plain(text) { text.to_owned() } else { double_quoted(text) }
 }
 
 /// Text that stands for itself without quotes, whoever reads it.
@@ -149,9 +142,7 @@ fn is_plain(text: &str) -> bool {
 /// Base 60, dates, versions: what some reader of YAML 1.1 takes for a number.
 fn looks_like_a_number(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_digit())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_digit() || "_.:-+eETtZ ".contains(c))
+        && text.chars().all(|c| c.is_ascii_digit() || "_.:-+eETtZ ".contains(c))
 }
 
 fn double_quoted(text: &str) -> String {
@@ -173,11 +164,7 @@ fn double_quoted(text: &str) -> String {
 
 fn push_escape(c: char, out: &mut String) {
     let code = u32::from(c);
-    let written = if code > 0xffff {
-        write!(out, "\\U{code:08x}")
-    } else {
-        write!(out, "\\u{code:04x}")
-    };
+    let written = if code > 0xffff { write!(out, "\\U{code:08x}") } else { write!(out, "\\u{code:04x}") };
     debug_assert!(written.is_ok());
 }
 
@@ -189,9 +176,7 @@ mod tests {
     fn back(json: &Json) -> Json {
         let text = yaml_of(json);
         let documents = yaml::read(&text).unwrap_or_else(|p| panic!("{p}\n{text}"));
-        documents
-            .first()
-            .map_or(Json::Null, |document| document.to_json())
+        documents.first().map_or(Json::Null, |document| document.to_json())
     }
 
     #[test]
@@ -282,19 +267,13 @@ e: {}
             "é",
             "a\n- b",
         ] {
-            for json in [
-                serde_json::json!({"k": text}),
-                serde_json::json!([text]),
-                serde_json::json!({text: [{"a": text}]}),
-            ] {
+            for json in
+                [serde_json::json!({"k": text}), serde_json::json!([text]), serde_json::json!({text: [{"a": text}]})]
+            {
                 assert_eq!(back(&json), json, "{text:?}");
             }
             if !matches!(text, "" | "~") {
-                assert_eq!(
-                    back(&Json::String(text.into())),
-                    Json::String(text.into()),
-                    "{text:?}"
-                );
+                assert_eq!(back(&Json::String(text.into())), Json::String(text.into()), "{text:?}");
             }
         }
     }

@@ -45,11 +45,7 @@ impl Field {
     /// The friendlier verdict of the two kinds: what can be said before the kind is known.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        if self.wasm == Verdict::Honoured {
-            self.wasm
-        } else {
-            self.native
-        }
+        if self.wasm == Verdict::Honoured { self.wasm } else { self.native }
     }
 
     /// Whether this value says nothing that dwell would have to honour.
@@ -63,32 +59,14 @@ impl Field {
 #[must_use]
 pub fn table() -> &'static [Field] {
     static TABLE: OnceLock<Vec<Field>> = OnceLock::new();
-    TABLE.get_or_init(|| {
-        include_str!("fields.txt")
-            .lines()
-            .filter_map(field)
-            .collect()
-    })
+    TABLE.get_or_init(|| include_str!("fields.txt").lines().filter_map(field).collect())
 }
 
 fn field(line: &'static str) -> Option<Field> {
     let mut columns = line.splitn(5, '|').map(str::trim);
-    let (path, native, wasm) = (
-        columns.next()?,
-        verdict(columns.next()?)?,
-        verdict(columns.next()?)?,
-    );
-    let silent = serde_json::Deserializer::from_str(columns.next()?)
-        .into_iter()
-        .filter_map(Result::ok)
-        .collect();
-    Some(Field {
-        path,
-        native,
-        wasm,
-        silent,
-        about: columns.next()?,
-    })
+    let (path, native, wasm) = (columns.next()?, verdict(columns.next()?)?, verdict(columns.next()?)?);
+    let silent = serde_json::Deserializer::from_str(columns.next()?).into_iter().filter_map(Result::ok).collect();
+    Some(Field { path, native, wasm, silent, about: columns.next()? })
 }
 
 fn verdict(word: &str) -> Option<Verdict> {
@@ -107,16 +85,12 @@ fn verdict(word: &str) -> Option<Verdict> {
 pub fn find(path: &str) -> Option<&'static Field> {
     static INDEX: OnceLock<HashMap<&'static str, &'static Field>> = OnceLock::new();
     let index = INDEX.get_or_init(|| table().iter().map(|field| (field.path, field)).collect());
-    index
-        .get(path)
-        .or_else(|| index.get(as_container(path)?.as_str()))
-        .copied()
+    index.get(path).or_else(|| index.get(as_container(path)?.as_str())).copied()
 }
 
 /// What is said of containers holds for init containers.
 fn as_container(path: &str) -> Option<String> {
-    path.strip_prefix("spec.initContainers[]")
-        .map(|rest| format!("spec.containers[]{rest}"))
+    path.strip_prefix("spec.initContainers[]").map(|rest| format!("spec.containers[]{rest}"))
 }
 
 /// What `dwell explain PATH` prints: the field, its type, what dwell does with it. Indices may be left out.
@@ -127,38 +101,23 @@ pub fn explain(path: &str) -> Option<String> {
     let field = nearest(&full)?;
     let mut text = format!("{full}: {}\n  {}\n", of.describe(), field.about);
     if field.path != full && as_container(&full).as_deref() != Some(field.path) {
-        text = format!(
-            "{full}: {}\n  part of {}: {}\n",
-            of.describe(),
-            field.path,
-            field.about
-        );
+        text = format!("{full}: {}\n  part of {}: {}\n", of.describe(), field.path, field.about);
     }
-    text += &format!(
-        "  native: {}, Wasm: {}\n",
-        words(field.native),
-        words(field.wasm)
-    );
+    text += &format!("  native: {}, Wasm: {}\n", words(field.native), words(field.wasm));
     let shown: Vec<_> = field.silent.iter().map(Json::to_string).collect();
     if !shown.is_empty() {
-        text += &format!(
-            "  accepted, since it changes nothing: {}\n",
-            shown.join(", ")
-        );
+        text += &format!("  accepted, since it changes nothing: {}\n", shown.join(", "));
     }
     Some(text + &children(&full, of))
 }
 
 fn children(path: &str, of: &Type) -> String {
-    let (Type::Struct(fields), Some(Verdict::Honoured)) = (of, find(path).map(Field::verdict))
-    else {
+    let (Type::Struct(fields), Some(Verdict::Honoured)) = (of, find(path).map(Field::verdict)) else {
         return String::new();
     };
     let line = |name: &str| {
         let child = find(&format!("{path}.{name}"));
-        child
-            .map(|f| format!("    {name}: {}\n", words(f.native)))
-            .unwrap_or_default()
+        child.map(|f| format!("    {name}: {}\n", words(f.native))).unwrap_or_default()
     };
     fields.iter().map(|(name, _)| line(name)).collect()
 }
@@ -174,11 +133,7 @@ fn resolve(path: &str) -> Option<(String, &'static Type)> {
             of = item;
         }
         of = of.field(name)?;
-        full = if full.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{full}.{name}")
-        };
+        full = if full.is_empty() { name.to_owned() } else { format!("{full}.{name}") };
     }
     match of {
         Type::List(item) if matches!(**item, Type::Struct(_)) => Some((full, item)),
@@ -211,18 +166,9 @@ fn words(verdict: Verdict) -> &'static str {
 pub fn support_table() -> String {
     let mut text = String::from(SUPPORT_HEAD);
     for field in table() {
-        let accepted: Vec<_> = field
-            .silent
-            .iter()
-            .map(|value| format!("`{value}`"))
-            .collect();
+        let accepted: Vec<_> = field.silent.iter().map(|value| format!("`{value}`")).collect();
         let (native, wasm) = (short(field.native), short(field.wasm));
-        text += &format!(
-            "| `{}` | {native} | {wasm} | {} | {} |\n",
-            field.path,
-            field.about,
-            accepted.join(" ")
-        );
+        text += &format!("| `{}` | {native} | {wasm} | {} | {} |\n", field.path, field.about, accepted.join(" "));
     }
     text
 }
@@ -268,11 +214,7 @@ mod tests {
         }
         let Type::Struct(fields) = of else { return };
         for (name, of) in fields {
-            let path = if path.is_empty() {
-                (*name).to_owned()
-            } else {
-                format!("{path}.{name}")
-            };
+            let path = if path.is_empty() { (*name).to_owned() } else { format!("{path}.{name}") };
             let field = find(&path).unwrap_or_else(|| panic!("{path} is not in the table"));
             seen.push(field.path);
             if field.verdict() == Verdict::Honoured {
@@ -287,64 +229,33 @@ mod tests {
         check("", schema::pod(), &mut seen);
         for field in table() {
             let known = seen.contains(&field.path) || OTHER_VERSIONS.contains(&field.path);
-            assert!(
-                known,
-                "{} is in the table, but Kubernetes has no such field",
-                field.path
-            );
+            assert!(known, "{} is in the table, but Kubernetes has no such field", field.path);
         }
     }
 
     #[test]
     fn every_line_is_read_and_unique() {
-        let lines: Vec<_> = include_str!("fields.txt")
-            .lines()
-            .filter(|line| !line.starts_with('#'))
-            .collect();
+        let lines: Vec<_> = include_str!("fields.txt").lines().filter(|line| !line.starts_with('#')).collect();
         assert_eq!(lines.len(), table().len());
         for (line, field) in lines.iter().zip(table()) {
             assert!(line.starts_with(field.path));
             let column = line.split('|').nth(3).unwrap();
             let read: usize = field.silent.iter().map(|v| v.to_string().len() + 1).sum();
-            assert_eq!(
-                column.trim().len() + usize::from(!field.silent.is_empty()),
-                read,
-                "{line}"
-            );
-            assert_eq!(
-                lines
-                    .iter()
-                    .filter(|l| l.split('|').next() == line.split('|').next())
-                    .count(),
-                1,
-                "{line}"
-            );
-            assert!(
-                field.about.ends_with('.') && field.about.len() < 160,
-                "{line}"
-            );
+            assert_eq!(column.trim().len() + usize::from(!field.silent.is_empty()), read, "{line}");
+            assert_eq!(lines.iter().filter(|l| l.split('|').next() == line.split('|').next()).count(), 1, "{line}");
+            assert!(field.about.ends_with('.') && field.about.len() < 160, "{line}");
         }
     }
 
     #[test]
     fn explained() {
         let text = explain("spec.containers.image").unwrap();
-        assert!(
-            text.contains("spec.containers[].image: a string") && text.contains("rootfs:DIR"),
-            "{text}"
-        );
+        assert!(text.contains("spec.containers[].image: a string") && text.contains("rootfs:DIR"), "{text}");
         let text = explain("spec.initContainers[0].livenessProbe.httpGet.port").unwrap();
-        assert!(
-            text.contains("part of spec.initContainers[].livenessProbe"),
-            "{text}"
-        );
+        assert!(text.contains("part of spec.initContainers[].livenessProbe"), "{text}");
         let text = explain("spec").unwrap();
         assert!(text.contains("    hostPID: not yet honoured"), "{text}");
-        assert!(
-            explain("spec.dnsPolicy")
-                .unwrap()
-                .contains("\"ClusterFirst\"")
-        );
+        assert!(explain("spec.dnsPolicy").unwrap().contains("\"ClusterFirst\""));
         assert_eq!(explain("spec.comand"), None);
         assert_eq!(explain(""), None);
     }

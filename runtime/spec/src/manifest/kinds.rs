@@ -6,105 +6,37 @@ use super::suggest;
 
 /// Kind, what it is, and what to do instead.
 const KINDS: &[(&str, &str, &str)] = &[
-    (
-        "Deployment",
-        "a rule that keeps several Pods up to date",
-        TEMPLATE,
-    ),
-    (
-        "ReplicaSet",
-        "a rule that keeps a number of Pods running",
-        TEMPLATE,
-    ),
-    (
-        "ReplicationController",
-        "a rule that keeps a number of Pods running",
-        TEMPLATE,
-    ),
-    (
-        "StatefulSet",
-        "a rule that keeps numbered Pods with their storage",
-        TEMPLATE,
-    ),
-    (
-        "DaemonSet",
-        "a rule that runs a Pod on every machine of a cluster",
-        TEMPLATE,
-    ),
-    (
-        "Job",
-        "a rule that runs Pods until enough have succeeded",
-        JOB,
-    ),
+    ("Deployment", "a rule that keeps several Pods up to date", TEMPLATE),
+    ("ReplicaSet", "a rule that keeps a number of Pods running", TEMPLATE),
+    ("ReplicationController", "a rule that keeps a number of Pods running", TEMPLATE),
+    ("StatefulSet", "a rule that keeps numbered Pods with their storage", TEMPLATE),
+    ("DaemonSet", "a rule that runs a Pod on every machine of a cluster", TEMPLATE),
+    ("Job", "a rule that runs Pods until enough have succeeded", JOB),
     ("CronJob", "a rule that starts Jobs at given times", JOB),
-    (
-        "Service",
-        "a name and address for Pods",
-        "use `hostPort` in the Pod; members of one Pod share localhost",
-    ),
-    (
-        "Ingress",
-        "a rule for HTTP from outside",
-        "use `hostPort` in the Pod",
-    ),
-    (
-        "ConfigMap",
-        "settings for Pods",
-        "put the values into `env`, or the files into a `hostPath` volume",
-    ),
-    (
-        "Secret",
-        "secrets for Pods",
-        "put the values into `env`, or the files into a `hostPath` volume",
-    ),
-    (
-        "PersistentVolume",
-        "storage of a cluster",
-        "use a `hostPath` volume",
-    ),
-    (
-        "PersistentVolumeClaim",
-        "a claim for storage of a cluster",
-        "use a `hostPath` volume",
-    ),
-    (
-        "StorageClass",
-        "a kind of storage of a cluster",
-        "use a `hostPath` volume",
-    ),
-    (
-        "Namespace",
-        "a group of names",
-        "write `metadata.namespace` in the Pod; it needs no Namespace",
-    ),
+    ("Service", "a name and address for Pods", "use `hostPort` in the Pod; members of one Pod share localhost"),
+    ("Ingress", "a rule for HTTP from outside", "use `hostPort` in the Pod"),
+    ("ConfigMap", "settings for Pods", "put the values into `env`, or the files into a `hostPath` volume"),
+    ("Secret", "secrets for Pods", "put the values into `env`, or the files into a `hostPath` volume"),
+    ("PersistentVolume", "storage of a cluster", "use a `hostPath` volume"),
+    ("PersistentVolumeClaim", "a claim for storage of a cluster", "use a `hostPath` volume"),
+    ("StorageClass", "a kind of storage of a cluster", "use a `hostPath` volume"),
+    ("Namespace", "a group of names", "write `metadata.namespace` in the Pod; it needs no Namespace"),
     ("ServiceAccount", "an identity in a cluster", NOTHING),
     ("Role", "a permission in a cluster", NOTHING),
     ("RoleBinding", "a permission in a cluster", NOTHING),
     ("ClusterRole", "a permission in a cluster", NOTHING),
     ("ClusterRoleBinding", "a permission in a cluster", NOTHING),
     ("NetworkPolicy", "a rule about which Pods may talk", NOTHING),
-    (
-        "RuntimeClass",
-        "a choice of runtime for Pods",
-        "dwell chooses per container, from what the image is",
-    ),
+    ("RuntimeClass", "a choice of runtime for Pods", "dwell chooses per container, from what the image is"),
     ("CustomResourceDefinition", "a new kind of object", NOTHING),
-    (
-        "HorizontalPodAutoscaler",
-        "a rule that changes how many Pods run",
-        NOTHING,
-    ),
-    (
-        "PodDisruptionBudget",
-        "a rule about how many Pods may be away",
-        NOTHING,
-    ),
+    ("HorizontalPodAutoscaler", "a rule that changes how many Pods run", NOTHING),
+    ("PodDisruptionBudget", "a rule about how many Pods may be away", NOTHING),
     ("PodTemplate", "a pattern for Pods", TEMPLATE),
 ];
 
-const TEMPLATE: &str =
-    "write its `template` as a document of its own, with `apiVersion: v1` and `kind: Pod`";
-const JOB: &str = "write its `template` as a document of its own, with `kind: Pod` and `restartPolicy: Never` or `OnFailure`";
+const TEMPLATE: &str = "write its `template` as a document of its own, with `apiVersion: v1` and `kind: Pod`";
+const JOB: &str =
+    "write its `template` as a document of its own, with `kind: Pod` and `restartPolicy: Never` or `OnFailure`";
 const NOTHING: &str = "take it out of the file";
 
 /// What a document says it is.
@@ -144,11 +76,7 @@ fn text<'a>(document: &'a Node, key: &str, prefix: &str) -> Result<Option<&'a st
         Some((_, Some(text))) => Ok(Some(text)),
         Some((node, None)) => {
             let message = format!("expected a string, found {}", node.describe());
-            Err(Box::new(placed(
-                Problem::new(Cause::Type, format!("{prefix}{key}"), message),
-                document,
-                key,
-            )))
+            Err(Box::new(placed(Problem::new(Cause::Type, format!("{prefix}{key}"), message), document, key)))
         }
     }
 }
@@ -160,11 +88,7 @@ fn placed(mut problem: Problem, document: &Node, key: &str) -> Problem {
 }
 
 fn missing(document: &Node, key: &str, prefix: &str) -> Problem {
-    let problem = placed(
-        Problem::required(format!("{prefix}{key}"), ""),
-        document,
-        key,
-    );
+    let problem = placed(Problem::required(format!("{prefix}{key}"), ""), document, key);
     if document.get("services").is_some() {
         return problem.with_hint("this looks like a Compose file; dwell runs Kubernetes Pods");
     }
@@ -174,21 +98,10 @@ fn missing(document: &Node, key: &str, prefix: &str) -> Problem {
 fn sentence(kind: &str, prefix: &str) -> Problem {
     let path = format!("{prefix}kind");
     if let Some((_, what, instead)) = KINDS.iter().find(|(name, ..)| *name == kind) {
-        return Problem::new(
-            Cause::Kind,
-            path,
-            format!("dwell runs Pods; `{kind}` is {what}"),
-        )
-        .with_hint(*instead);
+        return Problem::new(Cause::Kind, path, format!("dwell runs Pods; `{kind}` is {what}")).with_hint(*instead);
     }
-    let problem = Problem::new(
-        Cause::Kind,
-        path,
-        format!(
-            "dwell runs Pods; it does not know the kind {}",
-            quoted(kind)
-        ),
-    );
+    let problem =
+        Problem::new(Cause::Kind, path, format!("dwell runs Pods; it does not know the kind {}", quoted(kind)));
     match suggest::nearest(kind, ["Pod", "List"]) {
         Some(near) => problem.with_hint(format!("did you mean {near}?")),
         None => problem,

@@ -57,27 +57,17 @@ pub fn parse_manifests(text: &str, origin: &str) -> Result<Parsed, ManifestError
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader::default();
     match yaml::read(text) {
-        Ok(documents) => documents
-            .iter()
-            .for_each(|document| reader.document(document, "")),
+        Ok(documents) => documents.iter().for_each(|document| reader.document(document, "")),
         Err(problem) => reader.problems.push(*problem),
     }
     if reader.pods.is_empty() && reader.problems.is_empty() {
         let problem = Problem::new(Cause::Malformed, "", "there is no Pod in it");
-        reader
-            .problems
-            .push(problem.with_hint("a Pod begins with `apiVersion: v1` and `kind: Pod`"));
+        reader.problems.push(problem.with_hint("a Pod begins with `apiVersion: v1` and `kind: Pod`"));
     }
     if !reader.problems.is_empty() {
-        return Err(ManifestError {
-            origin: origin.to_owned(),
-            problems: cited(reader.problems, text),
-        });
+        return Err(ManifestError { origin: origin.to_owned(), problems: cited(reader.problems, text) });
     }
-    Ok(Parsed {
-        pods: reader.pods,
-        warnings: cited(reader.warnings, text),
-    })
+    Ok(Parsed { pods: reader.pods, warnings: cited(reader.warnings, text) })
 }
 
 /// In the order of the text, with their source lines, bounded.
@@ -87,11 +77,7 @@ fn cited(mut problems: Vec<Problem>, text: &str) -> Vec<Problem> {
     problems.truncate(MAX_PROBLEMS);
     problems.iter_mut().for_each(|problem| problem.cite(text));
     if more > 0 {
-        problems.push(Problem::new(
-            Cause::Malformed,
-            "",
-            format!("and {more} more"),
-        ));
+        problems.push(Problem::new(Cause::Malformed, "", format!("and {more} more")));
     }
     problems
 }
@@ -107,10 +93,7 @@ struct Reader {
 impl Reader {
     fn document(&mut self, document: &Node, prefix: &str) {
         if !matches!(document.value, Value::Map(_)) {
-            let message = format!(
-                "expected a mapping with `apiVersion` and `kind`, found {}",
-                document.describe()
-            );
+            let message = format!("expected a mapping with `apiVersion` and `kind`, found {}", document.describe());
             self.problem(document, prefix, Problem::new(Cause::Type, "", message));
             return;
         }
@@ -134,33 +117,16 @@ impl Reader {
 
     fn pod(&mut self, document: &Node, prefix: &str) {
         let mut document = document.clone();
-        self.warnings
-            .extend(token::strip(&mut document).map(|warning| under(prefix, warning)));
+        self.warnings.extend(token::strip(&mut document).map(|warning| under(prefix, warning)));
         let findings = walk::pod(&document);
-        self.warnings.extend(
-            findings
-                .warnings
-                .into_iter()
-                .map(|warning| under(prefix, warning)),
-        );
+        self.warnings.extend(findings.warnings.into_iter().map(|warning| under(prefix, warning)));
         // What has the wrong type is reported; the rest is checked without it, so that all is said at once.
-        let mistyped: Vec<_> = findings
-            .problems
-            .iter()
-            .filter(|p| p.cause == Cause::Type)
-            .map(|p| p.path.clone())
-            .collect();
-        self.problems.extend(
-            findings
-                .problems
-                .into_iter()
-                .map(|problem| under(prefix, problem)),
-        );
+        let mistyped: Vec<_> =
+            findings.problems.iter().filter(|p| p.cause == Cause::Type).map(|p| p.path.clone()).collect();
+        self.problems.extend(findings.problems.into_iter().map(|problem| under(prefix, problem)));
         let oversized = oversized(&document);
         if !oversized.is_empty() {
-            oversized
-                .into_iter()
-                .for_each(|problem| self.problem(&document, prefix, problem));
+            oversized.into_iter().for_each(|problem| self.problem(&document, prefix, problem));
             return;
         }
         let mut rest = document.clone();
@@ -168,25 +134,15 @@ impl Reader {
         match to_v1(&rest) {
             Ok(pod) => self.typed(pod, &document, prefix, &mistyped),
             Err(_) if !mistyped.is_empty() => {}
-            Err(error) => self.problem(
-                &document,
-                prefix,
-                Problem::new(Cause::Type, "", format!("not a Pod: {error}")),
-            ),
+            Err(error) => self.problem(&document, prefix, Problem::new(Cause::Type, "", format!("not a Pod: {error}"))),
         }
     }
 
     fn typed(&mut self, pod: v1::Pod, document: &Node, prefix: &str, mistyped: &[String]) {
         let mut found = check_unnamed(&pod);
-        found.retain(|problem| {
-            !mistyped
-                .iter()
-                .any(|path| problem.path.starts_with(path.as_str()))
-        });
+        found.retain(|problem| !mistyped.iter().any(|path| problem.path.starts_with(path.as_str())));
         self.unique(&pod, document, prefix);
-        found
-            .into_iter()
-            .for_each(|problem| self.problem(document, prefix, problem));
+        found.into_iter().for_each(|problem| self.problem(document, prefix, problem));
         self.pods.push(pod);
     }
 
@@ -194,14 +150,10 @@ impl Reader {
         let Some(name) = pod.metadata.name.clone().filter(|name| !name.is_empty()) else {
             return;
         };
-        let namespace = pod
-            .metadata
-            .namespace
-            .clone()
-            .unwrap_or_else(|| "default".to_owned());
+        let namespace = pod.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
         if !self.names.insert((namespace, name.clone())) {
-            let problem = Problem::duplicate("metadata.name", &name)
-                .with_hint("another Pod of this file has this name");
+            let problem =
+                Problem::duplicate("metadata.name", &name).with_hint("another Pod of this file has this name");
             self.problem(document, prefix, problem);
         }
     }
@@ -216,16 +168,8 @@ impl Reader {
 
 fn oversized(document: &Node) -> Vec<Problem> {
     let lists = ["containers", "initContainers", "volumes"];
-    let len = |key: &str| {
-        document
-            .get("spec")
-            .and_then(|spec| spec.get(key))
-            .map_or(0, |list| list.items().len())
-    };
-    lists
-        .iter()
-        .filter_map(|key| too_many(&format!("spec.{key}"), len(key)))
-        .collect()
+    let len = |key: &str| document.get("spec").and_then(|spec| spec.get(key)).map_or(0, |list| list.items().len());
+    lists.iter().filter_map(|key| too_many(&format!("spec.{key}"), len(key))).collect()
 }
 
 fn too_many(path: &str, len: usize) -> Option<Problem> {
@@ -244,21 +188,15 @@ fn to_v1(document: &Node) -> Result<v1::Pod, serde_json::Error> {
     if let Some(map) = json.as_object_mut() {
         map.remove("status");
     }
-    if let Some(meta) = json
-        .get_mut("metadata")
-        .and_then(serde_json::Value::as_object_mut)
-    {
-        ["managedFields", "selfLink", "generation"]
-            .iter()
-            .for_each(|key| drop(meta.remove(*key)));
+    if let Some(meta) = json.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {
+        ["managedFields", "selfLink", "generation"].iter().for_each(|key| drop(meta.remove(*key)));
     }
     serde_json::from_value(json)
 }
 
 /// Checks a Pod that may get its name later.
 fn check_unnamed(pod: &v1::Pod) -> Vec<Problem> {
-    let generated = pod.metadata.generate_name.is_some()
-        && pod.metadata.name.as_deref().is_none_or(str::is_empty);
+    let generated = pod.metadata.generate_name.is_some() && pod.metadata.name.as_deref().is_none_or(str::is_empty);
     if !generated {
         return check::check(pod).1;
     }

@@ -66,11 +66,7 @@ impl Node {
             Json::Array(items) => Value::List(items.iter().map(Self::from_json).collect()),
             Json::Object(map) => Value::Map(map.iter().map(entry_from_json).collect()),
         };
-        Self {
-            value,
-            at: Position::default(),
-            written: None,
-        }
+        Self { value, at: Position::default(), written: None }
     }
 
     /// The value without its places.
@@ -82,12 +78,9 @@ impl Node {
             Value::Number(n) => Json::Number(n.clone()),
             Value::Text(s) => Json::String(s.clone()),
             Value::List(items) => Json::Array(items.iter().map(Self::to_json).collect()),
-            Value::Map(entries) => Json::Object(
-                entries
-                    .iter()
-                    .map(|e| (e.key.clone(), e.node.to_json()))
-                    .collect::<Map<_, _>>(),
-            ),
+            Value::Map(entries) => {
+                Json::Object(entries.iter().map(|e| (e.key.clone(), e.node.to_json())).collect::<Map<_, _>>())
+            }
         }
     }
 
@@ -109,10 +102,7 @@ impl Node {
     /// The value behind a key of a mapping, to change it.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
         match &mut self.value {
-            Value::Map(entries) => entries
-                .iter_mut()
-                .find(|entry| entry.key == key)
-                .map(|entry| &mut entry.node),
+            Value::Map(entries) => entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.node),
             _ => None,
         }
     }
@@ -169,10 +159,7 @@ impl Node {
         for step in steps(path) {
             let next = match &mut node.value {
                 Value::List(items) => step.parse::<usize>().ok().and_then(|n| items.get_mut(n)),
-                Value::Map(entries) => entries
-                    .iter_mut()
-                    .find(|entry| entry.key == step)
-                    .map(|entry| &mut entry.node),
+                Value::Map(entries) => entries.iter_mut().find(|entry| entry.key == step).map(|entry| &mut entry.node),
                 _ => None,
             };
             let Some(next) = next else { return };
@@ -183,12 +170,8 @@ impl Node {
 
     fn step(&self, step: &str) -> Option<(&Node, Position)> {
         match &self.value {
-            Value::List(items) => items
-                .get(step.parse::<usize>().ok()?)
-                .map(|node| (node, node.at)),
-            Value::Map(_) => self
-                .entry(step)
-                .map(|entry| (&entry.node, entry.point_at())),
+            Value::List(items) => items.get(step.parse::<usize>().ok()?).map(|node| (node, node.at)),
+            Value::Map(_) => self.entry(step).map(|entry| (&entry.node, entry.point_at())),
             _ => None,
         }
     }
@@ -205,11 +188,7 @@ impl Entry {
 }
 
 fn entry_from_json((key, json): (&String, &Json)) -> Entry {
-    Entry {
-        key: key.clone(),
-        at: Position::default(),
-        node: Node::from_json(json),
-    }
+    Entry { key: key.clone(), at: Position::default(), node: Node::from_json(json) }
 }
 
 /// The steps of a field path; what stands in brackets is one step.

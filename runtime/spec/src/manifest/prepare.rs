@@ -14,10 +14,7 @@ const MAX_PREFIX: usize = 58;
 pub fn resolve_paths(pod: &mut v1::Pod, base_dir: &str) {
     let Some(spec) = &mut pod.spec else { return };
     let init = spec.init_containers.iter_mut().flatten();
-    for image in init
-        .chain(&mut spec.containers)
-        .filter_map(|container| container.image.as_mut())
-    {
+    for image in init.chain(&mut spec.containers).filter_map(|container| container.image.as_mut()) {
         *image = image_ref::resolve(image, base_dir);
     }
 }
@@ -29,11 +26,7 @@ pub fn assign_name(pod: &mut v1::Pod, random: u64) {
     if meta.name.as_deref().is_some_and(|name| !name.is_empty()) {
         return;
     }
-    let Some(prefix) = meta
-        .generate_name
-        .as_deref()
-        .filter(|prefix| !prefix.is_empty())
-    else {
+    let Some(prefix) = meta.generate_name.as_deref().filter(|prefix| !prefix.is_empty()) else {
         return;
     };
     let mut name: String = prefix.chars().take(MAX_PREFIX).collect();
@@ -63,14 +56,8 @@ mod tests {
 
     #[test]
     fn image_paths_start_at_the_manifest() {
-        let mut pod = v1::Pod {
-            spec: Some(v1::PodSpec::default()),
-            ..v1::Pod::default()
-        };
-        let image = |text: &str| v1::Container {
-            image: Some(text.into()),
-            ..v1::Container::default()
-        };
+        let mut pod = v1::Pod { spec: Some(v1::PodSpec::default()), ..v1::Pod::default() };
+        let image = |text: &str| v1::Container { image: Some(text.into()), ..v1::Container::default() };
         let spec = pod.spec.as_mut().unwrap();
         spec.containers = vec![image("rootfs:r"), image("nginx")];
         spec.init_containers = Some(vec![image("wasm:./m.wasm")]);
@@ -78,9 +65,6 @@ mod tests {
         let spec = pod.spec.unwrap();
         assert_eq!(spec.containers[0].image.as_deref(), Some("rootfs:/srv/r"));
         assert_eq!(spec.containers[1].image.as_deref(), Some("nginx"));
-        assert_eq!(
-            spec.init_containers.unwrap()[0].image.as_deref(),
-            Some("wasm:/srv/m.wasm")
-        );
+        assert_eq!(spec.init_containers.unwrap()[0].image.as_deref(), Some("wasm:/srv/m.wasm"));
     }
 }

@@ -52,9 +52,7 @@ impl Cause {
             Self::Duplicate => "FieldValueDuplicate",
             Self::Invalid => "FieldValueInvalid",
             Self::Unsupported | Self::Kind => "FieldValueNotSupported",
-            Self::Forbidden | Self::NotYet | Self::Refused | Self::ClusterOnly => {
-                "FieldValueForbidden"
-            }
+            Self::Forbidden | Self::NotYet | Self::Refused | Self::ClusterOnly => "FieldValueForbidden",
             Self::NotFound => "FieldValueNotFound",
             Self::Type => "FieldValueTypeInvalid",
             Self::Malformed | Self::UnknownField => "FieldValueInvalid",
@@ -92,14 +90,7 @@ impl Problem {
     /// A problem without a place or hint.
     #[must_use]
     pub fn new(cause: Cause, path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            message: message.into(),
-            hint: None,
-            cause,
-            at: None,
-            excerpt: None,
-        }
+        Self { path: path.into(), message: message.into(), hint: None, cause, at: None, excerpt: None }
     }
 
     /// The same with a hint.
@@ -112,64 +103,40 @@ impl Problem {
     /// `Required value`, with what for.
     #[must_use]
     pub fn required(path: impl Into<String>, detail: &str) -> Self {
-        let message = if detail.is_empty() {
-            "Required value".to_owned()
-        } else {
-            format!("Required value: {detail}")
-        };
+        let message = if detail.is_empty() { "Required value".to_owned() } else { format!("Required value: {detail}") };
         Self::new(Cause::Required, path, message)
     }
 
     /// `Invalid value: "x": why`.
     #[must_use]
     pub fn invalid(path: impl Into<String>, value: &str, why: &str) -> Self {
-        Self::new(
-            Cause::Invalid,
-            path,
-            format!("Invalid value: {}: {why}", quoted(value)),
-        )
+        Self::new(Cause::Invalid, path, format!("Invalid value: {}: {why}", quoted(value)))
     }
 
     /// `Invalid value: 7: why`.
     #[must_use]
     pub fn invalid_number(path: impl Into<String>, value: i64, why: &str) -> Self {
-        Self::new(
-            Cause::Invalid,
-            path,
-            format!("Invalid value: {value}: {why}"),
-        )
+        Self::new(Cause::Invalid, path, format!("Invalid value: {value}: {why}"))
     }
 
     /// `Duplicate value: "x"`.
     #[must_use]
     pub fn duplicate(path: impl Into<String>, value: &str) -> Self {
-        Self::new(
-            Cause::Duplicate,
-            path,
-            format!("Duplicate value: {}", quoted(value)),
-        )
+        Self::new(Cause::Duplicate, path, format!("Duplicate value: {}", quoted(value)))
     }
 
     /// `Unsupported value: "x": supported values: "A", "B"`.
     #[must_use]
     pub fn unsupported(path: impl Into<String>, value: &str, supported: &[&str]) -> Self {
         let list: Vec<_> = supported.iter().map(|s| format!("\"{s}\"")).collect();
-        let message = format!(
-            "Unsupported value: {}: supported values: {}",
-            quoted(value),
-            list.join(", ")
-        );
+        let message = format!("Unsupported value: {}: supported values: {}", quoted(value), list.join(", "));
         Self::new(Cause::Unsupported, path, message)
     }
 
     /// `Not found: "x"`.
     #[must_use]
     pub fn not_found(path: impl Into<String>, value: &str) -> Self {
-        Self::new(
-            Cause::NotFound,
-            path,
-            format!("Not found: {}", quoted(value)),
-        )
+        Self::new(Cause::NotFound, path, format!("Not found: {}", quoted(value)))
     }
 
     /// `not yet honoured`, with what is.
@@ -187,10 +154,7 @@ impl Problem {
 
     /// The problem for people, with the file's name in front.
     pub fn show<'a>(&'a self, origin: &'a str) -> impl fmt::Display + 'a {
-        Shown {
-            problem: self,
-            origin,
-        }
+        Shown { problem: self, origin }
     }
 }
 
@@ -274,9 +238,7 @@ fn is_unsafe(c: char) -> bool {
 }
 
 fn plain_text(text: &str) -> String {
-    text.chars()
-        .map(|c| if is_unsafe(c) { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(|c| if is_unsafe(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// A line as YAML counts them: a carriage return alone ends one too.
@@ -286,11 +248,7 @@ fn nth_line(text: &str, n: usize) -> &str {
         let Some(end) = rest.find(['\n', '\r']) else {
             return "";
         };
-        let len = if rest[end..].starts_with("\r\n") {
-            2
-        } else {
-            1
-        };
+        let len = if rest[end..].starts_with("\r\n") { 2 } else { 1 };
         rest = &rest[end + len..];
     }
     rest.split(['\n', '\r']).next().unwrap_or_default()
@@ -298,21 +256,9 @@ fn nth_line(text: &str, n: usize) -> &str {
 
 /// The part of a line around a column, one printed character per character of the source.
 fn excerpt(line: &str, column: usize) -> Excerpt {
-    let start = if column > SHOWN - 20 {
-        column - SHOWN / 2
-    } else {
-        0
-    };
-    let shown: String = line
-        .chars()
-        .skip(start)
-        .take(SHOWN)
-        .map(|c| if c == '\t' { ' ' } else { c })
-        .collect();
-    Excerpt {
-        line: plain_text(&shown),
-        offset: column - start,
-    }
+    let start = if column > SHOWN - 20 { column - SHOWN / 2 } else { 0 };
+    let shown: String = line.chars().skip(start).take(SHOWN).map(|c| if c == '\t' { ' ' } else { c }).collect();
+    Excerpt { line: plain_text(&shown), offset: column - start }
 }
 
 #[cfg(test)]
@@ -321,28 +267,22 @@ mod tests {
 
     #[test]
     fn shown_with_line_caret_and_hint() {
-        let mut problem = Problem::new(Cause::UnknownField, "spec.comand", "unknown field")
-            .with_hint("did you mean command?");
+        let mut problem =
+            Problem::new(Cause::UnknownField, "spec.comand", "unknown field").with_hint("did you mean command?");
         problem.at = Some(Position { line: 2, column: 3 });
         problem.cite("spec:\n  comand: x\n");
-        let expected = "pod.yaml:2:3: spec.comand: unknown field\n  2 |   comand: x\n    |   ^\n  hint: did you mean command?";
+        let expected =
+            "pod.yaml:2:3: spec.comand: unknown field\n  2 |   comand: x\n    |   ^\n  hint: did you mean command?";
         assert_eq!(problem.show("pod.yaml").to_string(), expected);
     }
 
     #[test]
     fn foreign_bytes_never_reach_the_terminal() {
-        let mut problem = Problem::invalid(
-            "metadata.labels[\u{1b}[2J]",
-            "\u{1b}]0;x\u{7}\u{202e}",
-            "no",
-        );
+        let mut problem = Problem::invalid("metadata.labels[\u{1b}[2J]", "\u{1b}]0;x\u{7}\u{202e}", "no");
         problem.at = Some(Position { line: 1, column: 1 });
         problem.cite("\u{1b}[31mred\u{202e}");
         let shown = problem.show("a\u{1b}").to_string();
-        assert!(
-            !shown.contains(['\u{1b}', '\u{7}', '\u{202e}']),
-            "{shown:?}"
-        );
+        assert!(!shown.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{shown:?}");
         assert!(quoted(&"x".repeat(1000)).chars().count() < 130);
     }
 

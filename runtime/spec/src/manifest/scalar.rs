@@ -13,9 +13,7 @@ use super::node::Value;
 pub fn resolve(text: &str) -> Option<Value> {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Some(Value::Null),
-        "true" | "True" | "TRUE" | "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => {
-            Some(Value::Bool(true))
-        }
+        "true" | "True" | "TRUE" | "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(Value::Bool(true)),
         "false" | "False" | "FALSE" | "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => {
             Some(Value::Bool(false))
         }
@@ -27,10 +25,7 @@ pub fn resolve(text: &str) -> Option<Value> {
 }
 
 fn is_infinity(text: &str) -> bool {
-    matches!(
-        text.strip_prefix(['+', '-']).unwrap_or(text),
-        ".inf" | ".Inf" | ".INF"
-    )
+    matches!(text.strip_prefix(['+', '-']).unwrap_or(text), ".inf" | ".Inf" | ".INF")
 }
 
 fn starts_like_a_number(text: &str) -> bool {
@@ -61,21 +56,11 @@ fn integer(text: &str) -> Option<Number> {
     }
     let magnitude = i128::from_str_radix(digits, radix).ok()?;
     let value = if negative { -magnitude } else { magnitude };
-    i64::try_from(value)
-        .map(Number::from)
-        .or_else(|_| u64::try_from(value).map(Number::from))
-        .ok()
+    i64::try_from(value).map(Number::from).or_else(|_| u64::try_from(value).map(Number::from)).ok()
 }
 
 fn radix(digits: &str) -> (u32, &str) {
-    let prefixes = [
-        ("0x", 16),
-        ("0X", 16),
-        ("0b", 2),
-        ("0B", 2),
-        ("0o", 8),
-        ("0O", 8),
-    ];
+    let prefixes = [("0x", 16), ("0X", 16), ("0b", 2), ("0B", 2), ("0o", 8), ("0O", 8)];
     for (prefix, radix) in prefixes {
         if let Some(rest) = digits.strip_prefix(prefix) {
             return (radix, rest);

@@ -8,9 +8,7 @@ use std::sync::OnceLock;
 
 use k8s_openapi::api::core::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::de::{
-    self, Deserialize, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::{self, Deserialize, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 
 /// What may stand in a field.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,10 +42,7 @@ impl Type {
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&Type> {
         match self {
-            Self::Struct(fields) => fields
-                .iter()
-                .find(|(field, _)| *field == name)
-                .map(|(_, of)| of),
+            Self::Struct(fields) => fields.iter().find(|(field, _)| *field == name).map(|(_, of)| of),
             _ => None,
         }
     }
@@ -137,19 +132,11 @@ impl<'de> de::Deserializer<'de> for Tracer<'_> {
         visitor.visit_unit()
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Refusal> {
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Refusal> {
         visitor.visit_unit()
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Refusal> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Refusal> {
         let found = visitor.visit_newtype_struct(Tracer(&mut *self.0));
         match name {
             "Quantity" => *self.0 = Type::Quantity,
@@ -182,10 +169,7 @@ impl<'de> de::Deserializer<'de> for Tracer<'_> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
         let mut fields = vec![("key", Type::Any)];
-        let found = visitor.visit_map(Fields {
-            fields: &mut fields,
-            next: 0,
-        });
+        let found = visitor.visit_map(Fields { fields: &mut fields, next: 0 });
         *self.0 = Type::Map(Box::new(fields.remove(0).1));
         found
     }
@@ -197,10 +181,7 @@ impl<'de> de::Deserializer<'de> for Tracer<'_> {
         visitor: V,
     ) -> Result<V::Value, Refusal> {
         let mut fields: Vec<_> = names.iter().map(|name| (*name, Type::Any)).collect();
-        let found = visitor.visit_map(Fields {
-            fields: &mut fields,
-            next: 0,
-        });
+        let found = visitor.visit_map(Fields { fields: &mut fields, next: 0 });
         *self.0 = Type::Struct(fields);
         found
     }
@@ -224,14 +205,8 @@ struct One<'a>(Option<&'a mut Type>);
 impl<'de> SeqAccess<'de> for One<'_> {
     type Error = Refusal;
 
-    fn next_element_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Refusal> {
-        self.0
-            .take()
-            .map(|item| seed.deserialize(Tracer(item)))
-            .transpose()
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Refusal> {
+        self.0.take().map(|item| seed.deserialize(Tracer(item))).transpose()
     }
 }
 
@@ -244,10 +219,7 @@ struct Fields<'a> {
 impl<'de> MapAccess<'de> for Fields<'_> {
     type Error = Refusal;
 
-    fn next_key_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Refusal> {
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Refusal> {
         let Some((name, _)) = self.fields.get(self.next) else {
             return Ok(None);
         };
@@ -266,11 +238,9 @@ mod tests {
     use super::*;
 
     fn at<'a>(path: &str) -> &'a Type {
-        path.split('.').fold(pod(), |of, step| {
-            match of.field(step).unwrap_or_else(|| panic!("{path}: {step}")) {
-                Type::List(item) => item,
-                other => other,
-            }
+        path.split('.').fold(pod(), |of, step| match of.field(step).unwrap_or_else(|| panic!("{path}: {step}")) {
+            Type::List(item) => item,
+            other => other,
         })
     }
 
@@ -281,25 +251,13 @@ mod tests {
         assert_eq!(at("spec.containers.command"), &Type::Text);
         assert_eq!(at("spec.containers.ports.hostPort"), &Type::Int32);
         assert_eq!(at("spec.terminationGracePeriodSeconds"), &Type::Int64);
-        assert_eq!(
-            at("spec.containers.resources.limits"),
-            &Type::Map(Box::new(Type::Quantity))
-        );
-        assert_eq!(
-            at("spec.containers.livenessProbe.httpGet.port"),
-            &Type::IntOrText
-        );
+        assert_eq!(at("spec.containers.resources.limits"), &Type::Map(Box::new(Type::Quantity)));
+        assert_eq!(at("spec.containers.livenessProbe.httpGet.port"), &Type::IntOrText);
         assert_eq!(at("spec.volumes.emptyDir.sizeLimit"), &Type::Quantity);
         assert_eq!(at("metadata.creationTimestamp"), &Type::Time);
         assert_eq!(at("metadata.managedFields.fieldsV1"), &Type::Any);
-        assert_eq!(
-            at("status.containerStatuses.state.terminated.exitCode"),
-            &Type::Int32
-        );
-        assert_eq!(
-            at("spec.volumes.ephemeral.volumeClaimTemplate.spec.accessModes"),
-            &Type::Text
-        );
+        assert_eq!(at("status.containerStatuses.state.terminated.exitCode"), &Type::Int32);
+        assert_eq!(at("spec.volumes.ephemeral.volumeClaimTemplate.spec.accessModes"), &Type::Text);
         assert_eq!(at("spec.hostUsers"), &Type::Bool);
     }
 
@@ -307,9 +265,9 @@ mod tests {
     fn nothing_but_the_free_form_field_is_unknown() {
         fn unknown(path: &str, of: &Type, into: &mut Vec<String>) {
             match of {
-                Type::Struct(fields) => fields
-                    .iter()
-                    .for_each(|(name, of)| unknown(&format!("{path}.{name}"), of, into)),
+                Type::Struct(fields) => {
+                    fields.iter().for_each(|(name, of)| unknown(&format!("{path}.{name}"), of, into))
+                }
                 Type::List(of) | Type::Map(of) => unknown(path, of, into),
                 Type::Any => into.push(path.to_owned()),
                 _ => {}

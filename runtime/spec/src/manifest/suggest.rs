@@ -7,12 +7,8 @@ pub fn nearest<'a>(typed: &str, words: impl IntoIterator<Item = &'a str>) -> Opt
         return None;
     }
     let allowed = (typed.chars().count() / 3).min(3);
-    let near = words
-        .into_iter()
-        .map(|word| (distance(&typed.to_lowercase(), &word.to_lowercase()), word));
-    near.filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, word)| word)
+    let near = words.into_iter().map(|word| (distance(&typed.to_lowercase(), &word.to_lowercase()), word));
+    near.filter(|(distance, _)| *distance <= allowed).min_by_key(|(distance, _)| *distance).map(|(_, word)| word)
 }
 
 /// Edits (insert, delete, replace, swap two neighbours) that make one word of the other.

@@ -14,17 +14,9 @@ const MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Takes the token's volume and mounts out of a Pod; the warning, if there was one.
 pub fn strip(pod: &mut Node) -> Option<Problem> {
     let spec = pod.get_mut("spec")?;
-    let (index, volume) = spec
-        .get("volumes")?
-        .items()
-        .iter()
-        .enumerate()
-        .find(|(_, volume)| is_token(volume))?;
-    let mut warning = Problem::new(
-        Cause::ClusterOnly,
-        format!("spec.volumes[{index}]"),
-        "ignored: the token for a cluster's API",
-    );
+    let (index, volume) = spec.get("volumes")?.items().iter().enumerate().find(|(_, volume)| is_token(volume))?;
+    let mut warning =
+        Problem::new(Cause::ClusterOnly, format!("spec.volumes[{index}]"), "ignored: the token for a cluster's API");
     warning.at = (volume.at.line > 0).then_some(volume.at);
     let name = volume.get("name")?.text()?.to_owned();
     retain(spec, "volumes", |volume| !is_token(volume));
@@ -32,19 +24,14 @@ pub fn strip(pod: &mut Node) -> Option<Problem> {
         let Some(Value::List(containers)) = spec.get_mut(list).map(|node| &mut node.value) else {
             continue;
         };
-        containers
-            .iter_mut()
-            .for_each(|container| retain(container, "volumeMounts", |mount| !mounts(mount, &name)));
+        containers.iter_mut().for_each(|container| retain(container, "volumeMounts", |mount| !mounts(mount, &name)));
     }
     Some(warning)
 }
 
 fn is_token(volume: &Node) -> bool {
     volume.get("projected").is_some()
-        && volume
-            .get("name")
-            .and_then(Node::text)
-            .is_some_and(|name| name.starts_with(VOLUME))
+        && volume.get("name").and_then(Node::text).is_some_and(|name| name.starts_with(VOLUME))
 }
 
 fn mounts(mount: &Node, name: &str) -> bool {

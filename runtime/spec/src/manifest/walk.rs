@@ -26,13 +26,8 @@ pub struct Findings {
 /// Walks a document that says it is a Pod.
 #[must_use]
 pub fn pod(document: &Node) -> Findings {
-    let mut walk = Walk {
-        findings: Findings::default(),
-    };
-    let place = Place {
-        shown: String::new(),
-        table: Some(String::new()),
-    };
+    let mut walk = Walk { findings: Findings::default() };
+    let place = Place { shown: String::new(), table: Some(String::new()) };
     walk.value(document, schema::pod(), &place, document.at);
     walk.findings
 }
@@ -46,30 +41,17 @@ struct Place {
 impl Place {
     fn key(&self, name: &str, judged: bool) -> Self {
         let join = |path: &str| {
-            if path.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{path}.{name}")
-            }
+            if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
         };
-        Self {
-            shown: join(&self.shown),
-            table: self.table.as_deref().filter(|_| judged).map(join),
-        }
+        Self { shown: join(&self.shown), table: self.table.as_deref().filter(|_| judged).map(join) }
     }
 
     fn item(&self, index: usize) -> Self {
-        Self {
-            shown: format!("{}[{index}]", self.shown),
-            table: self.table.as_ref().map(|path| format!("{path}[]")),
-        }
+        Self { shown: format!("{}[{index}]", self.shown), table: self.table.as_ref().map(|path| format!("{path}[]")) }
     }
 
     fn named(&self, key: &str) -> Self {
-        Self {
-            shown: format!("{}[{key}]", self.shown),
-            table: None,
-        }
+        Self { shown: format!("{}[{key}]", self.shown), table: None }
     }
 }
 
@@ -81,14 +63,10 @@ impl Walk {
     fn value(&mut self, node: &Node, of: &Type, place: &Place, at: Position) {
         match (of, &node.value) {
             (Type::Struct(known), Value::Map(entries)) => {
-                entries
-                    .iter()
-                    .for_each(|entry| self.field(entry, of, known, place));
+                entries.iter().for_each(|entry| self.field(entry, of, known, place));
             }
             (Type::Map(of), Value::Map(entries)) => {
-                entries
-                    .iter()
-                    .for_each(|e| self.value(&e.node, of, &place.named(&e.key), e.at));
+                entries.iter().for_each(|e| self.value(&e.node, of, &place.named(&e.key), e.at));
             }
             (Type::List(of), Value::List(items)) => {
                 let items = items.iter().enumerate();
@@ -136,17 +114,11 @@ impl Walk {
         let (cause, message) = match verdict {
             Verdict::NotYet => (Cause::NotYet, format!("not yet honoured: {about}")),
             Verdict::Refused => (Cause::Refused, format!("refused: {about}")),
-            _ => (
-                Cause::ClusterOnly,
-                "ignored: it means something in a cluster only".to_owned(),
-            ),
+            _ => (Cause::ClusterOnly, "ignored: it means something in a cluster only".to_owned()),
         };
         let mut problem = at(entry.at, Problem::new(cause, &place.shown, message));
-        let kept = if verdict == Verdict::ClusterOnly {
-            &mut self.findings.warnings
-        } else {
-            &mut self.findings.problems
-        };
+        let kept =
+            if verdict == Verdict::ClusterOnly { &mut self.findings.warnings } else { &mut self.findings.problems };
         if kept.len() == MAX_FINDINGS {
             return;
         }
@@ -160,10 +132,7 @@ impl Walk {
         if self.findings.problems.len() == MAX_FINDINGS {
             return;
         }
-        let mut problem = at(
-            entry.at,
-            Problem::new(Cause::UnknownField, &place.shown, "unknown field"),
-        );
+        let mut problem = at(entry.at, Problem::new(Cause::UnknownField, &place.shown, "unknown field"));
         let near = suggest::nearest(&entry.key, known.iter().map(|(name, _)| *name));
         problem.hint = near.map(|name| format!("did you mean {name}?"));
         self.findings.problems.push(problem);
@@ -173,11 +142,7 @@ impl Walk {
         if self.findings.problems.len() == MAX_FINDINGS {
             return;
         }
-        let place_of = if matches!(node.value, Value::Map(_) | Value::List(_) | Value::Null) {
-            key
-        } else {
-            node.at
-        };
+        let place_of = if matches!(node.value, Value::Map(_) | Value::List(_) | Value::Null) { key } else { node.at };
         let message = format!("expected {}, found {}", of.describe(), node.describe());
         let mut problem = at(place_of, Problem::new(Cause::Type, &place.shown, message));
         problem.hint = type_hint(node, of);
@@ -195,12 +160,7 @@ fn hint(field: &Field, node: &Node) -> Option<String> {
     if matches!(node.value, Value::Map(_) | Value::List(_)) {
         return None;
     }
-    let plain: Vec<_> = field
-        .silent
-        .iter()
-        .map(Json::to_string)
-        .filter(|text| text != "\"\"")
-        .collect();
+    let plain: Vec<_> = field.silent.iter().map(Json::to_string).filter(|text| text != "\"\"").collect();
     (!plain.is_empty()).then(|| format!("today only {}", plain.join(", ")))
 }
 
@@ -208,20 +168,14 @@ fn hint(field: &Field, node: &Node) -> Option<String> {
 fn first_lower(text: &str) -> String {
     let text = text.trim_end_matches('.');
     let mut chars = text.chars();
-    chars
-        .next()
-        .map(|c| c.to_lowercase().chain(chars).collect())
-        .unwrap_or_default()
+    chars.next().map(|c| c.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
 fn fits(of: &Type, value: &Value) -> bool {
     match (of, value) {
-        (Type::Any, _)
-        | (Type::Text | Type::Time | Type::Quantity | Type::IntOrText, Value::Text(_)) => true,
+        (Type::Any, _) | (Type::Text | Type::Time | Type::Quantity | Type::IntOrText, Value::Text(_)) => true,
         (Type::Bool, Value::Bool(_)) | (Type::Quantity, Value::Number(_)) => true,
-        (Type::Int32 | Type::IntOrText, Value::Number(n)) => {
-            n.as_i64().is_some_and(|n| i32::try_from(n).is_ok())
-        }
+        (Type::Int32 | Type::IntOrText, Value::Number(n)) => n.as_i64().is_some_and(|n| i32::try_from(n).is_ok()),
         (Type::Int64, Value::Number(n)) => n.as_i64().is_some(),
         // A list of structs may not hold nothing, a map of texts may: the API server takes it for "".
         _ => false,
@@ -231,9 +185,7 @@ fn fits(of: &Type, value: &Value) -> bool {
 fn type_hint(node: &Node, of: &Type) -> Option<String> {
     let written = node.written.as_deref();
     match (of, &node.value) {
-        (Type::Text, Value::Bool(_) | Value::Number(_)) => {
-            Some(format!("put it in quotes: {}", quoted(written?)))
-        }
+        (Type::Text, Value::Bool(_) | Value::Number(_)) => Some(format!("put it in quotes: {}", quoted(written?))),
         (Type::Int32 | Type::Int64, Value::Text(text)) if text.parse::<i64>().is_ok() => {
             Some(format!("without quotes: {text}"))
         }
@@ -243,9 +195,7 @@ fn type_hint(node: &Node, of: &Type) -> Option<String> {
         (Type::Int32 | Type::IntOrText, Value::Number(n)) if n.as_i64().is_some() => {
             Some(format!("at most {}", i32::MAX))
         }
-        (Type::List(_), Value::Text(_) | Value::Map(_)) => {
-            Some("each item of a list begins with `- `".to_owned())
-        }
+        (Type::List(_), Value::Text(_) | Value::Map(_)) => Some("each item of a list begins with `- `".to_owned()),
         (Type::Struct(_), Value::List(_)) => Some("write its fields without `- `".to_owned()),
         _ => None,
     }

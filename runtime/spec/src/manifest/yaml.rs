@@ -27,10 +27,7 @@ pub const MAX_DOCUMENTS: usize = 4096;
 /// The first place where the text is no YAML, or not within the bounds.
 pub fn read(text: &str) -> Result<Vec<Node>, Box<Problem>> {
     if text.len() > MAX_BYTES {
-        let message = format!(
-            "the file has {} bytes; the limit is {MAX_BYTES}",
-            text.len()
-        );
+        let message = format!("the file has {} bytes; the limit is {MAX_BYTES}", text.len());
         return Err(Box::new(Problem::new(Cause::Malformed, "", message)));
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -55,12 +52,7 @@ struct Composer<'a> {
 
 impl<'a> Composer<'a> {
     fn new(text: &'a str) -> Self {
-        Self {
-            text,
-            parser: Parser::new_from_str(text),
-            anchors: HashMap::new(),
-            aliased: 0,
-        }
+        Self { text, parser: Parser::new_from_str(text), anchors: HashMap::new(), aliased: 0 }
     }
 
     fn documents(mut self) -> Composed<Vec<Node>> {
@@ -69,10 +61,7 @@ impl<'a> Composer<'a> {
             match event {
                 Event::StreamEnd => break,
                 Event::DocumentStart(..) if documents.len() == MAX_DOCUMENTS => {
-                    return Err(problem(
-                        at(&span),
-                        format!("more than {MAX_DOCUMENTS} documents in one file"),
-                    ));
+                    return Err(problem(at(&span), format!("more than {MAX_DOCUMENTS} documents in one file")));
                 }
                 Event::StreamStart | Event::DocumentStart(..) => {}
                 Event::DocumentEnd => self.anchors.clear(),
@@ -84,19 +73,11 @@ impl<'a> Composer<'a> {
     }
 
     fn next(&mut self) -> Composed<Option<(Event<'a>, Span)>> {
-        self.parser
-            .next_event()
-            .transpose()
-            .map_err(|error| self.syntax(&error))
+        self.parser.next_event().transpose().map_err(|error| self.syntax(&error))
     }
 
     fn must_next(&mut self) -> Composed<(Event<'a>, Span)> {
-        let end = || {
-            problem(
-                Position::default(),
-                "the text ends in the middle of a value".to_owned(),
-            )
-        };
+        let end = || problem(Position::default(), "the text ends in the middle of a value".to_owned());
         self.next()?.ok_or_else(end)
     }
 
@@ -111,73 +92,40 @@ impl<'a> Composer<'a> {
     fn hint_for(&self, place: Position) -> Option<String> {
         let near = (place.line.saturating_sub(2) as usize)..(place.line as usize);
         let lines = self.text.lines().skip(near.start).take(near.len());
-        let tabbed = |line: &str| {
-            line.chars()
-                .take_while(|c| c.is_whitespace())
-                .any(|c| c == '\t')
-        };
-        lines
-            .into_iter()
-            .any(tabbed)
-            .then(|| "YAML is indented with spaces; there is a tab here".to_owned())
+        let tabbed = |line: &str| line.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t');
+        lines.into_iter().any(tabbed).then(|| "YAML is indented with spaces; there is a tab here".to_owned())
     }
 
     fn node(&mut self, event: Event<'a>, span: &Span, depth: usize) -> Composed<Node> {
         if depth > MAX_DEPTH {
-            return Err(problem(
-                at(span),
-                format!("values lie more than {MAX_DEPTH} deep in one another"),
-            ));
+            return Err(problem(at(span), format!("values lie more than {MAX_DEPTH} deep in one another")));
         }
         let (node, anchor) = match event {
             Event::Alias(id) => return self.alias(id, span, depth),
-            Event::Scalar(text, style, anchor, tag) => {
-                (scalar_node(&text, style, tag.as_deref(), span)?, anchor)
-            }
-            Event::SequenceStart(_, anchor, tag) => {
-                (self.list(tag.as_deref(), span, depth)?, anchor)
-            }
+            Event::Scalar(text, style, anchor, tag) => (scalar_node(&text, style, tag.as_deref(), span)?, anchor),
+            Event::SequenceStart(_, anchor, tag) => (self.list(tag.as_deref(), span, depth)?, anchor),
             Event::MappingStart(_, anchor, tag) => (self.map(tag.as_deref(), span, depth)?, anchor),
             _ => return Err(problem(at(span), "a value is missing".to_owned())),
         };
         if anchor != 0 {
             let (weight, depth) = measure(&node);
-            self.anchors.insert(
-                anchor,
-                Anchored {
-                    node: node.clone(),
-                    weight,
-                    depth,
-                },
-            );
+            self.anchors.insert(anchor, Anchored { node: node.clone(), weight, depth });
         }
         Ok(node)
     }
 
     fn alias(&mut self, id: usize, span: &Span, depth: usize) -> Composed<Node> {
         let Some(anchored) = self.anchors.get(&id) else {
-            return Err(problem(
-                at(span),
-                "an alias stands inside the value that it means".to_owned(),
-            ));
+            return Err(problem(at(span), "an alias stands inside the value that it means".to_owned()));
         };
         self.aliased = self.aliased.saturating_add(anchored.weight);
         if self.aliased > MAX_ALIASED {
-            return Err(problem(
-                at(span),
-                format!("aliases multiply the file by more than {MAX_ALIASED} bytes"),
-            ));
+            return Err(problem(at(span), format!("aliases multiply the file by more than {MAX_ALIASED} bytes")));
         }
         if depth + anchored.depth > MAX_DEPTH {
-            return Err(problem(
-                at(span),
-                format!("values lie more than {MAX_DEPTH} deep in one another"),
-            ));
+            return Err(problem(at(span), format!("values lie more than {MAX_DEPTH} deep in one another")));
         }
-        Ok(Node {
-            at: at(span),
-            ..anchored.node.clone()
-        })
+        Ok(Node { at: at(span), ..anchored.node.clone() })
     }
 
     fn list(&mut self, tag: Option<&Tag>, span: &Span, depth: usize) -> Composed<Node> {
@@ -199,16 +147,11 @@ impl<'a> Composer<'a> {
             if event == Event::MappingEnd {
                 return Ok(node(Value::Map(map.finish()), span));
             }
-            let merge =
-                matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
+            let merge = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
             let key = key_text(self.node(event, &key_span, depth + 1)?, &key_span)?;
             let (event, value_span) = self.must_next()?;
             let value = self.node(event, &value_span, depth + 1)?;
-            if merge {
-                map.merge(value)?
-            } else {
-                map.insert(key, at(&key_span), value)?
-            }
+            if merge { map.merge(value)? } else { map.insert(key, at(&key_span), value)? }
         }
     }
 }
@@ -241,10 +184,7 @@ impl MapBuilder {
             Value::Map(entries) => self.merged.extend(entries),
             Value::List(items) => items.into_iter().try_for_each(|item| self.merge(item))?,
             _ => {
-                return Err(problem(
-                    value.at,
-                    "`<<` needs a mapping, or a list of mappings".to_owned(),
-                ));
+                return Err(problem(value.at, "`<<` needs a mapping, or a list of mappings".to_owned()));
             }
         }
         Ok(())
@@ -268,19 +208,11 @@ fn scalar_node(text: &str, style: ScalarStyle, tag: Option<&Tag>, span: &Span) -
         Some(tag) => tagged(text, tag, span)?,
     };
     let written = (!matches!(value, Value::Text(_))).then(|| text.into());
-    Ok(Node {
-        written,
-        ..node(value, span)
-    })
+    Ok(Node { written, ..node(value, span) })
 }
 
 fn plain(text: &str, span: &Span) -> Composed<Value> {
-    scalar::resolve(text).ok_or_else(|| {
-        problem(
-            at(span),
-            format!("`{text}` is a number that JSON does not have"),
-        )
-    })
+    scalar::resolve(text).ok_or_else(|| problem(at(span), format!("`{text}` is a number that JSON does not have")))
 }
 
 fn tagged(text: &str, tag: &Tag, span: &Span) -> Composed<Value> {
@@ -298,14 +230,7 @@ fn tagged(text: &str, tag: &Tag, span: &Span) -> Composed<Value> {
         (Some("float"), Value::Number(_)) | (Some("str" | "timestamp"), _) => true,
         _ => false,
     };
-    if fits {
-        Ok(value)
-    } else {
-        Err(problem(
-            at(span),
-            format!("{} is no {}", quoted(text), tag.original()),
-        ))
-    }
+    if fits { Ok(value) } else { Err(problem(at(span), format!("{} is no {}", quoted(text), tag.original()))) }
 }
 
 fn expect_tag(tag: Option<&Tag>, suffix: &str, span: &Span) -> Composed<()> {
@@ -316,15 +241,8 @@ fn expect_tag(tag: Option<&Tag>, suffix: &str, span: &Span) -> Composed<()> {
 }
 
 fn unknown_tag(tag: &Tag, span: &Span) -> Box<Problem> {
-    let message = format!(
-        "the tag {} means nothing to Kubernetes here",
-        quoted(&tag.original())
-    );
-    problem(
-        span.tag_start
-            .map_or(at(span), |m| position(m.line(), m.col())),
-        message,
-    )
+    let message = format!("the tag {} means nothing to Kubernetes here", quoted(&tag.original()));
+    problem(span.tag_start.map_or(at(span), |m| position(m.line(), m.col())), message)
 }
 
 /// Keys are strings in JSON; sigs.k8s.io/yaml spells numbers and booleans out.
@@ -333,10 +251,7 @@ fn key_text(key: Node, span: &Span) -> Composed<String> {
         Value::Text(text) => Ok(text),
         Value::Bool(b) => Ok(b.to_string()),
         Value::Number(n) => Ok(n.to_string()),
-        _ => Err(problem(
-            at(span),
-            format!("{} cannot be a key", key.describe()),
-        )),
+        _ => Err(problem(at(span), format!("{} cannot be a key", key.describe()))),
     }
 }
 
@@ -344,9 +259,7 @@ fn key_text(key: Node, span: &Span) -> Composed<String> {
 fn measure(node: &Node) -> (usize, usize) {
     let text = |s: &str| s.len() + 1;
     let sum = |all: &mut dyn Iterator<Item = (usize, usize)>| {
-        all.fold((1, 0), |(w, d), (weight, depth)| {
-            (w + weight, d.max(depth + 1))
-        })
+        all.fold((1, 0), |(w, d), (weight, depth)| (w + weight, d.max(depth + 1)))
     };
     match &node.value {
         Value::Text(s) => (text(s), 0),
@@ -360,11 +273,7 @@ fn measure(node: &Node) -> (usize, usize) {
 }
 
 fn node(value: Value, span: &Span) -> Node {
-    Node {
-        value,
-        at: at(span),
-        written: None,
-    }
+    Node { value, at: at(span), written: None }
 }
 
 fn at(span: &Span) -> Position {
@@ -374,17 +283,11 @@ fn at(span: &Span) -> Position {
 /// The parser counts lines from 1 and columns from 0.
 fn position(line: usize, column: usize) -> Position {
     let cut = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Position {
-        line: cut(line),
-        column: cut(column + 1),
-    }
+    Position { line: cut(line), column: cut(column + 1) }
 }
 
 fn problem(at: Position, message: String) -> Box<Problem> {
-    Box::new(Problem {
-        at: (at.line > 0).then_some(at),
-        ..Problem::new(Cause::Malformed, "", message)
-    })
+    Box::new(Problem { at: (at.line > 0).then_some(at), ..Problem::new(Cause::Malformed, "", message) })
 }
 
 #[cfg(test)]

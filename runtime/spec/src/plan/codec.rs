@@ -22,10 +22,7 @@ impl fmt::Display for DecodeError {
         match self {
             Self::TooShort => f.write_str("init plan too short to hold a version"),
             Self::Version(found) => {
-                write!(
-                    f,
-                    "init plan has version {found}, this init reads version {INIT_PLAN_VERSION}"
-                )
+                write!(f, "init plan has version {found}, this init reads version {INIT_PLAN_VERSION}")
             }
             Self::Malformed => f.write_str("init plan is malformed"),
         }
@@ -48,9 +45,7 @@ impl InitPlan {
     /// # Errors
     /// See `DecodeError`.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let (version, rest) = bytes
-            .split_first_chunk::<4>()
-            .ok_or(DecodeError::TooShort)?;
+        let (version, rest) = bytes.split_first_chunk::<4>().ok_or(DecodeError::TooShort)?;
         match u32::from_le_bytes(*version) {
             INIT_PLAN_VERSION => postcard::from_bytes(rest).map_err(|_| DecodeError::Malformed),
             other => Err(DecodeError::Version(other)),
@@ -64,15 +59,8 @@ mod tests {
     use super::*;
 
     fn plan() -> InitPlan {
-        let exec = Exec::Path {
-            argv: vec!["a".to_owned()],
-            env: Vec::new(),
-            path: "/bin".to_owned(),
-        };
-        InitPlan {
-            ops: vec![Op::PivotRoot, Op::SetUmask { mask: 0o22 }],
-            exec,
-        }
+        let exec = Exec::Path { argv: vec!["a".to_owned()], env: Vec::new(), path: "/bin".to_owned() };
+        InitPlan { ops: vec![Op::PivotRoot, Op::SetUmask { mask: 0o22 }], exec }
     }
 
     #[test]
@@ -85,10 +73,7 @@ mod tests {
         let mut bytes = plan().encode();
         bytes[0] = 9;
         let error = InitPlan::decode(&bytes).expect_err("another version");
-        assert_eq!(
-            error.to_string(),
-            format!("init plan has version 9, this init reads version {INIT_PLAN_VERSION}")
-        );
+        assert_eq!(error.to_string(), format!("init plan has version 9, this init reads version {INIT_PLAN_VERSION}"));
     }
 
     #[test]

@@ -15,32 +15,18 @@ impl Display for PodPlan {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "Pod {}/{}", self.namespace, self.name)?;
         writeln!(f, "  hostname     {}", self.sandbox.hostname)?;
-        let network = if self.sandbox.host_network {
-            "the host's"
-        } else {
-            "its own; addresses unknown until it starts"
-        };
+        let network =
+            if self.sandbox.host_network { "the host's" } else { "its own; addresses unknown until it starts" };
         writeln!(f, "  network      {network}")?;
-        let processes = if self.sandbox.share_process_namespace {
-            "members see each other"
-        } else {
-            "each member its own"
-        };
+        let processes =
+            if self.sandbox.share_process_namespace { "members see each other" } else { "each member its own" };
         writeln!(f, "  processes    {processes}")?;
         for port in &self.host_ports {
-            let ip = port
-                .host_ip
-                .map_or("every address".to_owned(), |ip| ip.to_string());
+            let ip = port.host_ip.map_or("every address".to_owned(), |ip| ip.to_string());
             let protocol = protocol(port.protocol);
-            writeln!(
-                f,
-                "  host port    {protocol} {} on {ip} -> {}",
-                port.host_port, port.container_port
-            )?;
+            writeln!(f, "  host port    {protocol} {} on {ip} -> {}", port.host_port, port.container_port)?;
         }
-        self.volumes
-            .iter()
-            .try_for_each(|volume| writeln!(f, "  volume       {}", Shown(volume)))?;
+        self.volumes.iter().try_for_each(|volume| writeln!(f, "  volume       {}", Shown(volume)))?;
         for line in self.resolv_conf.lines() {
             writeln!(f, "  resolv.conf  {}", line.escape_default())?;
         }
@@ -50,22 +36,10 @@ impl Display for PodPlan {
 
 impl Display for ContainerPlan {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let kind = if self.kind == MemberKind::Native {
-            "native"
-        } else {
-            "Wasm"
-        };
-        writeln!(
-            f,
-            "Container {}: {kind}, because of {}",
-            self.name, self.kind_because
-        )?;
+        let kind = if self.kind == MemberKind::Native { "native" } else { "Wasm" };
+        writeln!(f, "Container {}: {kind}, because of {}", self.name, self.kind_because)?;
         writeln!(f, "  stdio        {}", stdio(self.stdio))?;
-        let pids = if self.own_pid_namespace {
-            "PID 1 of its own namespace"
-        } else {
-            "in the Pod's namespace"
-        };
+        let pids = if self.own_pid_namespace { "PID 1 of its own namespace" } else { "in the Pod's namespace" };
         writeln!(f, "  processes    {pids}")?;
         write!(f, "{}", Shown(&self.cgroup))?;
         write_steps(f, &self.sources, &self.init)?;
@@ -92,40 +66,20 @@ struct Shown<'a, T>(&'a T);
 
 impl Display for Shown<'_, CgroupLimits> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let limit = |value: Option<u64>, unit: &str| {
-            value.map_or("unlimited".to_owned(), |n| format!("{n}{unit}"))
-        };
+        let limit = |value: Option<u64>, unit: &str| value.map_or("unlimited".to_owned(), |n| format!("{n}{unit}"));
         writeln!(f, "  memory       {}", limit(self.0.memory, " bytes"))?;
-        writeln!(
-            f,
-            "  cpu          {} per 100 ms",
-            limit(self.0.cpu_quota_us, " µs")
-        )?;
+        writeln!(f, "  cpu          {} per 100 ms", limit(self.0.cpu_quota_us, " µs"))?;
         if let Some(shares) = self.0.cpu_shares {
             writeln!(f, "  cpu shares   {shares}")?;
         }
         writeln!(f, "  pids         {}", limit(self.0.pids, ""))?;
-        let number =
-            |number: Option<u32>| number.map_or("*".to_owned(), |number| number.to_string());
+        let number = |number: Option<u32>| number.map_or("*".to_owned(), |number| number.to_string());
         let devices = self.0.devices.iter().map(|rule| {
             let kind = if rule.block { 'b' } else { 'c' };
-            format!(
-                "{kind} {}:{} {}",
-                number(rule.major),
-                number(rule.minor),
-                rule.access
-            )
+            format!("{kind} {}:{} {}", number(rule.major), number(rule.minor), rule.access)
         });
         let devices: Vec<String> = devices.collect();
-        writeln!(
-            f,
-            "  devices      {}",
-            if devices.is_empty() {
-                "none".to_owned()
-            } else {
-                devices.join(", ")
-            }
-        )
+        writeln!(f, "  devices      {}", if devices.is_empty() { "none".to_owned() } else { devices.join(", ") })
     }
 }
 
@@ -134,11 +88,7 @@ impl Display for Shown<'_, Volume> {
         write!(f, "{}: ", self.0.name)?;
         match &self.0.source {
             VolumeSource::EmptyDir { memory, size_limit } => {
-                let medium = if *memory {
-                    "emptyDir in memory"
-                } else {
-                    "emptyDir on disk"
-                };
+                let medium = if *memory { "emptyDir in memory" } else { "emptyDir on disk" };
                 write!(f, "{medium}")?;
                 size_limit.map_or(Ok(()), |size| write!(f, ", at most {size} bytes"))
             }
@@ -152,45 +102,20 @@ impl Display for Shown<'_, Volume> {
 impl Display for Shown<'_, WorkerPlan> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let worker = self.0;
-        writeln!(
-            f,
-            "  module       {:?}, args {:?}",
-            worker.kind, worker.args
-        )?;
-        worker.env.iter().try_for_each(|(name, value)| {
-            writeln!(f, "  env          {name}={}", value.escape_default())
-        })?;
-        for preopen in &worker.preopens {
-            let right = if preopen.writable {
-                "read-write"
-            } else {
-                "read-only"
-            };
-            let file = preopen
-                .file
-                .as_ref()
-                .map_or(String::new(), |file| format!(", only {file}"));
-            writeln!(
-                f,
-                "  grant        {} as {} ({right}{file})",
-                preopen.dir, preopen.guest
-            )?;
-        }
+        writeln!(f, "  module       {:?}, args {:?}", worker.kind, worker.args)?;
         worker
-            .listen
+            .env
             .iter()
-            .try_for_each(|address| writeln!(f, "  listens      {address}"))?;
+            .try_for_each(|(name, value)| writeln!(f, "  env          {name}={}", value.escape_default()))?;
+        for preopen in &worker.preopens {
+            let right = if preopen.writable { "read-write" } else { "read-only" };
+            let file = preopen.file.as_ref().map_or(String::new(), |file| format!(", only {file}"));
+            writeln!(f, "  grant        {} as {} ({right}{file})", preopen.dir, preopen.guest)?;
+        }
+        worker.listen.iter().try_for_each(|address| writeln!(f, "  listens      {address}"))?;
         let directory = worker.working_dir.as_deref().unwrap_or("none");
         writeln!(f, "  directory    {directory}")?;
-        writeln!(
-            f,
-            "  network      {}",
-            if worker.network {
-                "granted"
-            } else {
-                "not granted"
-            }
-        )
+        writeln!(f, "  network      {}", if worker.network { "granted" } else { "not granted" })
     }
 }
 
@@ -202,22 +127,11 @@ fn write_steps(f: &mut Formatter<'_>, sources: &[FdSource], init: &InitPlan) -> 
     match &init.exec {
         Exec::Path { argv, env, .. } => {
             writeln!(f, "execute {argv:?}")?;
-            env.iter()
-                .try_for_each(|variable| writeln!(f, "        {}", variable.escape_default()))
+            env.iter().try_for_each(|variable| writeln!(f, "        {}", variable.escape_default()))
         }
-        Exec::Descriptor {
-            program,
-            argv,
-            keep,
-            ..
-        } => {
+        Exec::Descriptor { program, argv, keep, .. } => {
             let keep: Vec<String> = keep.iter().map(|slot| source(sources, *slot)).collect();
-            writeln!(
-                f,
-                "execute {} as {argv:?}, keeping {}",
-                source(sources, *program),
-                keep.join(" and ")
-            )
+            writeln!(f, "execute {} as {argv:?}, keeping {}", source(sources, *program), keep.join(" and "))
         }
     }
 }

@@ -38,37 +38,19 @@ impl Line<'_> {
         match self.op {
             Op::MountProc { target } => write!(f, "{target}: proc"),
             Op::MountSysfs { target } => write!(f, "{target}: sysfs, read-only"),
-            Op::MountCgroup {
-                target, controller, ..
-            } => {
+            Op::MountCgroup { target, controller, .. } => {
                 write!(
                     f,
                     "{target}: own cgroups{}, read-only",
-                    controller
-                        .as_ref()
-                        .map_or(String::new(), |c| format!(" ({c})"))
+                    controller.as_ref().map_or(String::new(), |c| format!(" ({c})"))
                 )
             }
-            Op::MountTmpfs {
-                target,
-                size,
-                mode,
-                noexec,
-            } => {
-                write!(
-                    f,
-                    "{target}: tmpfs of {size} bytes, mode {mode:o}{}",
-                    if *noexec { ", noexec" } else { "" }
-                )
+            Op::MountTmpfs { target, size, mode, noexec } => {
+                write!(f, "{target}: tmpfs of {size} bytes, mode {mode:o}{}", if *noexec { ", noexec" } else { "" })
             }
             Op::MountMqueue { target } => write!(f, "{target}: mqueue"),
             Op::MountDevpts { target } => write!(f, "{target}: devpts"),
-            Op::MakeDevice {
-                path,
-                major,
-                minor,
-                mode,
-            } => write!(f, "{path}: device {major}:{minor}, mode {mode:o}"),
+            Op::MakeDevice { path, major, minor, mode } => write!(f, "{path}: device {major}:{minor}, mode {mode:o}"),
             Op::BindConsole { target } => write!(f, "{target}: the member's terminal"),
             Op::MakeSymlink { path, to } => write!(f, "{path}: link to {to}"),
             Op::Mask { path } => write!(f, "{path}: covered"),
@@ -82,16 +64,8 @@ impl Line<'_> {
     fn process(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.op {
             Op::NewSessionKeyring => f.write_str("new session keyring"),
-            Op::SetRlimit {
-                resource,
-                soft,
-                hard,
-            } => {
-                let hard = if *hard == u64::MAX {
-                    "as high as it is".to_owned()
-                } else {
-                    hard.to_string()
-                };
+            Op::SetRlimit { resource, soft, hard } => {
+                let hard = if *hard == u64::MAX { "as high as it is".to_owned() } else { hard.to_string() };
                 write!(f, "rlimit {}: {soft}, hard limit {hard}", rlimit(*resource))
             }
             Op::ChownStdio { uid, gid } => write!(f, "give stdio to {uid}:{gid}"),
@@ -100,21 +74,11 @@ impl Line<'_> {
             Op::SetUser { uid, gid, groups } => {
                 write!(f, "become {uid}:{gid} with groups {groups:?}")
             }
-            Op::SetCapabilities {
-                bounding,
-                effective,
-            } => {
-                write!(
-                    f,
-                    "capabilities {effective:016x}, bounded by {bounding:016x}"
-                )
+            Op::SetCapabilities { bounding, effective } => {
+                write!(f, "capabilities {effective:016x}, bounded by {bounding:016x}")
             }
             Op::NoNewPrivileges => f.write_str("no new privileges"),
-            Op::Seccomp { program } => write!(
-                f,
-                "system call filter of {} instructions",
-                program.len() / 8
-            ),
+            Op::Seccomp { program } => write!(f, "system call filter of {} instructions", program.len() / 8),
             Op::SetUmask { mask } => write!(f, "umask {mask:04o}"),
             other => write!(f, "{other:?}"),
         }
@@ -145,20 +109,9 @@ pub(super) fn source(sources: &[FdSource], slot: Slot) -> String {
 }
 
 fn rights(flags: &MountFlags) -> String {
-    let named = [
-        (flags.noexec, "noexec"),
-        (flags.nosuid, "nosuid"),
-        (flags.nodev, "nodev"),
-    ];
-    let first = if flags.read_only {
-        "read-only"
-    } else {
-        "read-write"
-    };
-    named
-        .iter()
-        .filter(|(set, _)| *set)
-        .fold(first.to_owned(), |text, (_, name)| text + ", " + name)
+    let named = [(flags.noexec, "noexec"), (flags.nosuid, "nosuid"), (flags.nodev, "nodev")];
+    let first = if flags.read_only { "read-only" } else { "read-write" };
+    named.iter().filter(|(set, _)| *set).fold(first.to_owned(), |text, (_, name)| text + ", " + name)
 }
 
 fn rlimit(resource: u32) -> String {

@@ -40,16 +40,12 @@ pub fn wasm(container: &Container, hostname: &str) -> Result<Vec<(String, String
 
 /// `NAME=value`, as the kernel takes them.
 pub fn joined(env: &[(String, String)]) -> Vec<String> {
-    env.iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect()
+    env.iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
 /// The value of a variable.
 pub fn value<'a>(env: &'a [(String, String)], wanted: &str) -> Option<&'a str> {
-    env.iter()
-        .find(|(name, _)| name == wanted)
-        .map(|(_, value)| value.as_str())
+    env.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
 }
 
 fn pair(name: &str, value: &str) -> (String, String) {
@@ -69,11 +65,7 @@ fn merge(env: &mut Vec<(String, String)>, container: &Container) -> Result<(), P
 
 fn check(container: &Container, name: &str, value: &str) -> Result<(), PlanError> {
     if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-        return Err(PlanError::of(
-            &container.name,
-            "env",
-            Problem::EnvironmentName(name.to_owned()),
-        ));
+        return Err(PlanError::of(&container.name, "env", Problem::EnvironmentName(name.to_owned())));
     }
     Ok(())
 }
@@ -85,42 +77,26 @@ mod tests {
 
     fn with(env: &[(&str, &str)]) -> Container {
         let env = env.iter().map(|(name, value)| pair(name, value)).collect();
-        Container {
-            env,
-            ..container("a")
-        }
+        Container { env, ..container("a") }
     }
 
     #[test]
     fn defaults_come_first_and_are_replaced_in_place() {
         let container = with(&[("A", "1"), ("PATH", "/x"), ("A", "2"), ("HOME", "/h")]);
         let env = joined(&native(&container, "pod", "/root", true).expect("merges"));
-        assert_eq!(
-            env,
-            ["PATH=/x", "HOSTNAME=pod", "TERM=xterm", "A=2", "HOME=/h"]
-        );
+        assert_eq!(env, ["PATH=/x", "HOSTNAME=pod", "TERM=xterm", "A=2", "HOME=/h"]);
     }
 
     #[test]
     fn home_is_last_and_term_only_on_a_terminal() {
         let env = joined(&native(&with(&[]), "pod", "/root", false).expect("merges"));
-        assert_eq!(
-            env,
-            [
-                &format!("PATH={DEFAULT_PATH}"),
-                "HOSTNAME=pod",
-                "HOME=/root"
-            ]
-        );
+        assert_eq!(env, [&format!("PATH={DEFAULT_PATH}"), "HOSTNAME=pod", "HOME=/root"]);
     }
 
     #[test]
     fn names_the_kernel_would_read_otherwise_are_refused() {
         for (name, value) in [("", "v"), ("A=B", "v"), ("A\0", "v"), ("A", "v\0w")] {
-            assert!(
-                native(&with(&[(name, value)]), "pod", "/", false).is_err(),
-                "{name:?}"
-            );
+            assert!(native(&with(&[(name, value)]), "pod", "/", false).is_err(), "{name:?}");
         }
     }
 }

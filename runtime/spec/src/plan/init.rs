@@ -41,10 +41,7 @@ pub enum Op {
     /// Write `0` to this already open `tasks` (v1) file: the process moves itself, without an RCU grace period.
     EnterCgroup { tasks: Slot, controller: String },
     /// Enter namespaces of the process behind this pidfd (exec into a running member).
-    JoinNamespaces {
-        pidfd: Slot,
-        namespaces: Vec<Namespace>,
-    },
+    JoinNamespaces { pidfd: Slot, namespaces: Vec<Namespace> },
     /// Make new namespaces for this process.
     Unshare { namespaces: Vec<Namespace> },
     /// `MS_REC|MS_PRIVATE` on `/`: nothing propagates in or out.
@@ -54,39 +51,21 @@ pub enum Op {
     /// A new tmpfs as the root to be (Wasm members); made read-only by `SealRoot`.
     TmpfsRoot { size: u64 },
     /// Attach a detached mount at `target`, making the mount point if it is missing (a directory, or an empty file).
-    Attach {
-        mount: Slot,
-        target: String,
-        is_dir: bool,
-    },
+    Attach { mount: Slot, target: String, is_dir: bool },
     /// A new proc of this pid namespace.
     MountProc { target: String },
     /// A new sysfs, read-only.
     MountSysfs { target: String },
     /// A new read-only view of this process's own cgroups.
-    MountCgroup {
-        target: String,
-        v2: bool,
-        controller: Option<String>,
-    },
+    MountCgroup { target: String, v2: bool, controller: Option<String> },
     /// A new tmpfs; nosuid always, nodev everywhere but at `/dev`.
-    MountTmpfs {
-        target: String,
-        size: u64,
-        mode: u32,
-        noexec: bool,
-    },
+    MountTmpfs { target: String, size: u64, mode: u32, noexec: bool },
     /// A new mqueue.
     MountMqueue { target: String },
     /// A new devpts (gid 5, ptmxmode 0666) and the `ptmx` link beside it.
     MountDevpts { target: String },
     /// A character device node.
-    MakeDevice {
-        path: String,
-        major: u32,
-        minor: u32,
-        mode: u32,
-    },
+    MakeDevice { path: String, major: u32, minor: u32, mode: u32 },
     /// Standard input (a terminal of the devpts attached before) also at this path, as `/dev/console`.
     BindConsole { target: String },
     /// A symbolic link.
@@ -108,16 +87,9 @@ pub enum Op {
     /// `setsid`, and descriptor 0 becomes the controlling terminal.
     ControllingTerminal,
     /// Make the directory (0755, owner as given) if it is missing, beneath the root, and change into it.
-    ChangeDirectory {
-        path: String,
-        create_as: Option<(u32, u32)>,
-    },
+    ChangeDirectory { path: String, create_as: Option<(u32, u32)> },
     /// `setgroups`, `setresgid`, `setresuid`.
-    SetUser {
-        uid: u32,
-        gid: u32,
-        groups: Vec<u32>,
-    },
+    SetUser { uid: u32, gid: u32, groups: Vec<u32> },
     /// Bounding, permitted, effective, inheritable and ambient set: exactly these bits (inheritable and ambient are
     /// always empty). Split around `SetUser` by init itself.
     SetCapabilities { bounding: u64, effective: u64 },
@@ -149,19 +121,10 @@ pub enum Namespace {
 pub enum Exec {
     /// Search `path` (the member's `PATH`) for `argv[0]` unless it holds a slash, then execute.
     /// Not found is status 127; found but refused is 126; both with a sentence in the report.
-    Path {
-        argv: Vec<String>,
-        env: Vec<String>,
-        path: String,
-    },
+    Path { argv: Vec<String>, env: Vec<String>, path: String },
     /// Execute the descriptor in `program` (the worker); every slot in `keep` stays open, in that order from
     /// descriptor 3.
-    Descriptor {
-        program: Slot,
-        argv: Vec<String>,
-        env: Vec<String>,
-        keep: Vec<Slot>,
-    },
+    Descriptor { program: Slot, argv: Vec<String>, env: Vec<String>, keep: Vec<Slot> },
 }
 
 /// Exit status of `init` when an operation failed.

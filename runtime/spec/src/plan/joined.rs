@@ -55,40 +55,20 @@ pub fn plan_exec(
     request: &ExecRequest,
 ) -> Result<ExecPlan, PlanError> {
     if kind::decide(container, facts)?.0 == MemberKind::Wasm {
-        return Err(PlanError::of(
-            &container.name,
-            "image",
-            Problem::ExecIntoWasm,
-        ));
+        return Err(PlanError::of(&container.name, "image", Problem::ExecIntoWasm));
     }
     let asked = request.user.clone().map(UserRef::Name);
     let mut as_member = container.clone();
     if asked.is_some() {
         as_member.group = None;
     }
-    let user = native::user_of(
-        &as_member,
-        asked.as_ref().or(container.user.as_ref()),
-        facts,
-    )?;
+    let user = native::user_of(&as_member, asked.as_ref().or(container.user.as_ref()), facts)?;
     let mut steps = Steps::default();
     steps.enter_cgroups(host);
     let pidfd = steps.source(FdSource::TargetPidfd);
-    steps.then([Op::JoinNamespaces {
-        pidfd,
-        namespaces: vec![Namespace::Mount, Namespace::Cgroup],
-    }]);
-    let path = container
-        .working_dir
-        .clone()
-        .unwrap_or_else(|| "/".to_owned());
-    steps.then([
-        Op::ChangeDirectory {
-            path,
-            create_as: None,
-        },
-        Op::NewSessionKeyring,
-    ]);
+    steps.then([Op::JoinNamespaces { pidfd, namespaces: vec![Namespace::Mount, Namespace::Cgroup] }]);
+    let path = container.working_dir.clone().unwrap_or_else(|| "/".to_owned());
+    steps.then([Op::ChangeDirectory { path, create_as: None }, Op::NewSessionKeyring]);
     steps.then(native::process(host, request.tty, &user));
     steps.then(native::privileges(&container.name, host, &user)?);
     if request.tty {
@@ -98,26 +78,15 @@ pub fn plan_exec(
     Ok(ExecPlan {
         container: container.name.clone(),
         sources: steps.sources,
-        init: InitPlan {
-            ops: steps.ops,
-            exec: execute(container, request, &env)?,
-        },
+        init: InitPlan { ops: steps.ops, exec: execute(container, request, &env)? },
         stdio: stdio(request),
         own_pid_namespace: !pod.share_process_namespace,
     })
 }
 
-fn execute(
-    container: &Container,
-    request: &ExecRequest,
-    env: &[(String, String)],
-) -> Result<Exec, PlanError> {
+fn execute(container: &Container, request: &ExecRequest, env: &[(String, String)]) -> Result<Exec, PlanError> {
     if request.argv.first().is_none_or(String::is_empty) {
-        return Err(PlanError::of(
-            &container.name,
-            "command",
-            Problem::NoProgram,
-        ));
+        return Err(PlanError::of(&container.name, "command", Problem::NoProgram));
     }
     native::check_arguments(container, "command", &request.argv)?;
     Ok(Exec::Path {

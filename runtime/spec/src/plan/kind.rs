@@ -11,10 +11,7 @@ use crate::pod::{Container, ImageRef, MemberKind};
 ///
 /// # Errors
 /// A module that an annotation wants native.
-pub fn decide(
-    container: &Container,
-    facts: &ContainerFacts,
-) -> Result<(MemberKind, String), PlanError> {
+pub fn decide(container: &Container, facts: &ContainerFacts) -> Result<(MemberKind, String), PlanError> {
     if let Some(kind) = container.kind_hint {
         return asked_for(container, kind);
     }
@@ -26,11 +23,7 @@ pub fn decide(
 
 fn asked_for(container: &Container, kind: MemberKind) -> Result<(MemberKind, String), PlanError> {
     if kind == MemberKind::Native && matches!(container.image, ImageRef::Wasm(_)) {
-        return Err(PlanError::of(
-            &container.name,
-            "image",
-            Problem::NativeModule,
-        ));
+        return Err(PlanError::of(&container.name, "image", Problem::NativeModule));
     }
     Ok((kind, "asked for by annotation".to_owned()))
 }
@@ -38,14 +31,8 @@ fn asked_for(container: &Container, kind: MemberKind) -> Result<(MemberKind, Str
 fn by_magic(facts: &ContainerFacts) -> (MemberKind, String) {
     match &facts.entry_point {
         Some(entry) if entry.wasm => (MemberKind::Wasm, format!("magic \\0asm of {}", entry.path)),
-        Some(entry) => (
-            MemberKind::Native,
-            format!("no \\0asm magic in {}", entry.path),
-        ),
-        None => (
-            MemberKind::Native,
-            "nothing says Wasm (entry point not looked at)".to_owned(),
-        ),
+        Some(entry) => (MemberKind::Native, format!("no \\0asm magic in {}", entry.path)),
+        None => (MemberKind::Native, "nothing says Wasm (entry point not looked at)".to_owned()),
     }
 }
 
@@ -56,21 +43,13 @@ mod tests {
     use crate::facts::EntryPoint;
 
     fn found(wasm: bool) -> ContainerFacts {
-        let entry_point = Some(EntryPoint {
-            path: "/bin/app".to_owned(),
-            wasm,
-        });
-        ContainerFacts {
-            entry_point,
-            ..ContainerFacts::default()
-        }
+        let entry_point = Some(EntryPoint { path: "/bin/app".to_owned(), wasm });
+        ContainerFacts { entry_point, ..ContainerFacts::default() }
     }
 
     #[test]
     fn annotation_beats_image_beats_magic_beats_native() {
-        let kind = |container: &Container, facts: &ContainerFacts| {
-            decide(container, facts).map(|(kind, _)| kind)
-        };
+        let kind = |container: &Container, facts: &ContainerFacts| decide(container, facts).map(|(kind, _)| kind);
         let mut plain = container("a");
         assert_eq!(kind(&plain, &found(false)), Ok(MemberKind::Native));
         assert_eq!(kind(&plain, &found(true)), Ok(MemberKind::Wasm));
@@ -79,9 +58,6 @@ mod tests {
         plain.image = ImageRef::Wasm("/m.wasm".to_owned());
         assert!(kind(&plain, &found(true)).is_err());
         plain.kind_hint = None;
-        assert_eq!(
-            kind(&plain, &ContainerFacts::default()),
-            Ok(MemberKind::Wasm)
-        );
+        assert_eq!(kind(&plain, &ContainerFacts::default()), Ok(MemberKind::Wasm));
     }
 }

@@ -28,25 +28,12 @@ const NOFILE_SOFT: u64 = 1024;
 const NOFILE_HARD: u64 = 524_288;
 
 /// Character devices: (major, minor) of null, zero, full, random, urandom, tty, ptmx, and every terminal of a devpts.
-const DEVICES: [(u32, Option<u32>); 8] = [
-    (1, Some(3)),
-    (1, Some(5)),
-    (1, Some(7)),
-    (1, Some(8)),
-    (1, Some(9)),
-    (5, Some(0)),
-    (5, Some(2)),
-    (136, None),
-];
+const DEVICES: [(u32, Option<u32>); 8] =
+    [(1, Some(3)), (1, Some(5)), (1, Some(7)), (1, Some(8)), (1, Some(9)), (5, Some(0)), (5, Some(2)), (136, None)];
 
 /// The allow-list of a native member. A Wasm member's is empty: it opens no device.
 pub fn devices() -> Vec<DeviceRule> {
-    let rule = |(major, minor)| DeviceRule {
-        block: false,
-        major: Some(major),
-        minor,
-        access: "rwm".to_owned(),
-    };
+    let rule = |(major, minor)| DeviceRule { block: false, major: Some(major), minor, access: "rwm".to_owned() };
     DEVICES.into_iter().map(rule).collect()
 }
 
@@ -55,10 +42,7 @@ pub fn container(resources: &Resources, devices: Vec<DeviceRule>) -> CgroupLimit
     CgroupLimits {
         memory: resources.memory_limit,
         cpu_quota_us: resources.cpu_limit_millis.map(quota),
-        cpu_shares: resources
-            .cpu_request_millis
-            .or(resources.cpu_limit_millis)
-            .map(shares),
+        cpu_shares: resources.cpu_request_millis.or(resources.cpu_limit_millis).map(shares),
         pids: Some(resources.pids_limit.unwrap_or(DEFAULT_PIDS)),
         devices,
     }
@@ -87,15 +71,8 @@ fn shares(millis: u64) -> u64 {
 }
 
 fn pod_total(pod: &Pod, of: fn(&Resources) -> Option<u64>) -> Option<u64> {
-    let together = pod
-        .containers
-        .iter()
-        .map(|container| of(&container.resources))
-        .try_fold(0u64, add)?;
-    pod.init_containers
-        .iter()
-        .map(|container| of(&container.resources))
-        .try_fold(together, larger)
+    let together = pod.containers.iter().map(|container| of(&container.resources)).try_fold(0u64, add)?;
+    pod.init_containers.iter().map(|container| of(&container.resources)).try_fold(together, larger)
 }
 
 fn add(sum: u64, value: Option<u64>) -> Option<u64> {
@@ -108,11 +85,7 @@ fn larger(most: u64, value: Option<u64>) -> Option<u64> {
 
 fn requested(pod: &Pod) -> Option<u64> {
     let of = |resources: &Resources| resources.cpu_request_millis.or(resources.cpu_limit_millis);
-    let sum: u64 = pod
-        .containers
-        .iter()
-        .filter_map(|container| of(&container.resources))
-        .sum();
+    let sum: u64 = pod.containers.iter().filter_map(|container| of(&container.resources)).sum();
     (sum > 0).then_some(sum)
 }
 
@@ -120,16 +93,8 @@ fn requested(pod: &Pod) -> Option<u64> {
 pub fn rlimits(host: &HostFacts) -> [Op; 2] {
     let hard = host.nofile_hard.min(NOFILE_HARD);
     [
-        Op::SetRlimit {
-            resource: RLIMIT_NOFILE,
-            soft: hard.min(NOFILE_SOFT),
-            hard,
-        },
-        Op::SetRlimit {
-            resource: RLIMIT_CORE,
-            soft: 0,
-            hard: u64::MAX,
-        },
+        Op::SetRlimit { resource: RLIMIT_NOFILE, soft: hard.min(NOFILE_SOFT), hard },
+        Op::SetRlimit { resource: RLIMIT_CORE, soft: 0, hard: u64::MAX },
     ]
 }
 
@@ -140,21 +105,11 @@ mod tests {
 
     #[test]
     fn units_are_the_kernels() {
-        let resources = Resources {
-            cpu_limit_millis: Some(500),
-            memory_limit: Some(1 << 20),
-            ..Resources::default()
-        };
+        let resources = Resources { cpu_limit_millis: Some(500), memory_limit: Some(1 << 20), ..Resources::default() };
         let limits = container(&resources, Vec::new());
-        assert_eq!(
-            (limits.cpu_quota_us, limits.cpu_shares, limits.memory),
-            (Some(50_000), Some(512), Some(1 << 20))
-        );
+        assert_eq!((limits.cpu_quota_us, limits.cpu_shares, limits.memory), (Some(50_000), Some(512), Some(1 << 20)));
         assert_eq!(limits.pids, Some(DEFAULT_PIDS));
-        let tiny = Resources {
-            cpu_limit_millis: Some(1),
-            ..Resources::default()
-        };
+        let tiny = Resources { cpu_limit_millis: Some(1), ..Resources::default() };
         assert_eq!(container(&tiny, Vec::new()).cpu_quota_us, Some(1000));
         assert_eq!(container(&tiny, Vec::new()).cpu_shares, Some(2));
     }
@@ -174,14 +129,7 @@ mod tests {
 
     #[test]
     fn no_block_device_and_no_wildcard_but_terminals() {
-        assert!(
-            devices()
-                .iter()
-                .all(|rule| !rule.block && rule.major.is_some())
-        );
-        assert_eq!(
-            devices().iter().filter(|rule| rule.minor.is_none()).count(),
-            1
-        );
+        assert!(devices().iter().all(|rule| !rule.block && rule.major.is_some()));
+        assert_eq!(devices().iter().filter(|rule| rule.minor.is_none()).count(), 1);
     }
 }

@@ -20,14 +20,8 @@ const SHM_BYTES: u64 = 64 * 1024 * 1024;
 const CGROUP_BYTES: u64 = 64 * 1024;
 
 /// Character devices: name, major, minor.
-const NODES: [(&str, u32, u32); 6] = [
-    ("null", 1, 3),
-    ("zero", 1, 5),
-    ("full", 1, 7),
-    ("random", 1, 8),
-    ("urandom", 1, 9),
-    ("tty", 5, 0),
-];
+const NODES: [(&str, u32, u32); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
 /// Links in `/dev`.
 const LINKS: [(&str, &str); 5] = [
@@ -55,37 +49,20 @@ pub const MASKED: [&str; 12] = [
 ];
 
 /// Read-only: switches of the whole host.
-pub const READ_ONLY: [&str; 5] = [
-    "/proc/bus",
-    "/proc/fs",
-    "/proc/irq",
-    "/proc/sys",
-    "/proc/sysrq-trigger",
-];
+pub const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// The Pod's own files and where they belong.
-const POD_FILES: [(&str, &str); 3] = [
-    ("hosts", "/etc/hosts"),
-    ("hostname", "/etc/hostname"),
-    ("resolv.conf", "/etc/resolv.conf"),
-];
+const POD_FILES: [(&str, &str); 3] =
+    [("hosts", "/etc/hosts"), ("hostname", "/etc/hostname"), ("resolv.conf", "/etc/resolv.conf")];
 
 /// `/proc`, `/dev`, `/sys`, with their covers.
 pub fn system(steps: &mut Steps, host: &HostFacts, tty: bool) {
-    steps.then([Op::MountProc {
-        target: "/proc".to_owned(),
-    }]);
+    steps.then([Op::MountProc { target: "/proc".to_owned() }]);
     dev(steps, tty);
-    steps.then([Op::MountSysfs {
-        target: "/sys".to_owned(),
-    }]);
+    steps.then([Op::MountSysfs { target: "/sys".to_owned() }]);
     cgroup(steps, host);
-    steps.then(MASKED.map(|path| Op::Mask {
-        path: path.to_owned(),
-    }));
-    steps.then(READ_ONLY.map(|path| Op::ReadOnly {
-        path: path.to_owned(),
-    }));
+    steps.then(MASKED.map(|path| Op::Mask { path: path.to_owned() }));
+    steps.then(READ_ONLY.map(|path| Op::ReadOnly { path: path.to_owned() }));
 }
 
 fn dev(steps: &mut Steps, tty: bool) {
@@ -98,28 +75,16 @@ fn dev(steps: &mut Steps, tty: bool) {
     }));
     steps.then(LINKS.map(|(path, to)| link(path, to)));
     terminals(steps, tty);
-    steps.then([
-        Op::MountMqueue {
-            target: "/dev/mqueue".to_owned(),
-        },
-        tmpfs("/dev/shm", SHM_BYTES, 0o1777),
-    ]);
+    steps.then([Op::MountMqueue { target: "/dev/mqueue".to_owned() }, tmpfs("/dev/shm", SHM_BYTES, 0o1777)]);
 }
 
 /// With a terminal, its devpts is the member's and its first terminal the console (CVE-2025-52565: by descriptor).
 fn terminals(steps: &mut Steps, tty: bool) {
     if !tty {
-        return steps.then([Op::MountDevpts {
-            target: "/dev/pts".to_owned(),
-        }]);
+        return steps.then([Op::MountDevpts { target: "/dev/pts".to_owned() }]);
     }
     steps.attach(FdSource::Devpts, "/dev/pts", true);
-    steps.then([
-        link("/dev/ptmx", "pts/ptmx"),
-        Op::BindConsole {
-            target: "/dev/console".to_owned(),
-        },
-    ]);
+    steps.then([link("/dev/ptmx", "pts/ptmx"), Op::BindConsole { target: "/dev/console".to_owned() }]);
 }
 
 /// The member's own cgroups, to read: runtimes of languages size themselves by them.
@@ -127,11 +92,7 @@ fn cgroup(steps: &mut Steps, host: &HostFacts) {
     let root = "/sys/fs/cgroup";
     if host.cgroup_v1.is_empty() {
         if host.cgroup_v2 {
-            steps.then([Op::MountCgroup {
-                target: root.to_owned(),
-                v2: true,
-                controller: None,
-            }]);
+            steps.then([Op::MountCgroup { target: root.to_owned(), v2: true, controller: None }]);
         }
         return;
     }
@@ -143,65 +104,28 @@ fn cgroup(steps: &mut Steps, host: &HostFacts) {
             controller: Some(hierarchy.clone()),
         }]);
         if hierarchy.contains(',') {
-            steps.then(
-                hierarchy
-                    .split(',')
-                    .map(|name| link(&format!("{root}/{name}"), hierarchy)),
-            );
+            steps.then(hierarchy.split(',').map(|name| link(&format!("{root}/{name}"), hierarchy)));
         }
     }
-    steps.then([Op::ReadOnly {
-        path: root.to_owned(),
-    }]);
+    steps.then([Op::ReadOnly { path: root.to_owned() }]);
 }
 
 /// The Pod's volumes, then its own files where no volume covers them.
 ///
 /// # Errors
 /// Paths that a native member cannot have.
-pub fn pod_owned(
-    steps: &mut Steps,
-    pod: &Pod,
-    container: &Container,
-    facts: &ContainerFacts,
-) -> Result<(), PlanError> {
+pub fn pod_owned(steps: &mut Steps, pod: &Pod, container: &Container, facts: &ContainerFacts) -> Result<(), PlanError> {
     let mut mounts: Vec<&VolumeMount> = container.mounts.iter().collect();
     mounts.sort_by_key(|mount| depth(&mount.mount_path));
     for mount in mounts {
         check(pod, container, mount)?;
-        let flags = MountFlags {
-            read_only: mount.read_only,
-            nodev: true,
-            ..MountFlags::default()
-        };
+        let flags = MountFlags { read_only: mount.read_only, nodev: true, ..MountFlags::default() };
         let is_dir = !facts.file_volumes.contains(&mount.volume);
-        steps.attach(
-            FdSource::Volume {
-                name: mount.volume.clone(),
-                flags,
-            },
-            &mount.mount_path,
-            is_dir,
-        );
+        steps.attach(FdSource::Volume { name: mount.volume.clone(), flags }, &mount.mount_path, is_dir);
     }
-    for (name, target) in POD_FILES
-        .iter()
-        .filter(|(_, target)| !covered(container, target))
-    {
-        let flags = MountFlags {
-            nodev: true,
-            nosuid: true,
-            noexec: true,
-            ..MountFlags::default()
-        };
-        steps.attach(
-            FdSource::PodFile {
-                name: (*name).to_owned(),
-                flags,
-            },
-            target,
-            false,
-        );
+    for (name, target) in POD_FILES.iter().filter(|(_, target)| !covered(container, target)) {
+        let flags = MountFlags { nodev: true, nosuid: true, noexec: true, ..MountFlags::default() };
+        steps.attach(FdSource::PodFile { name: (*name).to_owned(), flags }, target, false);
     }
     Ok(())
 }
@@ -232,54 +156,31 @@ fn check(pod: &Pod, container: &Container, mount: &VolumeMount) -> Result<(), Pl
 
 /// # Errors
 /// When the Pod has no such volume.
-pub fn known_volume(
-    pod: &Pod,
-    container: &Container,
-    mount: &VolumeMount,
-) -> Result<(), PlanError> {
+pub fn known_volume(pod: &Pod, container: &Container, mount: &VolumeMount) -> Result<(), PlanError> {
     if pod.volumes.iter().any(|volume| volume.name == mount.volume) {
         return Ok(());
     }
-    Err(PlanError::of(
-        &container.name,
-        "volumeMounts",
-        Problem::UnknownVolume(mount.volume.clone()),
-    ))
+    Err(PlanError::of(&container.name, "volumeMounts", Problem::UnknownVolume(mount.volume.clone())))
 }
 
 fn first_component(path: &str) -> Option<&str> {
-    path.split('/')
-        .find(|part| !part.is_empty() && *part != ".")
+    path.split('/').find(|part| !part.is_empty() && *part != ".")
 }
 
 /// Whether a volume is mounted at `path` or above it.
 fn covered(container: &Container, path: &str) -> bool {
     let parts = |path: &str| -> Vec<String> {
-        path.split('/')
-            .filter(|part| !part.is_empty() && *part != ".")
-            .map(str::to_owned)
-            .collect()
+        path.split('/').filter(|part| !part.is_empty() && *part != ".").map(str::to_owned).collect()
     };
-    container
-        .mounts
-        .iter()
-        .any(|mount| parts(path).starts_with(&parts(&mount.mount_path)))
+    container.mounts.iter().any(|mount| parts(path).starts_with(&parts(&mount.mount_path)))
 }
 
 fn tmpfs(target: &str, size: u64, mode: u32) -> Op {
-    Op::MountTmpfs {
-        target: target.to_owned(),
-        size,
-        mode,
-        noexec: true,
-    }
+    Op::MountTmpfs { target: target.to_owned(), size, mode, noexec: true }
 }
 
 fn link(path: &str, to: &str) -> Op {
-    Op::MakeSymlink {
-        path: path.to_owned(),
-        to: to.to_owned(),
-    }
+    Op::MakeSymlink { path: path.to_owned(), to: to.to_owned() }
 }
 
 #[cfg(test)]
@@ -290,57 +191,27 @@ mod tests {
     fn planned(paths: &[&str]) -> Result<Vec<String>, PlanError> {
         let pod = samples::pod();
         let mounts = paths.iter().map(|path| samples::mount("data", path));
-        let container = Container {
-            mounts: mounts.collect(),
-            ..samples::container("a")
-        };
+        let container = Container { mounts: mounts.collect(), ..samples::container("a") };
         let mut steps = Steps::default();
         pod_owned(&mut steps, &pod, &container, &ContainerFacts::default())?;
         Ok(steps
             .ops
             .iter()
-            .map(|op| {
-                if let Op::Attach { target, .. } = op {
-                    target.clone()
-                } else {
-                    String::new()
-                }
-            })
+            .map(|op| if let Op::Attach { target, .. } = op { target.clone() } else { String::new() })
             .collect())
     }
 
     #[test]
     fn shallow_before_deep_and_pod_files_unless_covered() {
         let files = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
-        assert_eq!(
-            planned(&["/a/b", "/a"]).expect("plans"),
-            [["/a", "/a/b"].as_slice(), &files].concat()
-        );
-        assert_eq!(
-            planned(&["/etc/hosts"]).expect("plans").len(),
-            3,
-            "the volume is the hosts file"
-        );
-        assert_eq!(
-            planned(&["//etc/"]).expect("plans").len(),
-            1,
-            "all three are the volume's"
-        );
+        assert_eq!(planned(&["/a/b", "/a"]).expect("plans"), [["/a", "/a/b"].as_slice(), &files].concat());
+        assert_eq!(planned(&["/etc/hosts"]).expect("plans").len(), 3, "the volume is the hosts file");
+        assert_eq!(planned(&["//etc/"]).expect("plans").len(), 1, "all three are the volume's");
     }
 
     #[test]
     fn proc_root_and_climbing_are_refused() {
-        for path in [
-            "/proc",
-            "/proc/sys",
-            "//proc//x",
-            "/./proc",
-            "/",
-            "//",
-            "/a/../b",
-            "relative",
-            "",
-        ] {
+        for path in ["/proc", "/proc/sys", "//proc//x", "/./proc", "/", "//", "/a/../b", "relative", ""] {
             assert!(planned(&[path]).is_err(), "{path:?}");
         }
         assert!(planned(&["/process"]).is_ok(), "control");
@@ -349,10 +220,7 @@ mod tests {
     #[test]
     fn volumes_are_always_nodev() {
         let pod = samples::pod();
-        let container = Container {
-            mounts: vec![samples::mount("data", "/d")],
-            ..samples::container("a")
-        };
+        let container = Container { mounts: vec![samples::mount("data", "/d")], ..samples::container("a") };
         let mut steps = Steps::default();
         pod_owned(&mut steps, &pod, &container, &ContainerFacts::default()).expect("plans");
         let nodev = |source: &FdSource| match source {

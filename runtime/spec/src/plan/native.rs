@@ -58,10 +58,7 @@ pub fn plan(
         kind: MemberKind::Native,
         kind_because: because,
         sources: steps.sources,
-        init: InitPlan {
-            ops: steps.ops,
-            exec,
-        },
+        init: InitPlan { ops: steps.ops, exec },
         worker: None,
         cgroup: limits::container(&container.resources, limits::devices()),
         stdio: stdio(container),
@@ -80,67 +77,38 @@ pub fn stdio(container: &Container) -> Stdio {
 
 /// # Errors
 /// As `user::resolve`, with the field's name.
-pub fn user_of(
-    container: &Container,
-    user: Option<&UserRef>,
-    facts: &ContainerFacts,
-) -> Result<User, PlanError> {
+pub fn user_of(container: &Container, user: Option<&UserRef>, facts: &ContainerFacts) -> Result<User, PlanError> {
     let resolved = user::resolve(user, container.group, facts);
     resolved.map_err(|problem| PlanError::of(&container.name, "securityContext.runAsUser", problem))
 }
 
 fn root(steps: &mut Steps, container: &Container) -> Result<(), PlanError> {
     let ImageRef::Rootfs(image_dir) = &container.image else {
-        return Err(PlanError::of(
-            &container.name,
-            "image",
-            Problem::NativeModule,
-        ));
+        return Err(PlanError::of(&container.name, "image", Problem::NativeModule));
     };
-    let mount = steps.source(FdSource::OverlayRoot {
-        image_dir: image_dir.clone(),
-    });
-    steps.then([
-        own_mounts(),
-        Op::MakeMountsPrivate,
-        Op::AttachRoot { mount },
-    ]);
+    let mount = steps.source(FdSource::OverlayRoot { image_dir: image_dir.clone() });
+    steps.then([own_mounts(), Op::MakeMountsPrivate, Op::AttachRoot { mount }]);
     Ok(())
 }
 
 /// The mount namespace, and the cgroup namespace whose root is the container's own group.
 pub fn own_mounts() -> Op {
-    Op::Unshare {
-        namespaces: vec![Namespace::Mount, Namespace::Cgroup],
-    }
+    Op::Unshare { namespaces: vec![Namespace::Mount, Namespace::Cgroup] }
 }
 
 fn working_directory(container: &Container, user: &User) -> Result<Op, PlanError> {
-    let path = container
-        .working_dir
-        .clone()
-        .unwrap_or_else(|| "/".to_owned());
+    let path = container.working_dir.clone().unwrap_or_else(|| "/".to_owned());
     if !mounts::is_plain(&path) {
-        return Err(PlanError::of(
-            &container.name,
-            "workingDir",
-            Problem::PathSyntax(path),
-        ));
+        return Err(PlanError::of(&container.name, "workingDir", Problem::PathSyntax(path)));
     }
-    Ok(Op::ChangeDirectory {
-        path,
-        create_as: Some((user.uid, user.gid)),
-    })
+    Ok(Op::ChangeDirectory { path, create_as: Some((user.uid, user.gid)) })
 }
 
 /// What belongs to the process and not to its mounts; the same for a member and for an exec into it.
 pub fn process(host: &HostFacts, tty: bool, user: &User) -> Vec<Op> {
     let mut ops = limits::rlimits(host).to_vec();
     if user.uid != 0 {
-        ops.push(Op::ChownStdio {
-            uid: user.uid,
-            gid: user.gid,
-        });
+        ops.push(Op::ChownStdio { uid: user.uid, gid: user.gid });
     }
     if tty {
         ops.push(Op::ControllingTerminal);
@@ -158,41 +126,22 @@ pub fn process(host: &HostFacts, tty: bool, user: &User) -> Vec<Op> {
 pub fn privileges(container: &str, host: &HostFacts, user: &User) -> Result<Vec<Op>, PlanError> {
     let effective = if user.uid == 0 { DEFAULT } else { 0 };
     let mut ops = vec![
-        Op::SetUser {
-            uid: user.uid,
-            gid: user.gid,
-            groups: user.groups.clone(),
-        },
-        Op::SetCapabilities {
-            bounding: DEFAULT,
-            effective,
-        },
+        Op::SetUser { uid: user.uid, gid: user.gid, groups: user.groups.clone() },
+        Op::SetCapabilities { bounding: DEFAULT, effective },
         Op::NoNewPrivileges,
     ];
     if host.seccomp {
-        let unknown =
-            || PlanError::of(container, "image", Problem::Architecture(host.arch.clone()));
+        let unknown = || PlanError::of(container, "image", Problem::Architecture(host.arch.clone()));
         let arch = Arch::by_name(&host.arch).ok_or_else(unknown)?;
-        ops.push(Op::Seccomp {
-            program: default_filter(arch, DEFAULT),
-        });
+        ops.push(Op::Seccomp { program: default_filter(arch, DEFAULT) });
     }
     Ok(ops)
 }
 
 fn program(container: &Container) -> Result<Vec<String>, PlanError> {
-    let argv: Vec<String> = container
-        .command
-        .iter()
-        .chain(&container.args)
-        .cloned()
-        .collect();
+    let argv: Vec<String> = container.command.iter().chain(&container.args).cloned().collect();
     if argv.first().is_none_or(String::is_empty) {
-        return Err(PlanError::of(
-            &container.name,
-            "command",
-            Problem::NoProgram,
-        ));
+        return Err(PlanError::of(&container.name, "command", Problem::NoProgram));
     }
     check_arguments(container, "command", &argv)?;
     Ok(argv)
@@ -200,17 +149,9 @@ fn program(container: &Container) -> Result<Vec<String>, PlanError> {
 
 /// # Errors
 /// An argument that the kernel cannot carry.
-pub fn check_arguments(
-    container: &Container,
-    field: &'static str,
-    argv: &[String],
-) -> Result<(), PlanError> {
+pub fn check_arguments(container: &Container, field: &'static str, argv: &[String]) -> Result<(), PlanError> {
     match argv.iter().find(|argument| argument.contains('\0')) {
-        Some(argument) => Err(PlanError::of(
-            &container.name,
-            field,
-            Problem::NulByte(argument.clone()),
-        )),
+        Some(argument) => Err(PlanError::of(&container.name, field, Problem::NulByte(argument.clone()))),
         None => Ok(()),
     }
 }

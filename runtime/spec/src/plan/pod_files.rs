@@ -36,20 +36,14 @@ pub fn hostname(pod: &Pod) -> String {
 /// `/etc/resolv.conf`: the host's, without name servers on the host's loopback, which a Pod with a network of its own
 /// cannot reach. The node hands in the text behind a local stub resolver where there is one.
 pub fn resolv_conf(pod: &Pod, host: &HostFacts) -> String {
-    let kept = host
-        .resolv_conf
-        .lines()
-        .filter(|line| pod.host_network || !is_loopback_server(line));
+    let kept = host.resolv_conf.lines().filter(|line| pod.host_network || !is_loopback_server(line));
     kept.fold(String::new(), |text, line| text + line + "\n")
 }
 
 fn is_loopback_server(line: &str) -> bool {
     let mut words = line.split_whitespace();
     words.next() == Some("nameserver")
-        && words
-            .next()
-            .and_then(|word| word.parse::<IpAddr>().ok())
-            .is_some_and(|address| address.is_loopback())
+        && words.next().and_then(|word| word.parse::<IpAddr>().ok()).is_some_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -60,8 +54,7 @@ mod tests {
     #[test]
     fn loopback_name_servers_only_with_the_hosts_network() {
         let host = HostFacts {
-            resolv_conf: "nameserver 127.0.0.53\nnameserver ::1\nnameserver 9.9.9.9\nsearch a b"
-                .to_owned(),
+            resolv_conf: "nameserver 127.0.0.53\nnameserver ::1\nnameserver 9.9.9.9\nsearch a b".to_owned(),
             ..samples::host()
         };
         let mut pod = samples::pod();
@@ -72,10 +65,7 @@ mod tests {
 
     #[test]
     fn the_pods_name_is_its_addresses() {
-        let ip = PodIp {
-            v4: Some("10.1.2.3".parse().expect("parses")),
-            v6: Some("fd00::3".parse().expect("parses")),
-        };
+        let ip = PodIp { v4: Some("10.1.2.3".parse().expect("parses")), v6: Some("fd00::3".parse().expect("parses")) };
         let text = hosts(&samples::pod(), &ip);
         assert!(text.ends_with("10.1.2.3\tdemo\nfd00::3\tdemo\n"), "{text}");
     }

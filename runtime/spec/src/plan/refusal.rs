@@ -55,11 +55,7 @@ pub enum Problem {
 impl PlanError {
     /// About a field of a container.
     pub(super) fn of(container: &str, field: &'static str, problem: Problem) -> Self {
-        Self {
-            container: Some(container.to_owned()),
-            field,
-            problem,
-        }
+        Self { container: Some(container.to_owned()), field, problem }
     }
 }
 
@@ -77,9 +73,7 @@ impl std::error::Error for PlanError {}
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoProgram => f.write_str(
-                "nothing to execute: a plain root directory names no program, so give one",
-            ),
+            Self::NoProgram => f.write_str("nothing to execute: a plain root directory names no program, so give one"),
             Self::NativeModule => f.write_str("a wasm: image cannot run as a native member"),
             Self::Architecture(name) => {
                 write!(f, "no default system call filter for architecture {name}")
@@ -88,19 +82,10 @@ impl fmt::Display for Problem {
             Self::UnknownGroup(name) => {
                 write!(f, "group {name:?} is not in the image's /etc/group")
             }
-            Self::NoUserFile(name) => write!(
-                f,
-                "{name:?} is a name, and the image has no file to look it up in"
-            ),
+            Self::NoUserFile(name) => write!(f, "{name:?} is a name, and the image has no file to look it up in"),
             Self::IdTooLarge(id) => write!(f, "{id} is above 2147483647, the largest id"),
-            Self::UserSyntax(text) => write!(
-                f,
-                "{text:?} is neither user, user:group, number nor number:number"
-            ),
-            Self::EnvironmentName(name) => write!(
-                f,
-                "variable {name:?} has an empty name, a '=' in it or a NUL byte"
-            ),
+            Self::UserSyntax(text) => write!(f, "{text:?} is neither user, user:group, number nor number:number"),
+            Self::EnvironmentName(name) => write!(f, "variable {name:?} has an empty name, a '=' in it or a NUL byte"),
             Self::NulByte(text) => write!(f, "{text:?} holds a NUL byte"),
             Self::PathSyntax(path) => {
                 write!(f, "{path:?} must be absolute and without .. components")
@@ -108,19 +93,13 @@ impl fmt::Display for Problem {
             Self::InsideProc(path) => {
                 write!(f, "{path:?} would cover part of /proc, which dwell guards")
             }
-            Self::AtRoot => f.write_str(
-                "a native member's root is its image; only a Wasm member takes a volume at /",
-            ),
+            Self::AtRoot => f.write_str("a native member's root is its image; only a Wasm member takes a volume at /"),
             Self::TwiceMounted(path) => write!(f, "{path:?} is granted twice"),
             Self::UnknownVolume(name) => write!(f, "the Pod has no volume {name:?}"),
-            Self::TooManyMounts(count) => write!(
-                f,
-                "{count} descriptors needed, at most {} fit",
-                super::steps::SLOTS_MAX
-            ),
-            Self::ExecIntoWasm => {
-                f.write_str("a Wasm member has no file system or process to execute another beside")
+            Self::TooManyMounts(count) => {
+                write!(f, "{count} descriptors needed, at most {} fit", super::steps::SLOTS_MAX)
             }
+            Self::ExecIntoWasm => f.write_str("a Wasm member has no file system or process to execute another beside"),
         }
     }
 }

@@ -55,16 +55,8 @@ mod tests {
 
     #[test]
     fn a_plan_survives_and_another_version_does_not() {
-        let listener = RelayListener {
-            slot: Slot(2),
-            protocol: Protocol::Udp,
-            target_port: 53,
-        };
-        let plan = RelayPlan {
-            listeners: vec![listener],
-            v4: Some(Ipv4Addr::LOCALHOST),
-            v6: None,
-        };
+        let listener = RelayListener { slot: Slot(2), protocol: Protocol::Udp, target_port: 53 };
+        let plan = RelayPlan { listeners: vec![listener], v4: Some(Ipv4Addr::LOCALHOST), v6: None };
         let mut bytes = plan.encode();
         assert_eq!(RelayPlan::decode(&bytes), Some(plan));
         assert_eq!(RelayPlan::decode(&bytes[..bytes.len() - 1]), None);

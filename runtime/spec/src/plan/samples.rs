@@ -1,9 +1,7 @@
 //! Values that the planners' tests start from.
 
 use crate::facts::HostFacts;
-use crate::pod::{
-    Container, ImageRef, Pod, Resources, RestartPolicy, Volume, VolumeMount, VolumeSource,
-};
+use crate::pod::{Container, ImageRef, Pod, Resources, RestartPolicy, Volume, VolumeMount, VolumeSource};
 
 /// A native container with nothing asked for.
 pub fn container(name: &str) -> Container {
@@ -29,14 +27,8 @@ pub fn container(name: &str) -> Container {
 
 /// A Pod `demo` with that container `a` and the volumes `data`, `more` and `file`.
 pub fn pod() -> Pod {
-    let source = VolumeSource::EmptyDir {
-        memory: false,
-        size_limit: None,
-    };
-    let volume = |name: &str| Volume {
-        name: name.to_owned(),
-        source: source.clone(),
-    };
+    let source = VolumeSource::EmptyDir { memory: false, size_limit: None };
+    let volume = |name: &str| Volume { name: name.to_owned(), source: source.clone() };
     Pod {
         name: "demo".to_owned(),
         namespace: "default".to_owned(),
@@ -55,11 +47,7 @@ pub fn pod() -> Pod {
 
 /// A mount of a volume, read-write.
 pub fn mount(volume: &str, path: &str) -> VolumeMount {
-    VolumeMount {
-        volume: volume.to_owned(),
-        mount_path: path.to_owned(),
-        read_only: false,
-    }
+    VolumeMount { volume: volume.to_owned(), mount_path: path.to_owned(), read_only: false }
 }
 
 /// A pure v2 host.

@@ -13,9 +13,7 @@ use std::sync::OnceLock;
 
 use super::bpf::{Verdict, compile};
 use super::capabilities::{DEFAULT, holds};
-use super::syscall_numbers::{
-    ALLOWED, BY_CAPABILITY, CLONE, CLONE3, Call, LAST_KNOWN, PERSONALITY, SOCKET,
-};
+use super::syscall_numbers::{ALLOWED, BY_CAPABILITY, CLONE, CLONE3, Call, LAST_KNOWN, PERSONALITY, SOCKET};
 
 const EPERM: u16 = 1;
 const ENOSYS: u16 = 38;
@@ -82,10 +80,7 @@ fn build(arch: Arch, capabilities: u64) -> Vec<u8> {
     put(PERSONALITY, Verdict::IfOneOf(PERSONALITIES));
     put(SOCKET, Verdict::UnlessOneOf(REFUSED_FAMILIES));
     ALLOWED.iter().for_each(|call| put(*call, Verdict::Allow));
-    for (_, calls) in BY_CAPABILITY
-        .iter()
-        .filter(|(capability, _)| holds(capabilities, *capability))
-    {
+    for (_, calls) in BY_CAPABILITY.iter().filter(|(capability, _)| holds(capabilities, *capability)) {
         calls.iter().for_each(|call| put(*call, Verdict::Allow));
     }
     compile(arch.audit(), &ranges(&verdicts))
@@ -114,36 +109,22 @@ mod tests {
     const ERRNO: u32 = 0x0005_0000;
 
     fn x86(nr: u32, arg0: u32) -> u32 {
-        run(
-            &default_filter(Arch::X86_64, DEFAULT),
-            Arch::X86_64.audit(),
-            nr,
-            arg0,
-        )
+        run(&default_filter(Arch::X86_64, DEFAULT), Arch::X86_64.audit(), nr, arg0)
     }
 
     #[test]
     fn every_listed_call_gets_its_verdict_on_both_architectures() {
         for arch in [Arch::X86_64, Arch::Aarch64] {
             let program = default_filter(arch, DEFAULT);
-            let allowed: Vec<u32> = ALLOWED
-                .iter()
-                .filter_map(|call| arch.number(*call))
-                .collect();
+            let allowed: Vec<u32> = ALLOWED.iter().filter_map(|call| arch.number(*call)).collect();
             for nr in 0..=LAST_KNOWN + 100 {
                 let got = run(&program, arch.audit(), nr, 0);
-                let special = [CLONE, SOCKET, PERSONALITY]
-                    .map(|call| arch.number(call))
-                    .contains(&Some(nr));
+                let special = [CLONE, SOCKET, PERSONALITY].map(|call| arch.number(call)).contains(&Some(nr));
                 let by_capability = BY_CAPABILITY
                     .iter()
                     .filter(|(capability, _)| holds(DEFAULT, *capability))
                     .any(|(_, calls)| calls.iter().any(|call| arch.number(*call) == Some(nr)));
-                assert_eq!(
-                    got == ALLOW,
-                    allowed.contains(&nr) || special || by_capability,
-                    "{arch:?} {nr}"
-                );
+                assert_eq!(got == ALLOW, allowed.contains(&nr) || special || by_capability, "{arch:?} {nr}");
             }
         }
     }
@@ -172,11 +153,7 @@ mod tests {
     fn another_architecture_is_enosys() {
         let program = default_filter(Arch::X86_64, DEFAULT);
         assert_eq!(run(&program, 0x4000_0003, 1, 0), ERRNO | 38);
-        assert_eq!(
-            run(&program, Arch::X86_64.audit(), 1, 0),
-            ALLOW,
-            "control: the same number, our architecture"
-        );
+        assert_eq!(run(&program, Arch::X86_64.audit(), 1, 0), ALLOW, "control: the same number, our architecture");
     }
 
     #[test]

@@ -31,23 +31,14 @@ impl Steps {
     /// Attaches a detached mount.
     pub fn attach(&mut self, source: FdSource, target: &str, is_dir: bool) {
         let mount = self.source(source);
-        self.ops.push(Op::Attach {
-            mount,
-            target: target.to_owned(),
-            is_dir,
-        });
+        self.ops.push(Op::Attach { mount, target: target.to_owned(), is_dir });
     }
 
     /// First of all: what follows is already paid for by the container's own cgroups. On v2 the birth itself does it.
     pub fn enter_cgroups(&mut self, host: &HostFacts) {
         for controller in &host.cgroup_v1 {
-            let tasks = self.source(FdSource::CgroupTasks {
-                controller: controller.clone(),
-            });
-            self.ops.push(Op::EnterCgroup {
-                tasks,
-                controller: controller.clone(),
-            });
+            let tasks = self.source(FdSource::CgroupTasks { controller: controller.clone() });
+            self.ops.push(Op::EnterCgroup { tasks, controller: controller.clone() });
         }
     }
 
@@ -55,11 +46,7 @@ impl Steps {
     /// When there are more descriptors than fit.
     pub fn check(&self, container: &str) -> Result<(), PlanError> {
         match self.sources.len() {
-            count if count > SLOTS_MAX => Err(PlanError::of(
-                container,
-                "volumeMounts",
-                Problem::TooManyMounts(count),
-            )),
+            count if count > SLOTS_MAX => Err(PlanError::of(container, "volumeMounts", Problem::TooManyMounts(count))),
             _ => Ok(()),
         }
     }

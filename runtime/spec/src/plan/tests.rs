@@ -9,30 +9,16 @@ use super::{ExecRequest, plan_container, plan_exec, plan_pod, samples};
 use crate::facts::{ContainerFacts, EntryPoint, HostFacts, ModuleFacts, PodIp};
 use crate::pod::{Container, ContainerPort, ImageRef, Pod, Protocol, UserRef};
 
-const IP: PodIp = PodIp {
-    v4: Some(std::net::Ipv4Addr::new(10, 1, 2, 3)),
-    v6: None,
-};
+const IP: PodIp = PodIp { v4: Some(std::net::Ipv4Addr::new(10, 1, 2, 3)), v6: None };
 
 fn module(kind: ModuleKind) -> ContainerFacts {
-    let module = Some(ModuleFacts {
-        digest: "sha256:00".to_owned(),
-        file_name: "app.wasm".to_owned(),
-        kind,
-    });
-    ContainerFacts {
-        module,
-        file_volumes: vec!["file".to_owned()],
-        ..ContainerFacts::default()
-    }
+    let module = Some(ModuleFacts { digest: "sha256:00".to_owned(), file_name: "app.wasm".to_owned(), kind });
+    ContainerFacts { module, file_volumes: vec!["file".to_owned()], ..ContainerFacts::default() }
 }
 
 fn hybrid() -> HostFacts {
     let names = ["cpu,cpuacct", "memory", "pids", "devices"];
-    HostFacts {
-        cgroup_v1: names.map(str::to_owned).to_vec(),
-        ..samples::host()
-    }
+    HostFacts { cgroup_v1: names.map(str::to_owned).to_vec(), ..samples::host() }
 }
 
 fn rich() -> Container {
@@ -55,10 +41,7 @@ fn rich() -> Container {
 
 fn rich_facts() -> ContainerFacts {
     ContainerFacts {
-        entry_point: Some(EntryPoint {
-            path: "/bin/app".to_owned(),
-            wasm: false,
-        }),
+        entry_point: Some(EntryPoint { path: "/bin/app".to_owned(), wasm: false }),
         passwd: Some("root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n".to_owned()),
         group: Some("video:x:44:app\n".to_owned()),
         module: None,
@@ -71,10 +54,7 @@ fn wasm() -> Container {
     container.image = ImageRef::Wasm("/srv/app.wasm".to_owned());
     container.command = Vec::new();
     container.args = vec!["one".to_owned()];
-    container.mounts = vec![
-        samples::mount("data", "/data"),
-        samples::mount("file", "/etc/app.conf"),
-    ];
+    container.mounts = vec![samples::mount("data", "/data"), samples::mount("file", "/etc/app.conf")];
     container.ports = vec![ContainerPort {
         name: None,
         container_port: 8081,
@@ -86,22 +66,12 @@ fn wasm() -> Container {
 }
 
 fn wasm_rootfs() -> Container {
-    Container {
-        image: ImageRef::Rootfs("/srv/image".to_owned()),
-        command: vec!["/app.wasm".to_owned()],
-        ..wasm()
-    }
+    Container { image: ImageRef::Rootfs("/srv/image".to_owned()), command: vec!["/app.wasm".to_owned()], ..wasm() }
 }
 
 fn wasm_rootfs_facts() -> ContainerFacts {
-    let entry_point = Some(EntryPoint {
-        path: "/app.wasm".to_owned(),
-        wasm: true,
-    });
-    ContainerFacts {
-        entry_point,
-        ..module(ModuleKind::Preview1Command)
-    }
+    let entry_point = Some(EntryPoint { path: "/app.wasm".to_owned(), wasm: true });
+    ContainerFacts { entry_point, ..module(ModuleKind::Preview1Command) }
 }
 
 /// Every plan the tests look at, by name.
@@ -111,78 +81,40 @@ fn plans() -> Vec<(&'static str, ContainerPlan)> {
         plan_container(&pod, container, host, facts, IP).expect("plans")
     };
     vec![
-        (
-            "native-v2",
-            plan(
-                &samples::container("a"),
-                &samples::host(),
-                &ContainerFacts::default(),
-            ),
-        ),
-        (
-            "native-rich-hybrid",
-            plan(&rich(), &hybrid(), &rich_facts()),
-        ),
-        (
-            "wasm-http",
-            plan(&wasm(), &samples::host(), &module(ModuleKind::HttpHandler)),
-        ),
-        (
-            "wasm-rootfs-hybrid",
-            plan(&wasm_rootfs(), &hybrid(), &wasm_rootfs_facts()),
-        ),
-        (
-            "wasm-unknown",
-            plan(&wasm(), &samples::host(), &ContainerFacts::default()),
-        ),
+        ("native-v2", plan(&samples::container("a"), &samples::host(), &ContainerFacts::default())),
+        ("native-rich-hybrid", plan(&rich(), &hybrid(), &rich_facts())),
+        ("wasm-http", plan(&wasm(), &samples::host(), &module(ModuleKind::HttpHandler))),
+        ("wasm-rootfs-hybrid", plan(&wasm_rootfs(), &hybrid(), &wasm_rootfs_facts())),
+        ("wasm-unknown", plan(&wasm(), &samples::host(), &ContainerFacts::default())),
     ]
 }
 
 fn compare(name: &str, text: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/plans")
-        .join(format!("{name}.txt"));
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/plans").join(format!("{name}.txt"));
     if std::env::var_os("DWELL_BLESS").is_some() {
         std::fs::create_dir_all(path.parent().expect("has one")).expect("makes");
         std::fs::write(&path, text).expect("writes");
     }
     let wanted = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        wanted == text,
-        "{} differs (DWELL_BLESS=1 rewrites it):\n{text}",
-        path.display()
-    );
+    assert!(wanted == text, "{} differs (DWELL_BLESS=1 rewrites it):\n{text}", path.display());
 }
 
 #[test]
 fn texts_are_as_recorded() {
-    plans()
-        .iter()
-        .for_each(|(name, plan)| compare(name, &plan.to_string()));
+    plans().iter().for_each(|(name, plan)| compare(name, &plan.to_string()));
     let mut pod = samples::pod();
     pod.containers = vec![wasm()];
-    compare(
-        "pod",
-        &plan_pod(&pod, &samples::host()).expect("plans").to_string(),
-    );
+    compare("pod", &plan_pod(&pod, &samples::host()).expect("plans").to_string());
     compare("exec", &exec().to_string());
 }
 
 fn exec() -> super::ExecPlan {
-    let request = ExecRequest {
-        argv: vec!["id".to_owned()],
-        user: Some("0".to_owned()),
-        tty: true,
-        stdin: true,
-    };
+    let request = ExecRequest { argv: vec!["id".to_owned()], user: Some("0".to_owned()), tty: true, stdin: true };
     plan_exec(&samples::pod(), &rich(), &hybrid(), &rich_facts(), &request).expect("plans")
 }
 
 fn every_init() -> Vec<(Vec<FdSource>, InitPlan)> {
-    let mut all: Vec<_> = plans()
-        .into_iter()
-        .map(|(_, plan)| (plan.sources, plan.init))
-        .collect();
+    let mut all: Vec<_> = plans().into_iter().map(|(_, plan)| (plan.sources, plan.init)).collect();
     all.push((exec().sources, exec().init));
     all
 }
@@ -229,10 +161,9 @@ fn target(op: &Op) -> Option<&str> {
         | Op::MountMqueue { target }
         | Op::MountDevpts { target }
         | Op::BindConsole { target } => Some(target),
-        Op::MakeDevice { path, .. }
-        | Op::MakeSymlink { path, .. }
-        | Op::Mask { path }
-        | Op::ReadOnly { path } => Some(path),
+        Op::MakeDevice { path, .. } | Op::MakeSymlink { path, .. } | Op::Mask { path } | Op::ReadOnly { path } => {
+            Some(path)
+        }
         _ => None,
     }
 }
@@ -241,12 +172,7 @@ fn target(op: &Op) -> Option<&str> {
 fn every_target_is_absolute_and_climbs_nowhere() {
     for (_, init) in every_init() {
         for path in init.ops.iter().filter_map(target) {
-            assert!(
-                path.starts_with('/')
-                    && path.len() > 1
-                    && !path.split('/').any(|part| part == ".."),
-                "{path}"
-            );
+            assert!(path.starts_with('/') && path.len() > 1 && !path.split('/').any(|part| part == ".."), "{path}");
         }
     }
 }
@@ -255,12 +181,9 @@ fn every_target_is_absolute_and_climbs_nowhere() {
 fn cgroups_before_anything_mounts_before_the_pivot_privileges_last() {
     for (_, init) in every_init() {
         let last = |wanted: fn(&Op) -> bool| init.ops.iter().rposition(wanted);
-        let user =
-            position(&init, |op| matches!(op, Op::SetUser { .. })).expect("every plan sets a user");
-        let capabilities = position(&init, |op| matches!(op, Op::SetCapabilities { .. }))
-            .expect("and capabilities");
-        let privileges =
-            position(&init, |op| matches!(op, Op::NoNewPrivileges)).expect("and no_new_privs");
+        let user = position(&init, |op| matches!(op, Op::SetUser { .. })).expect("every plan sets a user");
+        let capabilities = position(&init, |op| matches!(op, Op::SetCapabilities { .. })).expect("and capabilities");
+        let privileges = position(&init, |op| matches!(op, Op::NoNewPrivileges)).expect("and no_new_privs");
         assert!(user < capabilities && capabilities < privileges);
         assert!(last(|op| target(op).is_some()) < Some(user));
         if let Some(pivot) = position(&init, |op| matches!(op, Op::PivotRoot)) {
@@ -269,9 +192,7 @@ fn cgroups_before_anything_mounts_before_the_pivot_privileges_last() {
                 last(|op| matches!(op, Op::EnterCgroup { .. }))
                     < position(&init, |op| matches!(op, Op::Unshare { .. }))
             );
-            assert!(
-                position(&init, |op| matches!(op, Op::SealRoot)).is_none_or(|seal| seal > pivot)
-            );
+            assert!(position(&init, |op| matches!(op, Op::SealRoot)).is_none_or(|seal| seal > pivot));
             assert!(position(&init, |op| matches!(op, Op::ChangeDirectory { .. })) > Some(pivot));
         }
         if let Some(seccomp) = position(&init, |op| matches!(op, Op::Seccomp { .. })) {
@@ -282,94 +203,47 @@ fn cgroups_before_anything_mounts_before_the_pivot_privileges_last() {
 
 #[test]
 fn a_wasm_member_has_no_device_no_kernel_file_system_and_no_capability() {
-    for (name, plan) in plans()
-        .into_iter()
-        .filter(|(name, _)| name.starts_with("wasm"))
-    {
+    for (name, plan) in plans().into_iter().filter(|(name, _)| name.starts_with("wasm")) {
         let forbidden = |op: &Op| {
-            matches!(
-                op,
-                Op::MountProc { .. }
-                    | Op::MountSysfs { .. }
-                    | Op::MountTmpfs { .. }
-                    | Op::MakeDevice { .. }
-            )
+            matches!(op, Op::MountProc { .. } | Op::MountSysfs { .. } | Op::MountTmpfs { .. } | Op::MakeDevice { .. })
         };
         assert!(!plan.init.ops.iter().any(forbidden), "{name}");
-        assert!(
-            plan.init.ops.contains(&Op::SetCapabilities {
-                bounding: 0,
-                effective: 0
-            }),
-            "{name}"
-        );
-        assert!(
-            plan.init.ops.contains(&Op::SealRoot) && plan.cgroup.devices.is_empty(),
-            "{name}"
-        );
+        assert!(plan.init.ops.contains(&Op::SetCapabilities { bounding: 0, effective: 0 }), "{name}");
+        assert!(plan.init.ops.contains(&Op::SealRoot) && plan.cgroup.devices.is_empty(), "{name}");
     }
 }
 
 #[test]
 fn plans_survive_their_encodings() {
     for (name, plan) in plans() {
-        assert_eq!(
-            InitPlan::decode(&plan.init.encode()),
-            Ok(plan.init.clone()),
-            "{name}"
-        );
+        assert_eq!(InitPlan::decode(&plan.init.encode()), Ok(plan.init.clone()), "{name}");
         let json = serde_json::to_string(&plan).expect("encodes");
-        assert_eq!(
-            serde_json::from_str::<ContainerPlan>(&json).expect("decodes"),
-            plan,
-            "{name}"
-        );
+        assert_eq!(serde_json::from_str::<ContainerPlan>(&json).expect("decodes"), plan, "{name}");
     }
 }
 
 #[test]
 fn refusals_name_container_and_field() {
-    let pod = Pod {
-        containers: Vec::new(),
-        ..samples::pod()
-    };
+    let pod = Pod { containers: Vec::new(), ..samples::pod() };
     let refused = |change: fn(&mut Container)| {
         let mut container = samples::container("web");
         change(&mut container);
-        plan_container(
-            &pod,
-            &container,
-            &samples::host(),
-            &ContainerFacts::default(),
-            IP,
-        )
-        .expect_err("refused")
-        .to_string()
+        plan_container(&pod, &container, &samples::host(), &ContainerFacts::default(), IP)
+            .expect_err("refused")
+            .to_string()
     };
     let text = refused(|container| container.command.clear());
-    assert!(
-        text.starts_with("container web: command: nothing to execute"),
-        "{text}"
-    );
+    assert!(text.starts_with("container web: command: nothing to execute"), "{text}");
     let text = refused(|container| container.user = Some(UserRef::Id(u32::MAX)));
-    assert!(
-        text.starts_with("container web: securityContext.runAsUser: 4294967295 is above"),
-        "{text}"
-    );
+    assert!(text.starts_with("container web: securityContext.runAsUser: 4294967295 is above"), "{text}");
     let text = refused(|container| container.mounts = vec![samples::mount("nope", "/x")]);
-    assert_eq!(
-        text,
-        "container web: volumeMounts: the Pod has no volume \"nope\""
-    );
+    assert_eq!(text, "container web: volumeMounts: the Pod has no volume \"nope\"");
 }
 
 #[test]
 fn exec_into_wasm_is_refused_and_into_native_joins_two_namespaces() {
     let facts = module(ModuleKind::Preview1Command);
-    let request = ExecRequest {
-        argv: vec!["sh".to_owned()],
-        ..ExecRequest::default()
-    };
+    let request = ExecRequest { argv: vec!["sh".to_owned()], ..ExecRequest::default() };
     assert!(plan_exec(&samples::pod(), &wasm(), &samples::host(), &facts, &request).is_err());
     let joins = exec()
         .init

@@ -42,11 +42,7 @@ struct Entry<'a> {
 ///
 /// # Errors
 /// Names the image does not have, ids that are too large, text that is neither.
-pub fn resolve(
-    user: Option<&UserRef>,
-    group: Option<u32>,
-    facts: &ContainerFacts,
-) -> Result<User, Problem> {
+pub fn resolve(user: Option<&UserRef>, group: Option<u32>, facts: &ContainerFacts) -> Result<User, Problem> {
     let (user, named_group) = match user {
         None => (Ok(0), None),
         Some(UserRef::Id(uid)) => (Ok(*uid), None),
@@ -54,10 +50,7 @@ pub fn resolve(
     };
     let passwd = facts.passwd.as_deref();
     let (uid, entry) = match user {
-        Ok(uid) => (
-            uid,
-            passwd.and_then(|text| entries(text).find(|entry| entry.uid == uid)),
-        ),
+        Ok(uid) => (uid, passwd.and_then(|text| entries(text).find(|entry| entry.uid == uid))),
         Err(name) => by_name(name, passwd).map(|entry| (entry.uid, Some(entry)))?,
     };
     let gid = match (group, named_group) {
@@ -66,18 +59,9 @@ pub fn resolve(
         (None, None) => entry.as_ref().map_or(0, |entry| entry.gid),
     };
     let (uid, gid) = (checked(uid)?, checked(gid)?);
-    let groups = memberships(
-        gid,
-        entry.as_ref().map(|entry| entry.name),
-        facts.group.as_deref(),
-    );
+    let groups = memberships(gid, entry.as_ref().map(|entry| entry.name), facts.group.as_deref());
     let home = entry.map_or("/", |entry| plain_home(entry.home)).to_owned();
-    Ok(User {
-        uid,
-        gid,
-        groups,
-        home,
-    })
+    Ok(User { uid, gid, groups, home })
 }
 
 /// `user` or `user:group`; a user is a number (`Ok`) or a name (`Err`).
@@ -99,24 +83,16 @@ fn number(text: &str) -> Result<Option<u32>, Problem> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(None);
     }
-    text.parse()
-        .map(Some)
-        .map_err(|_| Problem::IdTooLarge(text.to_owned()))
+    text.parse().map(Some).map_err(|_| Problem::IdTooLarge(text.to_owned()))
 }
 
 fn checked(id: u32) -> Result<u32, Problem> {
-    if id > ID_MAX {
-        Err(Problem::IdTooLarge(id.to_string()))
-    } else {
-        Ok(id)
-    }
+    if id > ID_MAX { Err(Problem::IdTooLarge(id.to_string())) } else { Ok(id) }
 }
 
 fn by_name<'a>(name: &str, passwd: Option<&'a str>) -> Result<Entry<'a>, Problem> {
     let text = passwd.ok_or_else(|| Problem::NoUserFile(name.to_owned()))?;
-    entries(text)
-        .find(|entry| entry.name == name)
-        .ok_or_else(|| Problem::UnknownUser(name.to_owned()))
+    entries(text).find(|entry| entry.name == name).ok_or_else(|| Problem::UnknownUser(name.to_owned()))
 }
 
 fn group_id(named: &str, group: Option<&str>) -> Result<u32, Problem> {
@@ -124,17 +100,14 @@ fn group_id(named: &str, group: Option<&str>) -> Result<u32, Problem> {
         return Ok(gid);
     }
     let text = group.ok_or_else(|| Problem::NoUserFile(named.to_owned()))?;
-    let found = groups(text)
-        .find(|(name, _, _)| *name == named)
-        .map(|(_, gid, _)| gid);
+    let found = groups(text).find(|(name, _, _)| *name == named).map(|(_, gid, _)| gid);
     found.ok_or_else(|| Problem::UnknownGroup(named.to_owned()))
 }
 
 fn memberships(gid: u32, name: Option<&str>, group: Option<&str>) -> Vec<u32> {
     let mut found = vec![gid];
-    let listed = groups(group.unwrap_or("")).filter(|(_, _, members)| {
-        name.is_some_and(|name| members.split(',').any(|member| member == name))
-    });
+    let listed = groups(group.unwrap_or(""))
+        .filter(|(_, _, members)| name.is_some_and(|name| members.split(',').any(|member| member == name)));
     for (_, gid, _) in listed.take(GROUPS_MAX) {
         if !found.contains(&gid) {
             found.push(gid);
@@ -149,12 +122,7 @@ fn entries(text: &str) -> impl Iterator<Item = Entry<'_>> {
         let mut fields = line.split(':');
         let name = fields.next().filter(|name| !name.is_empty())?;
         let (uid, gid) = (id(fields.nth(1)?)?, id(fields.next()?)?);
-        Some(Entry {
-            name,
-            uid,
-            gid,
-            home: fields.nth(1).unwrap_or("/"),
-        })
+        Some(Entry { name, uid, gid, home: fields.nth(1).unwrap_or("/") })
     })
 }
 
@@ -172,8 +140,7 @@ fn id(text: &str) -> Option<u32> {
 }
 
 fn plain_home(home: &str) -> &str {
-    let plain =
-        home.starts_with('/') && home.len() <= HOME_MAX && !home.chars().any(char::is_control);
+    let plain = home.starts_with('/') && home.len() <= HOME_MAX && !home.chars().any(char::is_control);
     if plain { home } else { "/" }
 }
 
@@ -187,11 +154,7 @@ mod tests {
     const GROUP: &str = "root:x:0:\nvideo:x:44:other,app\nstaff:x:50:application\napp:x:1001:\nwheel:x:10:root,app\n";
 
     fn facts() -> ContainerFacts {
-        ContainerFacts {
-            passwd: Some(PASSWD.to_owned()),
-            group: Some(GROUP.to_owned()),
-            ..ContainerFacts::default()
-        }
+        ContainerFacts { passwd: Some(PASSWD.to_owned()), group: Some(GROUP.to_owned()), ..ContainerFacts::default() }
     }
 
     fn named(text: &str) -> Result<User, Problem> {
@@ -201,53 +164,24 @@ mod tests {
     #[test]
     fn nobody_asked_for_is_root_with_its_groups() {
         let user = resolve(None, None, &facts()).expect("resolves");
-        assert_eq!(
-            (user.uid, user.gid, user.groups.as_slice()),
-            (0, 0, [0, 10].as_slice())
-        );
+        assert_eq!((user.uid, user.gid, user.groups.as_slice()), (0, 0, [0, 10].as_slice()));
         assert_eq!(user.home, "/root");
-        assert_eq!(
-            resolve(None, None, &ContainerFacts::default())
-                .expect("resolves")
-                .home,
-            "/"
-        );
+        assert_eq!(resolve(None, None, &ContainerFacts::default()).expect("resolves").home, "/");
     }
 
     #[test]
     fn names_and_numbers() {
         let app = named("app").expect("resolves");
-        assert_eq!(
-            (app.uid, app.gid, app.groups.clone()),
-            (1000, 1001, vec![1001, 44, 10])
-        );
-        assert_eq!(
-            named("1000"),
-            Ok(app),
-            "digits are a number, though a user is called 1000"
-        );
+        assert_eq!((app.uid, app.gid, app.groups.clone()), (1000, 1001, vec![1001, 44, 10]));
+        assert_eq!(named("1000"), Ok(app), "digits are a number, though a user is called 1000");
         assert_eq!(named("app:video").expect("resolves").gid, 44);
-        assert_eq!(
-            named("12:34").map(|user| (user.uid, user.gid)),
-            Ok((12, 34))
-        );
-        assert_eq!(
-            resolve(Some(&UserRef::Id(1000)), Some(9), &facts())
-                .expect("resolves")
-                .groups,
-            [9, 44, 10]
-        );
+        assert_eq!(named("12:34").map(|user| (user.uid, user.gid)), Ok((12, 34)));
+        assert_eq!(resolve(Some(&UserRef::Id(1000)), Some(9), &facts()).expect("resolves").groups, [9, 44, 10]);
     }
 
     #[test]
     fn cve_2024_40635_large_ids_are_refused_and_never_wrap() {
-        for text in [
-            "2147483648",
-            "4294967295",
-            "4294967296",
-            "18446744073709551616",
-            "0:2147483648",
-        ] {
+        for text in ["2147483648", "4294967295", "4294967296", "18446744073709551616", "0:2147483648"] {
             assert!(matches!(named(text), Err(Problem::IdTooLarge(_))), "{text}");
         }
         assert!(resolve(Some(&UserRef::Id(u32::MAX)), None, &facts()).is_err());
@@ -259,16 +193,10 @@ mod tests {
 
     #[test]
     fn cve_2026_30892_what_does_not_parse_is_never_a_user() {
-        for text in [
-            "", ":", "app:", ":app", "a:b:c", "+5", " 5", "5 ", "0x0", "-1", "nobody", "broken",
-        ] {
+        for text in ["", ":", "app:", ":app", "a:b:c", "+5", " 5", "5 ", "0x0", "-1", "nobody", "broken"] {
             assert!(named(text).is_err(), "{text:?}");
         }
-        let nameless = resolve(
-            Some(&UserRef::Name("app".to_owned())),
-            None,
-            &ContainerFacts::default(),
-        );
+        let nameless = resolve(Some(&UserRef::Name("app".to_owned())), None, &ContainerFacts::default());
         assert_eq!(nameless, Err(Problem::NoUserFile("app".to_owned())));
     }
 

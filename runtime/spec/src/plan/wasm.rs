@@ -37,26 +37,11 @@ pub fn plan(
     let user = native::user_of(container, container.user.as_ref(), facts)?;
     let mut steps = Steps::default();
     steps.enter_cgroups(host);
-    steps.then([
-        native::own_mounts(),
-        Op::MakeMountsPrivate,
-        Op::TmpfsRoot { size: ROOT_BYTES },
-    ]);
-    let digest = facts
-        .module
-        .as_ref()
-        .map_or(UNKNOWN_DIGEST, |module| &module.digest)
-        .to_owned();
+    steps.then([native::own_mounts(), Op::MakeMountsPrivate, Op::TmpfsRoot { size: ROOT_BYTES }]);
+    let digest = facts.module.as_ref().map_or(UNKNOWN_DIGEST, |module| &module.digest).to_owned();
     steps.attach(FdSource::CompiledModule { digest }, MODULE_PATH, false);
     let preopens = worker_layout::grants(&mut steps, pod, container, facts)?;
-    steps.then([
-        Op::PivotRoot,
-        Op::SealRoot,
-        Op::ChangeDirectory {
-            path: "/".to_owned(),
-            create_as: None,
-        },
-    ]);
+    steps.then([Op::PivotRoot, Op::SealRoot, Op::ChangeDirectory { path: "/".to_owned(), create_as: None }]);
     steps.then([Op::NewSessionKeyring]);
     steps.then(native::process(host, container.tty, &user));
     steps.then(privileges(&user));
@@ -64,38 +49,18 @@ pub fn plan(
         steps.source(FdSource::Devpts);
     }
     let program = steps.source(FdSource::WorkerExecutable);
-    let keep = vec![
-        steps.source(FdSource::WorkerPlan),
-        steps.source(FdSource::Report),
-    ];
+    let keep = vec![steps.source(FdSource::WorkerPlan), steps.source(FdSource::Report)];
     steps.check(&container.name)?;
     let argv = vec!["dwell-worker".to_owned()];
-    let exec = Exec::Descriptor {
-        program,
-        argv,
-        env: Vec::new(),
-        keep,
-    };
-    let told = Told {
-        pod,
-        container,
-        host,
-        ip,
-    };
+    let exec = Exec::Descriptor { program, argv, env: Vec::new(), keep };
+    let told = Told { pod, container, host, ip };
     Ok(ContainerPlan {
         name: container.name.clone(),
         kind: MemberKind::Wasm,
         kind_because: because,
         sources: steps.sources,
-        init: InitPlan {
-            ops: steps.ops,
-            exec,
-        },
-        worker: facts
-            .module
-            .as_ref()
-            .map(|module| told.worker(module, preopens))
-            .transpose()?,
+        init: InitPlan { ops: steps.ops, exec },
+        worker: facts.module.as_ref().map(|module| told.worker(module, preopens)).transpose()?,
         cgroup: limits::container(&container.resources, Vec::new()),
         stdio: native::stdio(container),
         own_pid_namespace: !pod.share_process_namespace,
@@ -104,15 +69,8 @@ pub fn plan(
 
 fn privileges(user: &User) -> [Op; 3] {
     [
-        Op::SetUser {
-            uid: user.uid,
-            gid: user.gid,
-            groups: user.groups.clone(),
-        },
-        Op::SetCapabilities {
-            bounding: 0,
-            effective: 0,
-        },
+        Op::SetUser { uid: user.uid, gid: user.gid, groups: user.groups.clone() },
+        Op::SetCapabilities { bounding: 0, effective: 0 },
         Op::NoNewPrivileges,
     ]
 }
@@ -126,11 +84,7 @@ struct Told<'a> {
 }
 
 impl Told<'_> {
-    fn worker(
-        &self,
-        module: &ModuleFacts,
-        preopens: Vec<super::worker::Preopen>,
-    ) -> Result<WorkerPlan, PlanError> {
+    fn worker(&self, module: &ModuleFacts, preopens: Vec<super::worker::Preopen>) -> Result<WorkerPlan, PlanError> {
         let container = self.container;
         Ok(WorkerPlan {
             kind: module.kind,
@@ -154,42 +108,26 @@ impl Told<'_> {
         if kind != ModuleKind::HttpHandler {
             return Vec::new();
         }
-        let declared = self
-            .container
-            .ports
-            .iter()
-            .find(|port| port.protocol == Protocol::Tcp);
+        let declared = self.container.ports.iter().find(|port| port.protocol == Protocol::Tcp);
         let port = declared.map_or(DEFAULT_PORT, |port| port.container_port);
-        vec![
-            (std::net::Ipv4Addr::UNSPECIFIED, port).into(),
-            (std::net::Ipv6Addr::UNSPECIFIED, port).into(),
-        ]
+        vec![(std::net::Ipv4Addr::UNSPECIFIED, port).into(), (std::net::Ipv6Addr::UNSPECIFIED, port).into()]
     }
 }
 
 /// A `wasm:` image is the program itself, so command and args are its arguments; in a `rootfs:` `command[0]` is it.
 fn arguments(container: &Container, module: &ModuleFacts) -> Result<Vec<String>, PlanError> {
     let skipped = usize::from(matches!(container.image, ImageRef::Rootfs(_)));
-    let given = container
-        .command
-        .iter()
-        .chain(&container.args)
-        .skip(skipped)
-        .cloned();
-    let argv: Vec<String> = std::iter::once(module.file_name.clone())
-        .chain(given)
-        .collect();
+    let given = container.command.iter().chain(&container.args).skip(skipped).cloned();
+    let argv: Vec<String> = std::iter::once(module.file_name.clone()).chain(given).collect();
     native::check_arguments(container, "args", &argv)?;
     Ok(argv)
 }
 
 fn working_directory(container: &Container) -> Result<Option<String>, PlanError> {
     match &container.working_dir {
-        Some(path) if !super::mounts::is_plain(path) => Err(PlanError::of(
-            &container.name,
-            "workingDir",
-            Problem::PathSyntax(path.clone()),
-        )),
+        Some(path) if !super::mounts::is_plain(path) => {
+            Err(PlanError::of(&container.name, "workingDir", Problem::PathSyntax(path.clone())))
+        }
         other => Ok(other.clone()),
     }
 }

@@ -24,13 +24,7 @@ pub fn grants(
 ) -> Result<Vec<Preopen>, PlanError> {
     let mut preopens = Vec::new();
     if let ImageRef::Rootfs(image_dir) = &container.image {
-        steps.attach(
-            FdSource::OverlayRoot {
-                image_dir: image_dir.clone(),
-            },
-            "/0",
-            true,
-        );
+        steps.attach(FdSource::OverlayRoot { image_dir: image_dir.clone() }, "/0", true);
         preopens.push(directory(0, "/", !container.read_only_root));
     }
     for mount in &container.mounts {
@@ -45,12 +39,7 @@ pub fn grants(
 }
 
 fn directory(number: usize, guest: &str, writable: bool) -> Preopen {
-    Preopen {
-        dir: format!("/{number}"),
-        file: None,
-        guest: guest.to_owned(),
-        writable,
-    }
+    Preopen { dir: format!("/{number}"), file: None, guest: guest.to_owned(), writable }
 }
 
 fn grant_directory(
@@ -61,11 +50,7 @@ fn grant_directory(
 ) -> Result<(), PlanError> {
     let guest = normal(&mount.mount_path);
     if preopens.iter().any(|preopen| preopen.guest == guest) {
-        return Err(PlanError::of(
-            &container.name,
-            "volumeMounts",
-            Problem::TwiceMounted(guest),
-        ));
+        return Err(PlanError::of(&container.name, "volumeMounts", Problem::TwiceMounted(guest)));
     }
     let preopen = directory(preopens.len(), &guest, !mount.read_only);
     steps.attach(volume(mount), &preopen.dir, true);
@@ -83,11 +68,7 @@ fn grant_file(
     let (folder, file) = path.rsplit_once('/').unwrap_or(("", &path));
     let guest = if folder.is_empty() { "/" } else { folder };
     if file.is_empty() {
-        return Err(PlanError::of(
-            &container.name,
-            "volumeMounts",
-            Problem::AtRoot,
-        ));
+        return Err(PlanError::of(&container.name, "volumeMounts", Problem::AtRoot));
     }
     let dir = match preopens.iter_mut().find(|preopen| preopen.guest == guest) {
         Some(shared) if shared.file.is_some() => {
@@ -95,17 +76,10 @@ fn grant_file(
             shared.dir.clone()
         }
         Some(_) => {
-            return Err(PlanError::of(
-                &container.name,
-                "volumeMounts",
-                Problem::TwiceMounted(guest.to_owned()),
-            ));
+            return Err(PlanError::of(&container.name, "volumeMounts", Problem::TwiceMounted(guest.to_owned())));
         }
         None => {
-            let preopen = Preopen {
-                file: Some(file.to_owned()),
-                ..directory(preopens.len(), guest, !mount.read_only)
-            };
+            let preopen = Preopen { file: Some(file.to_owned()), ..directory(preopens.len(), guest, !mount.read_only) };
             let dir = preopen.dir.clone();
             preopens.push(preopen);
             dir
@@ -117,24 +91,13 @@ fn grant_file(
 
 /// A guest executes no file and opens no device, so its grants say so.
 fn volume(mount: &VolumeMount) -> FdSource {
-    let flags = MountFlags {
-        read_only: mount.read_only,
-        noexec: true,
-        nosuid: true,
-        nodev: true,
-    };
-    FdSource::Volume {
-        name: mount.volume.clone(),
-        flags,
-    }
+    let flags = MountFlags { read_only: mount.read_only, noexec: true, nosuid: true, nodev: true };
+    FdSource::Volume { name: mount.volume.clone(), flags }
 }
 
 /// One slash between components, none at the end.
 fn normal(path: &str) -> String {
-    let parts: Vec<&str> = path
-        .split('/')
-        .filter(|part| !part.is_empty() && *part != ".")
-        .collect();
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     format!("/{}", parts.join("/"))
 }
 
@@ -152,23 +115,10 @@ mod tests {
     use super::super::samples;
     use super::*;
 
-    fn granted(
-        image: ImageRef,
-        paths: &[(&str, &str)],
-    ) -> Result<(Vec<Preopen>, Vec<String>), PlanError> {
-        let mounts = paths
-            .iter()
-            .map(|(volume, path)| samples::mount(volume, path))
-            .collect();
-        let container = Container {
-            image,
-            mounts,
-            ..samples::container("w")
-        };
-        let facts = ContainerFacts {
-            file_volumes: vec!["file".to_owned()],
-            ..ContainerFacts::default()
-        };
+    fn granted(image: ImageRef, paths: &[(&str, &str)]) -> Result<(Vec<Preopen>, Vec<String>), PlanError> {
+        let mounts = paths.iter().map(|(volume, path)| samples::mount(volume, path)).collect();
+        let container = Container { image, mounts, ..samples::container("w") };
+        let facts = ContainerFacts { file_volumes: vec!["file".to_owned()], ..ContainerFacts::default() };
         let mut steps = Steps::default();
         let preopens = grants(&mut steps, &samples::pod(), &container, &facts)?;
         let targets = steps.ops.iter().filter_map(|op| match op {
@@ -181,12 +131,8 @@ mod tests {
     #[test]
     fn the_image_is_first_and_each_grant_has_its_own_directory() {
         let image = ImageRef::Rootfs("/img".to_owned());
-        let (preopens, targets) =
-            granted(image, &[("data", "/a//b/"), ("more", "/c")]).expect("plans");
-        let guests: Vec<&str> = preopens
-            .iter()
-            .map(|preopen| preopen.guest.as_str())
-            .collect();
+        let (preopens, targets) = granted(image, &[("data", "/a//b/"), ("more", "/c")]).expect("plans");
+        let guests: Vec<&str> = preopens.iter().map(|preopen| preopen.guest.as_str()).collect();
         assert_eq!(guests, ["/", "/a/b", "/c"]);
         assert_eq!(targets, ["/0", "/1", "/2"]);
     }
@@ -202,13 +148,9 @@ mod tests {
     #[test]
     fn files_of_one_directory_share_a_grant() {
         let module = ImageRef::Wasm("/m.wasm".to_owned());
-        let (preopens, targets) =
-            granted(module, &[("file", "/etc/a"), ("file", "/etc/b")]).expect("plans");
+        let (preopens, targets) = granted(module, &[("file", "/etc/a"), ("file", "/etc/b")]).expect("plans");
         assert_eq!(preopens.len(), 1);
-        assert_eq!(
-            (preopens[0].guest.as_str(), preopens[0].file.as_deref()),
-            ("/etc", Some("a"))
-        );
+        assert_eq!((preopens[0].guest.as_str(), preopens[0].file.as_deref()), ("/etc", Some("a")));
         assert_eq!(targets, ["/0/a", "/0/b"]);
     }
 }

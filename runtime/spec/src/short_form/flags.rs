@@ -6,11 +6,7 @@ use super::{RunArgs, ShortFormError, literal};
 use crate::quantity::Quantity;
 
 fn wrong(flag: &'static str, value: &str, why: &'static str) -> ShortFormError {
-    ShortFormError::Flag {
-        flag,
-        value: value.to_owned(),
-        why,
-    }
+    ShortFormError::Flag { flag, value: value.to_owned(), why }
 }
 
 /// `-e` and `--env-file`, files first, so that a flag wins.
@@ -29,12 +25,7 @@ pub fn env(run: &RunArgs) -> Result<Vec<v1::EnvVar>, ShortFormError> {
 }
 
 /// Lines of `NAME=VALUE` or `NAME`; empty ones and those with `#` in front are left out. No quotes, as in docker.
-fn env_file(
-    file: &str,
-    text: &str,
-    run: &RunArgs,
-    vars: &mut Vec<v1::EnvVar>,
-) -> Result<(), ShortFormError> {
+fn env_file(file: &str, text: &str, run: &RunArgs, vars: &mut Vec<v1::EnvVar>) -> Result<(), ShortFormError> {
     for (n, line) in text.lines().enumerate() {
         let line = line.trim_start();
         if line.is_empty() || line.starts_with('#') {
@@ -43,10 +34,7 @@ fn env_file(
         match env_var(line, run) {
             Some(var) => vars.extend(var),
             None => {
-                return Err(ShortFormError::EnvFile {
-                    file: file.to_owned(),
-                    line: n + 1,
-                });
+                return Err(ShortFormError::EnvFile { file: file.to_owned(), line: n + 1 });
             }
         }
     }
@@ -62,32 +50,17 @@ fn env_var(text: &str, run: &RunArgs) -> Option<Option<v1::EnvVar>> {
     if name.is_empty() || name.contains(char::is_whitespace) {
         return None;
     }
-    let var = |value: &str| v1::EnvVar {
-        name: name.to_owned(),
-        value: Some(literal(value)),
-        value_from: None,
-    };
+    let var = |value: &str| v1::EnvVar { name: name.to_owned(), value: Some(literal(value)), value_from: None };
     Some(value.map(var))
 }
 
 /// `-v`: a hostPath volume each, and its mount.
-pub fn volumes(
-    flags: &[String],
-    base: &str,
-) -> Result<(Vec<v1::Volume>, Vec<v1::VolumeMount>), ShortFormError> {
-    let each = flags
-        .iter()
-        .enumerate()
-        .map(|(n, flag)| volume(flag, &format!("v{n}"), base));
-    each.collect::<Result<Vec<_>, _>>()
-        .map(|pairs| pairs.into_iter().unzip())
+pub fn volumes(flags: &[String], base: &str) -> Result<(Vec<v1::Volume>, Vec<v1::VolumeMount>), ShortFormError> {
+    let each = flags.iter().enumerate().map(|(n, flag)| volume(flag, &format!("v{n}"), base));
+    each.collect::<Result<Vec<_>, _>>().map(|pairs| pairs.into_iter().unzip())
 }
 
-fn volume(
-    flag: &str,
-    name: &str,
-    base: &str,
-) -> Result<(v1::Volume, v1::VolumeMount), ShortFormError> {
+fn volume(flag: &str, name: &str, base: &str) -> Result<(v1::Volume, v1::VolumeMount), ShortFormError> {
     let parts: Vec<_> = flag.split(':').collect();
     let (host, path, read_only) = match parts[..] {
         [host, path] => (host, path, false),
@@ -98,15 +71,8 @@ fn volume(
     if !host.starts_with(['/', '.']) {
         return Err(wrong("-v", flag, "volumes by name are not yet honoured"));
     }
-    let source = v1::HostPathVolumeSource {
-        path: joined(base, host),
-        type_: None,
-    };
-    let volume = v1::Volume {
-        name: name.to_owned(),
-        host_path: Some(source),
-        ..v1::Volume::default()
-    };
+    let source = v1::HostPathVolumeSource { path: joined(base, host), type_: None };
+    let volume = v1::Volume { name: name.to_owned(), host_path: Some(source), ..v1::Volume::default() };
     let mount = v1::VolumeMount {
         name: name.to_owned(),
         mount_path: path.to_owned(),
@@ -119,11 +85,7 @@ fn volume(
 /// Absolute, and without `..`, which a hostPath may not hold: what was typed is the caller's own folder, so parts are
 /// taken off by name, as a shell's `cd` does.
 fn joined(base: &str, path: &str) -> String {
-    let whole = if path.starts_with('/') {
-        path.to_owned()
-    } else {
-        format!("{base}/{path}")
-    };
+    let whole = if path.starts_with('/') { path.to_owned() } else { format!("{base}/{path}") };
     let mut parts = Vec::new();
     for part in whole.split('/') {
         match part {
@@ -144,22 +106,14 @@ pub fn port(flag: &str) -> Result<v1::ContainerPort, ShortFormError> {
         Some(_) => return Err(wrong("the protocol is tcp or udp")),
         None => (flag, None),
     };
-    let (rest, container) = ports
-        .rsplit_once(':')
-        .ok_or_else(|| wrong("expected HOST:PORT"))?;
+    let (rest, container) = ports.rsplit_once(':').ok_or_else(|| wrong("expected HOST:PORT"))?;
     let (ip, host) = match rest.rsplit_once(':') {
-        Some((ip, host)) => (
-            Some(address(ip).ok_or_else(|| wrong("expected an IP address before the host port"))?),
-            host,
-        ),
+        Some((ip, host)) => {
+            (Some(address(ip).ok_or_else(|| wrong("expected an IP address before the host port"))?), host)
+        }
         None => (None, rest),
     };
-    let number = |text: &str| {
-        text.parse::<u16>()
-            .ok()
-            .filter(|port| *port > 0)
-            .map(i32::from)
-    };
+    let number = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0).map(i32::from);
     let range = || wrong("a port is a number from 1 to 65535");
     Ok(v1::ContainerPort {
         container_port: number(container).ok_or_else(range)?,
@@ -176,10 +130,7 @@ fn address(text: &str) -> Option<String> {
         None if text.contains(':') => return None,
         None => text,
     };
-    inner
-        .parse::<std::net::IpAddr>()
-        .ok()
-        .map(|ip| ip.to_string())
+    inner.parse::<std::net::IpAddr>().ok().map(|ip| ip.to_string())
 }
 
 /// `-u`: numbers, or a name for the annotation.
@@ -195,38 +146,20 @@ pub fn user(flag: &str) -> Result<User, ShortFormError> {
         Some((user, group)) => (user, Some(group)),
         None => (flag, None),
     };
-    if user.is_empty()
-        || group == Some("")
-        || flag.contains(|c: char| c.is_whitespace() || c.is_control())
-    {
+    if user.is_empty() || group == Some("") || flag.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(wrong("-u", flag, "expected USER or USER:GROUP"));
     }
-    let (uid, gid) = (
-        user.parse::<u32>().ok(),
-        group.map(|group| group.parse::<u32>().ok()),
-    );
+    let (uid, gid) = (user.parse::<u32>().ok(), group.map(|group| group.parse::<u32>().ok()));
     Ok(match (uid, gid) {
-        (Some(uid), None) => User {
-            uid: Some(uid.into()),
-            ..User::default()
-        },
-        (Some(uid), Some(Some(gid))) => User {
-            uid: Some(uid.into()),
-            gid: Some(gid.into()),
-            name: None,
-        },
-        _ => User {
-            name: Some(flag.to_owned()),
-            ..User::default()
-        },
+        (Some(uid), None) => User { uid: Some(uid.into()), ..User::default() },
+        (Some(uid), Some(Some(gid))) => User { uid: Some(uid.into()), gid: Some(gid.into()), name: None },
+        _ => User { name: Some(flag.to_owned()), ..User::default() },
     })
 }
 
 /// `-m`: to a Kubernetes quantity.
 pub fn memory(flag: &str) -> Result<String, ShortFormError> {
-    let end = flag
-        .find(|c: char| c.is_ascii_alphabetic())
-        .unwrap_or(flag.len());
+    let end = flag.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(flag.len());
     let (number, suffix) = flag.split_at(end);
     let suffix = match suffix {
         "" | "b" | "B" => "",
@@ -238,15 +171,7 @@ pub fn memory(flag: &str) -> Result<String, ShortFormError> {
     };
     let quantity = format!("{number}{suffix}");
     match Quantity::parse(&quantity) {
-        Ok(parsed) if parsed.units() > 0 => Ok(if parsed.is_whole() {
-            quantity
-        } else {
-            parsed.units().to_string()
-        }),
-        _ => Err(wrong(
-            "-m",
-            flag,
-            "expected a number above 0 with b, k, m, g or t",
-        )),
+        Ok(parsed) if parsed.units() > 0 => Ok(if parsed.is_whole() { quantity } else { parsed.units().to_string() }),
+        _ => Err(wrong("-m", flag, "expected a number above 0 with b, k, m, g or t")),
     }
 }

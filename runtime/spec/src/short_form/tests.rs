@@ -5,10 +5,7 @@ use crate::manifest::{assign_name, parse_manifests, to_yaml};
 use crate::pod::{ImageRef, Pod, RestartPolicy, UserRef, VolumeSource};
 
 fn run() -> RunArgs {
-    RunArgs {
-        base_dir: "/home/x".into(),
-        ..RunArgs::default()
-    }
+    RunArgs { base_dir: "/home/x".into(), ..RunArgs::default() }
 }
 
 fn checked(run: &RunArgs) -> Pod {
@@ -26,20 +23,11 @@ fn everything_typed_arrives() {
     let typed = RunArgs {
         wasm: Some("My_App.wasm".into()),
         args: vec!["a b".into(), "$(HOME)".into(), "$$".into(), "$x".into()],
-        env: vec![
-            "A=1".into(),
-            "B=$(A)".into(),
-            "FROM_HOST".into(),
-            "NOT_THERE".into(),
-        ],
+        env: vec!["A=1".into(), "B=$(A)".into(), "FROM_HOST".into(), "NOT_THERE".into()],
         env_files: vec![("f".into(), "# note\n\nA=0\nC=x = y\n".into())],
         host_env: BTreeMap::from([("FROM_HOST".into(), "h".into())]),
         volumes: vec!["./d/../e:/data:ro".into(), "/abs:/abs".into()],
-        publish: vec![
-            "8080:80".into(),
-            "127.0.0.1:53:5353/udp".into(),
-            "[::1]:81:80/tcp".into(),
-        ],
+        publish: vec!["8080:80".into(), "127.0.0.1:53:5353/udp".into(), "[::1]:81:80/tcp".into()],
         user: Some("1000:7".into()),
         memory: Some("64m".into()),
         stdin: true,
@@ -49,29 +37,18 @@ fn everything_typed_arrives() {
     assert!(pod.name.starts_with("my-app-"), "{}", pod.name);
     assert_eq!(pod.restart_policy, RestartPolicy::Never);
     let c = &pod.containers[0];
-    assert_eq!(
-        (c.name.as_str(), &c.image),
-        ("my-app", &ImageRef::Wasm("/home/x/My_App.wasm".into()))
-    );
+    assert_eq!((c.name.as_str(), &c.image), ("my-app", &ImageRef::Wasm("/home/x/My_App.wasm".into())));
     assert_eq!(c.args, ["a b", "$(HOME)", "$$", "$x"]);
     let env: Vec<_> = c.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
     assert_eq!(env, ["A=1", "C=x = y", "B=$(A)", "FROM_HOST=h"]);
-    assert!(
-        matches!(&pod.volumes[0].source, VolumeSource::HostPath { path, .. } if path == "/home/x/e")
-    );
+    assert!(matches!(&pod.volumes[0].source, VolumeSource::HostPath { path, .. } if path == "/home/x/e"));
     assert!(c.mounts[0].read_only && !c.mounts[1].read_only);
     assert_eq!(
-        c.ports
-            .iter()
-            .map(|p| (p.host_port, p.container_port))
-            .collect::<Vec<_>>(),
+        c.ports.iter().map(|p| (p.host_port, p.container_port)).collect::<Vec<_>>(),
         [(Some(8080), 80), (Some(53), 5353), (Some(81), 80)]
     );
     assert_eq!(c.ports[2].host_ip, Some("::1".parse().unwrap()));
-    assert_eq!(
-        (c.user.clone(), c.group),
-        (Some(UserRef::Id(1000)), Some(7))
-    );
+    assert_eq!((c.user.clone(), c.group), (Some(UserRef::Id(1000)), Some(7)));
     assert_eq!(c.resources.memory_limit, Some(64 << 20));
     assert!(c.stdin && c.stdin_once && !c.tty);
 }
@@ -79,12 +56,8 @@ fn everything_typed_arrives() {
 #[test]
 fn a_user_by_name() {
     for user in ["www-data", "www-data:adm", "www-data:7", "7:adm"] {
-        let typed = RunArgs {
-            image: Some("rootfs:r".into()),
-            name: Some("web".into()),
-            user: Some(user.into()),
-            ..run()
-        };
+        let typed =
+            RunArgs { image: Some("rootfs:r".into()), name: Some("web".into()), user: Some(user.into()), ..run() };
         let pod = checked(&typed);
         assert_eq!(pod.name, "web");
         assert_eq!(pod.containers[0].user, Some(UserRef::Name(user.into())));
@@ -94,54 +67,26 @@ fn a_user_by_name() {
 #[test]
 fn what_is_typed_wrongly_says_so() {
     assert!(fails(&run()).contains("run needs one of"));
-    let wasm = RunArgs {
-        wasm: Some("a.wasm".into()),
-        ..run()
-    };
+    let wasm = RunArgs { wasm: Some("a.wasm".into()), ..run() };
     let with = |change: &dyn Fn(&mut RunArgs)| {
         let mut typed = wasm.clone();
         change(&mut typed);
         fails(&typed)
     };
     for volume in ["x", "data:/x", "/a:/b:rx", "/a:/b:ro:z"] {
-        assert!(
-            with(&|r| r.volumes = vec![volume.into()]).starts_with("-v "),
-            "{volume}"
-        );
+        assert!(with(&|r| r.volumes = vec![volume.into()]).starts_with("-v "), "{volume}");
     }
-    for port in [
-        "80",
-        "80:",
-        ":80",
-        "0:80",
-        "1:65536",
-        "::1:80:80",
-        "host:80:80",
-        "80:80/sctp",
-        "[::1:80:80",
-    ] {
-        assert!(
-            with(&|r| r.publish = vec![port.into()]).starts_with("-p "),
-            "{port}"
-        );
+    for port in ["80", "80:", ":80", "0:80", "1:65536", "::1:80:80", "host:80:80", "80:80/sctp", "[::1:80:80"] {
+        assert!(with(&|r| r.publish = vec![port.into()]).starts_with("-p "), "{port}");
     }
     for user in ["", ":7", "a:", "a b"] {
-        assert!(
-            with(&|r| r.user = Some(user.into())).starts_with("-u "),
-            "{user}"
-        );
+        assert!(with(&|r| r.user = Some(user.into())).starts_with("-u "), "{user}");
     }
     for memory in ["", "x", "0", "-1m", "1x", "m"] {
-        assert!(
-            with(&|r| r.memory = Some(memory.into())).starts_with("-m "),
-            "{memory}"
-        );
+        assert!(with(&|r| r.memory = Some(memory.into())).starts_with("-m "), "{memory}");
     }
     assert!(with(&|r| r.env = vec!["=x".into()]).starts_with("-e "));
-    assert_eq!(
-        with(&|r| r.env_files = vec![("f".into(), "A=1\n=x\n".into())]),
-        "f:2: expected NAME=VALUE"
-    );
+    assert_eq!(with(&|r| r.env_files = vec![("f".into(), "A=1\n=x\n".into())]), "f:2: expected NAME=VALUE");
 }
 
 #[test]

@@ -20,11 +20,7 @@ impl PodStatus {
             return Phase::Failed;
         }
         if init.pending > 0 || regular.waiting > 0 || regular.unknown > 0 {
-            return if self.ended && regular.running == 0 {
-                Phase::Failed
-            } else {
-                Phase::Pending
-            };
+            return if self.ended && regular.running == 0 { Phase::Failed } else { Phase::Pending };
         }
         if regular.running > 0 {
             return Phase::Running;
@@ -41,10 +37,7 @@ struct InitCount {
 
 impl InitCount {
     fn of(pod: &Pod, statuses: &[ContainerStatus]) -> Self {
-        let mut count = Self {
-            pending: 0,
-            failed: 0,
-        };
+        let mut count = Self { pending: 0, failed: 0 };
         for container in &pod.init_containers {
             match find(statuses, &container.name).and_then(ContainerStatus::stopped_with) {
                 None => count.pending += 1,

@@ -45,11 +45,7 @@ fn end(code: i32) -> Terminated {
     Terminated {
         exit_code: code,
         signal: None,
-        reason: if code == 0 {
-            TerminatedReason::Completed
-        } else {
-            TerminatedReason::Error
-        },
+        reason: if code == 0 { TerminatedReason::Completed } else { TerminatedReason::Error },
         message: String::new(),
         started_at_ns: 1_000_000_000,
         finished_at_ns: 2_500_000_000,
@@ -62,19 +58,14 @@ fn ended(status: &mut ContainerStatus, code: i32) {
 }
 
 fn runs(status: &mut ContainerStatus) {
-    status.state = ContainerState::Running {
-        started_at_ns: 3_000_000_000,
-    };
+    status.state = ContainerState::Running { started_at_ns: 3_000_000_000 };
     status.ready = true;
     status.started = true;
 }
 
 fn backs_off(status: &mut ContainerStatus, code: i32) {
     status.last_state = Some(end(code));
-    status.state = ContainerState::Waiting {
-        reason: WaitingReason::CrashLoopBackOff,
-        message: String::new(),
-    };
+    status.state = ContainerState::Waiting { reason: WaitingReason::CrashLoopBackOff, message: String::new() };
 }
 
 type Step = fn(&mut ContainerStatus);
@@ -83,20 +74,11 @@ type Row<'a> = (RestartPolicy, &'a [Step], &'a [Step], bool, Phase);
 
 fn phase(policy: RestartPolicy, init: &[Step], containers: &[Step], over: bool) -> Phase {
     let names = ["a", "b", "c"];
-    let pod = pod(
-        policy,
-        &names[..init.len()],
-        &["x", "y", "z"][..containers.len()],
-    );
+    let pod = pod(policy, &names[..init.len()], &["x", "y", "z"][..containers.len()]);
     let mut status = PodStatus::accepted(&pod, 0);
     status.ended = over;
-    init.iter()
-        .zip(&mut status.init_containers)
-        .for_each(|(step, s)| step(s));
-    containers
-        .iter()
-        .zip(&mut status.containers)
-        .for_each(|(step, s)| step(s));
+    init.iter().zip(&mut status.init_containers).for_each(|(step, s)| step(s));
+    containers.iter().zip(&mut status.containers).for_each(|(step, s)| step(s));
     status.phase(&pod)
 }
 
@@ -104,13 +86,8 @@ fn phase(policy: RestartPolicy, init: &[Step], containers: &[Step], over: bool) 
 fn phases_are_the_kubelets() {
     use Phase::*;
     use RestartPolicy::*;
-    let (ok, bad, run, wait, back): (Step, Step, Step, Step, Step) = (
-        |s| ended(s, 0),
-        |s| ended(s, 1),
-        runs,
-        |_| {},
-        |s| backs_off(s, 1),
-    );
+    let (ok, bad, run, wait, back): (Step, Step, Step, Step, Step) =
+        (|s| ended(s, 0), |s| ended(s, 1), runs, |_| {}, |s| backs_off(s, 1));
     let rows: &[Row<'_>] = &[
         (Never, &[], &[wait], false, Pending),
         (Never, &[], &[run, wait], false, Pending),
@@ -132,11 +109,7 @@ fn phases_are_the_kubelets() {
         (Always, &[], &[wait], true, Failed),
     ];
     for (n, (policy, init, containers, over, expected)) in rows.iter().enumerate() {
-        assert_eq!(
-            phase(*policy, init, containers, *over),
-            *expected,
-            "row {n}"
-        );
+        assert_eq!(phase(*policy, init, containers, *over), *expected, "row {n}");
     }
 }
 
@@ -160,13 +133,7 @@ mod shaped {
         status: &'a k8s_openapi::api::core::v1::PodStatus,
         name: &str,
     ) -> &'a k8s_openapi::api::core::v1::PodCondition {
-        status
-            .conditions
-            .as_ref()
-            .unwrap()
-            .iter()
-            .find(|c| c.type_ == name)
-            .unwrap()
+        status.conditions.as_ref().unwrap().iter().find(|c| c.type_ == name).unwrap()
     }
 
     #[test]
@@ -175,15 +142,9 @@ mod shaped {
         let mut status = PodStatus::accepted(&pod, 0);
         let first = to_v1_status(&pod, &status, None, 10_000_000_000);
         let ready = condition(&first, "Ready");
-        assert_eq!(
-            ready.message.as_deref(),
-            Some("containers with unready status: [x y]")
-        );
+        assert_eq!(ready.message.as_deref(), Some("containers with unready status: [x y]"));
         assert_eq!(condition(&first, "Initialized").status, "False");
-        assert_eq!(
-            condition(&first, "PodReadyToStartContainers").status,
-            "False"
-        );
+        assert_eq!(condition(&first, "PodReadyToStartContainers").status, "False");
 
         status.sandbox_ready = true;
         status.pod_ips = vec!["10.88.0.2".parse().unwrap(), "fd00::2".parse().unwrap()];
@@ -195,17 +156,9 @@ mod shaped {
         assert_eq!(json["podIPs"][1]["ip"], "fd00::2");
         assert_eq!(json["containerStatuses"][0]["image"], "wasm:/a.wasm");
         assert_eq!(json["initContainerStatuses"][0]["ready"], true);
-        assert_eq!(
-            json["initContainerStatuses"][0]["state"]["terminated"]["containerID"],
-            "dwell://c0"
-        );
-        assert_eq!(
-            json["initContainerStatuses"][0]["state"]["terminated"]["finishedAt"],
-            "1970-01-01T00:00:02Z"
-        );
-        let at = |status, name| {
-            serde_json::to_value(condition(status, name)).unwrap()["lastTransitionTime"].clone()
-        };
+        assert_eq!(json["initContainerStatuses"][0]["state"]["terminated"]["containerID"], "dwell://c0");
+        assert_eq!(json["initContainerStatuses"][0]["state"]["terminated"]["finishedAt"], "1970-01-01T00:00:02Z");
+        let at = |status, name| serde_json::to_value(condition(status, name)).unwrap()["lastTransitionTime"].clone();
         assert_eq!(at(&second, "Ready"), "1970-01-01T00:00:20Z");
         assert_eq!(at(&second, "PodScheduled"), "1970-01-01T00:00:10Z");
     }
@@ -216,10 +169,7 @@ mod shaped {
         let mut status = PodStatus::accepted(&pod, 0);
         ended(&mut status.containers[0], 0);
         let shown = to_v1_status(&pod, &status, None, 0);
-        assert_eq!(
-            condition(&shown, "Ready").reason.as_deref(),
-            Some("PodCompleted")
-        );
+        assert_eq!(condition(&shown, "Ready").reason.as_deref(), Some("PodCompleted"));
         assert_eq!(condition(&shown, "Initialized").status, "True");
         assert_eq!(shown.phase.as_deref(), Some("Succeeded"));
     }

@@ -25,12 +25,7 @@ impl ContainerStatus {
 /// What the API and `-o yaml` show. `previous` is what was shown last (for transition times), `now_ns` is in
 /// nanoseconds since 1970.
 #[must_use]
-pub fn to_v1_status(
-    pod: &Pod,
-    status: &PodStatus,
-    previous: Option<&v1::PodStatus>,
-    now_ns: i64,
-) -> v1::PodStatus {
+pub fn to_v1_status(pod: &Pod, status: &PodStatus, previous: Option<&v1::PodStatus>, now_ns: i64) -> v1::PodStatus {
     let phase = status.phase(pod);
     let mut conditions = conditions(pod, status, phase);
     for condition in &mut conditions {
@@ -47,11 +42,7 @@ pub fn to_v1_status(
         pod_ips: addresses(&status.pod_ips, |ip| v1::PodIP { ip }),
         start_time: status.start_time_ns.and_then(time),
         qos_class: Some(qos_class(pod).to_owned()),
-        init_container_statuses: container_statuses(
-            &pod.init_containers,
-            &status.init_containers,
-            true,
-        ),
+        init_container_statuses: container_statuses(&pod.init_containers, &status.init_containers, true),
         container_statuses: container_statuses(&pod.containers, &status.containers, false),
         ..v1::PodStatus::default()
     }
@@ -62,16 +53,10 @@ fn addresses<T>(ips: &[IpAddr], wrap: impl Fn(String) -> T) -> Option<Vec<T>> {
 }
 
 fn time(ns: i64) -> Option<Time> {
-    Timestamp::from_second(ns.div_euclid(1_000_000_000))
-        .ok()
-        .map(Time)
+    Timestamp::from_second(ns.div_euclid(1_000_000_000)).ok().map(Time)
 }
 
-fn transition_time(
-    condition: &v1::PodCondition,
-    previous: Option<&v1::PodStatus>,
-    now_ns: i64,
-) -> Time {
+fn transition_time(condition: &v1::PodCondition, previous: Option<&v1::PodStatus>, now_ns: i64) -> Time {
     previous
         .and_then(|status| status.conditions.as_ref())
         .and_then(|conditions| conditions.iter().find(|old| old.type_ == condition.type_))
@@ -101,11 +86,7 @@ struct Verdict {
 }
 
 fn verdict(status: bool) -> Verdict {
-    Verdict {
-        status,
-        reason: None,
-        message: None,
-    }
+    Verdict { status, reason: None, message: None }
 }
 
 fn condition(type_: &str, verdict: &Verdict) -> v1::PodCondition {
@@ -120,61 +101,32 @@ fn condition(type_: &str, verdict: &Verdict) -> v1::PodCondition {
 
 fn initialized(pod: &Pod, status: &PodStatus, phase: Phase) -> Verdict {
     if phase == Phase::Succeeded {
-        return Verdict {
-            status: true,
-            reason: Some("PodCompleted"),
-            message: None,
-        };
+        return Verdict { status: true, reason: Some("PodCompleted"), message: None };
     }
-    let incomplete = names_without(
-        &pod.init_containers,
-        &status.init_containers,
-        ContainerStatus::completed,
-    );
+    let incomplete = names_without(&pod.init_containers, &status.init_containers, ContainerStatus::completed);
     if incomplete.is_empty() {
         return verdict(true);
     }
-    let message = format!(
-        "containers with incomplete status: [{}]",
-        incomplete.join(" ")
-    );
-    Verdict {
-        status: false,
-        reason: Some("ContainersNotInitialized"),
-        message: Some(message),
-    }
+    let message = format!("containers with incomplete status: [{}]", incomplete.join(" "));
+    Verdict { status: false, reason: Some("ContainersNotInitialized"), message: Some(message) }
 }
 
 fn containers_ready(pod: &Pod, status: &PodStatus, phase: Phase) -> Verdict {
     match phase {
         Phase::Succeeded => {
-            return Verdict {
-                status: false,
-                reason: Some("PodCompleted"),
-                message: None,
-            };
+            return Verdict { status: false, reason: Some("PodCompleted"), message: None };
         }
         Phase::Failed => {
-            return Verdict {
-                status: false,
-                reason: Some("PodFailed"),
-                message: None,
-            };
+            return Verdict { status: false, reason: Some("PodFailed"), message: None };
         }
         _ => {}
     }
-    let unready = names_without(&pod.containers, &status.containers, |container| {
-        container.ready
-    });
+    let unready = names_without(&pod.containers, &status.containers, |container| container.ready);
     if unready.is_empty() {
         return verdict(true);
     }
     let message = format!("containers with unready status: [{}]", unready.join(" "));
-    Verdict {
-        status: false,
-        reason: Some("ContainersNotReady"),
-        message: Some(message),
-    }
+    Verdict { status: false, reason: Some("ContainersNotReady"), message: Some(message) }
 }
 
 fn names_without<'a>(
@@ -182,29 +134,15 @@ fn names_without<'a>(
     statuses: &[ContainerStatus],
     has: impl Fn(&ContainerStatus) -> bool,
 ) -> Vec<&'a str> {
-    of.iter()
-        .filter(|c| !find(statuses, &c.name).is_some_and(&has))
-        .map(|c| c.name.as_str())
-        .collect()
+    of.iter().filter(|c| !find(statuses, &c.name).is_some_and(&has)).map(|c| c.name.as_str()).collect()
 }
 
-fn container_statuses(
-    of: &[Container],
-    statuses: &[ContainerStatus],
-    init: bool,
-) -> Option<Vec<v1::ContainerStatus>> {
-    let shown: Vec<_> = of
-        .iter()
-        .filter_map(|c| Some(container_status(c, find(statuses, &c.name)?, init)))
-        .collect();
+fn container_statuses(of: &[Container], statuses: &[ContainerStatus], init: bool) -> Option<Vec<v1::ContainerStatus>> {
+    let shown: Vec<_> = of.iter().filter_map(|c| Some(container_status(c, find(statuses, &c.name)?, init))).collect();
     (!shown.is_empty()).then_some(shown)
 }
 
-fn container_status(
-    container: &Container,
-    status: &ContainerStatus,
-    init: bool,
-) -> v1::ContainerStatus {
+fn container_status(container: &Container, status: &ContainerStatus, init: bool) -> v1::ContainerStatus {
     v1::ContainerStatus {
         name: container.name.clone(),
         image: container.image.to_string(),
@@ -214,11 +152,7 @@ fn container_status(
         last_state: Some(status.last_state.as_ref().map(ended).unwrap_or_default()),
         restart_count: i32::try_from(status.restart_count).unwrap_or(i32::MAX),
         // An init container is ready when it has done its work, and never `started` (prober_manager.go).
-        ready: if init {
-            status.completed()
-        } else {
-            status.ready && status.is_running()
-        },
+        ready: if init { status.completed() } else { status.ready && status.is_running() },
         started: Some(!init && status.started && status.is_running()),
         ..v1::ContainerStatus::default()
     }
@@ -238,9 +172,7 @@ fn state(state: &ContainerState) -> v1::ContainerState {
             ..v1::ContainerState::default()
         },
         ContainerState::Running { started_at_ns } => v1::ContainerState {
-            running: Some(v1::ContainerStateRunning {
-                started_at: time(*started_at_ns),
-            }),
+            running: Some(v1::ContainerStateRunning { started_at: time(*started_at_ns) }),
             ..v1::ContainerState::default()
         },
         ContainerState::Terminated(end) => ended(end),
@@ -257,10 +189,7 @@ fn ended(end: &Terminated) -> v1::ContainerState {
         started_at: time(end.started_at_ns),
         finished_at: time(end.finished_at_ns),
     };
-    v1::ContainerState {
-        terminated: Some(terminated),
-        ..v1::ContainerState::default()
-    }
+    v1::ContainerState { terminated: Some(terminated), ..v1::ContainerState::default() }
 }
 
 fn some_text(text: &str) -> Option<String> {

@@ -100,12 +100,7 @@ fn unless(register: u8, constant: i32) -> Instruction {
 }
 
 fn op(operation: u8, destination: u8, source: u8, jump: i16, constant: i32) -> Instruction {
-    Instruction {
-        operation,
-        registers: destination | (source << 4),
-        jump,
-        constant,
-    }
+    Instruction { operation, registers: destination | (source << 4), jump, constant }
 }
 
 /// Loads the program for `rules` and attaches it to the group, a directory of a version 2 hierarchy. It applies to
@@ -165,13 +160,8 @@ fn load(program: &[Instruction]) -> io::Result<OwnedFd> {
 fn bpf<T>(command: libc::c_int, attributes: &mut T) -> io::Result<libc::c_int> {
     // SAFETY: `attributes` is a prefix of `union bpf_attr` for this command, `size_of` its length (the kernel takes
     // the rest as zero), and the memory that it points to (program, license) lives until the call returns.
-    let result =
-        unsafe { libc::syscall(libc::SYS_bpf, command, attributes as *mut T, size_of::<T>()) };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result as libc::c_int)
-    }
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes as *mut T, size_of::<T>()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as libc::c_int) }
 }
 
 #[cfg(test)]
@@ -180,37 +170,17 @@ mod tests {
 
     #[test]
     fn every_failed_comparison_jumps_to_the_end_of_its_block() {
-        let rule = Rule {
-            block: false,
-            major: Some(1),
-            minor: Some(3),
-            access: READ,
-        };
+        let rule = Rule { block: false, major: Some(1), minor: Some(3), access: READ };
         let block = block(&rule);
-        for (at, instruction) in block
-            .iter()
-            .enumerate()
-            .filter(|(_, one)| one.operation == JUMP_UNLESS_EQUAL)
-        {
+        for (at, instruction) in block.iter().enumerate().filter(|(_, one)| one.operation == JUMP_UNLESS_EQUAL) {
             assert_eq!(at as i16 + instruction.jump + 1, block.len() as i16);
         }
-        assert_eq!(
-            block
-                .iter()
-                .filter(|one| one.operation == JUMP_UNLESS_EQUAL)
-                .count(),
-            4
-        );
+        assert_eq!(block.iter().filter(|one| one.operation == JUMP_UNLESS_EQUAL).count(), 4);
     }
 
     #[test]
     fn the_kernel_accepts_the_longest_list_that_a_plan_holds() {
-        let rule = Rule {
-            block: true,
-            major: Some(259),
-            minor: None,
-            access: MAKE | READ,
-        };
+        let rule = Rule { block: true, major: Some(259), minor: None, access: MAKE | READ };
         load(&assemble(&[rule; 64])).unwrap();
         load(&assemble(&[])).unwrap();
         let broken = [op(EXIT, 0, 0, 0, 0)];

@@ -20,12 +20,7 @@ impl Folder {
     }
 
     fn open(&self, part: &str) -> OwnedFd {
-        open(
-            self.0.join(part),
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .expect("opens")
+        open(self.0.join(part), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).expect("opens")
     }
 }
 
@@ -38,9 +33,7 @@ impl Drop for Folder {
 fn write_through(mount: &OwnedFd, name: &str) -> Result<(), Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
     let file = openat(mount, name, flags, Mode::from_raw_mode(0o644))?;
-    std::fs::File::from(file)
-        .write_all(b"changed")
-        .expect("writes");
+    std::fs::File::from(file).write_all(b"changed").expect("writes");
     Ok(())
 }
 
@@ -50,22 +43,12 @@ type Make = fn(&[BorrowedFd<'_>], BorrowedFd<'_>, BorrowedFd<'_>) -> Result<Owne
 fn overlay_takes_writes_and_spares_the_image_both_ways() {
     for (name, make) in [("fd", overlay as Make), ("path", overlay_by_path as Make)] {
         let folder = Folder::new(name);
-        let (lower, upper, work) = (
-            folder.open("lower"),
-            folder.open("upper"),
-            folder.open("work"),
-        );
+        let (lower, upper, work) = (folder.open("lower"), folder.open("upper"), folder.open("work"));
         let mount = make(&[lower.as_fd()], upper.as_fd(), work.as_fd()).expect("mounts");
         write_through(&mount, "file").expect("writes");
         drop(mount);
-        assert_eq!(
-            std::fs::read(folder.0.join("lower/file")).expect("reads"),
-            b"image"
-        );
-        assert_eq!(
-            std::fs::read(folder.0.join("upper/file")).expect("reads"),
-            b"changed"
-        );
+        assert_eq!(std::fs::read(folder.0.join("lower/file")).expect("reads"), b"image");
+        assert_eq!(std::fs::read(folder.0.join("upper/file")).expect("reads"), b"changed");
     }
 }
 
@@ -94,9 +77,7 @@ fn terminal_of_a_detached_devpts_works() {
     let mount = devpts().expect("mounts");
     let (master, slave) = open_terminal(mount.as_fd()).expect("opens");
     assert!(rustix::termios::isatty(&slave));
-    std::fs::File::from(slave.try_clone().expect("dups"))
-        .write_all(b"hello\n")
-        .expect("writes");
+    std::fs::File::from(slave.try_clone().expect("dups")).write_all(b"hello\n").expect("writes");
     let mut text = [0; 16];
     let count = std::fs::File::from(master).read(&mut text).expect("reads");
     assert_eq!(&text[..count], b"hello\r\n");

@@ -64,33 +64,15 @@ pub fn add(link: u32, subnet: Subnet) -> Message {
     body[4..8].copy_from_slice(&link.to_ne_bytes());
     let bytes = octets(subnet.address);
     let mut message = Message::new(NEW_ADDRESS, CREATE | EXCLUSIVE, &body);
-    message
-        .bytes(IFA_LOCAL, &bytes)
-        .bytes(IFA_ADDRESS, &bytes)
-        .u32(IFA_FLAGS, NO_DAD);
+    message.bytes(IFA_LOCAL, &bytes).bytes(IFA_ADDRESS, &bytes).u32(IFA_FLAGS, NO_DAD);
     message
 }
 
 /// The message that adds a default route through a gateway.
 pub fn add_default_route(link: u32, gateway: IpAddr) -> Message {
-    let body = [
-        family(gateway),
-        0,
-        0,
-        0,
-        TABLE_MAIN,
-        PROTOCOL_BOOT,
-        0,
-        UNICAST,
-        0,
-        0,
-        0,
-        0,
-    ];
+    let body = [family(gateway), 0, 0, 0, TABLE_MAIN, PROTOCOL_BOOT, 0, UNICAST, 0, 0, 0, 0];
     let mut message = Message::new(NEW_ROUTE, CREATE | EXCLUSIVE, &body);
-    message
-        .bytes(GATEWAY, &octets(gateway))
-        .u32(OUTPUT_LINK, link);
+    message.bytes(GATEWAY, &octets(gateway)).u32(OUTPUT_LINK, link);
     message
 }
 
@@ -100,11 +82,7 @@ pub fn add_default_route(link: u32, gateway: IpAddr) -> Message {
 /// When the kernel refuses the list.
 pub fn list(socket: &mut Socket) -> Result<Vec<LinkAddress>, NetlinkError> {
     let message = Message::new(GET_ADDRESS, DUMP, &[0; 8]);
-    Ok(socket
-        .dump(&message)?
-        .iter()
-        .filter_map(parse_address)
-        .collect())
+    Ok(socket.dump(&message)?.iter().filter_map(parse_address).collect())
 }
 
 /// Every unicast route in the socket's namespace, all tables, both families.
@@ -113,45 +91,23 @@ pub fn list(socket: &mut Socket) -> Result<Vec<LinkAddress>, NetlinkError> {
 /// When the kernel refuses the list.
 pub fn list_routes(socket: &mut Socket) -> Result<Vec<Route>, NetlinkError> {
     let message = Message::new(GET_ROUTE, DUMP, &[0; 12]);
-    Ok(socket
-        .dump(&message)?
-        .iter()
-        .filter_map(parse_route)
-        .collect())
+    Ok(socket.dump(&message)?.iter().filter_map(parse_route).collect())
 }
 
 fn parse_address(reply: &Reply) -> Option<LinkAddress> {
     let body = reply.body.get(..8).filter(|_| reply.kind == NEW_ADDRESS)?;
     let local = |wanted| attributes(&reply.body[8..]).find(|(kind, _)| *kind == wanted);
     let (_, payload) = local(IFA_LOCAL).or_else(|| local(IFA_ADDRESS))?;
-    let subnet = Subnet {
-        address: address(payload)?,
-        prefix: body[1],
-    };
-    Some(LinkAddress {
-        link: native_u32(&body[4..])?,
-        subnet,
-    })
+    let subnet = Subnet { address: address(payload)?, prefix: body[1] };
+    Some(LinkAddress { link: native_u32(&body[4..])?, subnet })
 }
 
 fn parse_route(reply: &Reply) -> Option<Route> {
-    let body = reply
-        .body
-        .get(..12)
-        .filter(|body| reply.kind == NEW_ROUTE && body[7] == UNICAST)?;
-    let mut route = Route {
-        destination: None,
-        protocol: body[5],
-        link: None,
-    };
+    let body = reply.body.get(..12).filter(|body| reply.kind == NEW_ROUTE && body[7] == UNICAST)?;
+    let mut route = Route { destination: None, protocol: body[5], link: None };
     for (kind, payload) in attributes(&reply.body[12..]) {
         match kind {
-            DESTINATION => {
-                route.destination = Some(Subnet {
-                    address: address(payload)?,
-                    prefix: body[1],
-                })
-            }
+            DESTINATION => route.destination = Some(Subnet { address: address(payload)?, prefix: body[1] }),
             OUTPUT_LINK => route.link = native_u32(payload),
             _ => {}
         }
@@ -183,14 +139,8 @@ mod tests {
     fn loopback_has_its_address_and_no_unicast_route() {
         let mut socket = Socket::open(Family::Route).unwrap();
         let found = list(&mut socket).unwrap();
-        let loopback = Subnet {
-            address: [127, 0, 0, 1].into(),
-            prefix: 8,
-        };
-        assert!(found.contains(&LinkAddress {
-            link: 1,
-            subnet: loopback
-        }));
+        let loopback = Subnet { address: [127, 0, 0, 1].into(), prefix: 8 };
+        assert!(found.contains(&LinkAddress { link: 1, subnet: loopback }));
         list_routes(&mut socket).unwrap();
     }
 }

@@ -26,11 +26,7 @@ pub(super) struct Failure {
 
 impl Failure {
     pub fn at(self, index: usize) -> NetlinkError {
-        NetlinkError::Refused {
-            index,
-            detail: self.detail,
-            source: io::Error::from_raw_os_error(self.errno),
-        }
+        NetlinkError::Refused { index, detail: self.detail, source: io::Error::from_raw_os_error(self.errno) }
     }
 }
 
@@ -57,20 +53,11 @@ impl Part {
             DONE if self.flags & MULTI != 0 && self.errno() < 0 => self.errno(),
             _ => return None,
         };
-        Some(if errno == 0 {
-            Ok(())
-        } else {
-            Err(Failure {
-                errno: -errno,
-                detail: self.words(),
-            })
-        })
+        Some(if errno == 0 { Ok(()) } else { Err(Failure { errno: -errno, detail: self.words() }) })
     }
 
     fn errno(&self) -> i32 {
-        self.body.get(..4).map_or(0, |code| {
-            i32::from_ne_bytes([code[0], code[1], code[2], code[3]])
-        })
+        self.body.get(..4).map_or(0, |code| i32::from_ne_bytes([code[0], code[1], code[2], code[3]]))
     }
 
     /// `NLMSGERR_ATTR_MSG`, which follows the 16-byte header of the refused message (capped, so no payload).
@@ -78,32 +65,19 @@ impl Part {
         if self.kind != ERROR || self.flags & EXTENDED_ACK_TLVS == 0 {
             return String::new();
         }
-        self.body
-            .get(20..)
-            .and_then(|rest| find(rest, 1))
-            .map(text)
-            .unwrap_or_default()
+        self.body.get(20..).and_then(|rest| find(rest, 1)).map(text).unwrap_or_default()
     }
 }
 
 pub(super) fn parts(mut rest: &[u8]) -> Result<Vec<Part>, NetlinkError> {
     let mut found = Vec::new();
     while rest.len() >= 16 {
-        let word =
-            |at: usize| u32::from_ne_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
+        let word = |at: usize| u32::from_ne_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
         let length = word(0) as usize;
-        let body = rest
-            .get(16..length)
-            .ok_or(NetlinkError::Malformed)?
-            .to_vec();
+        let body = rest.get(16..length).ok_or(NetlinkError::Malformed)?.to_vec();
         let kind = u16::from_ne_bytes([rest[4], rest[5]]);
         let flags = u16::from_ne_bytes([rest[6], rest[7]]);
-        found.push(Part {
-            kind,
-            flags,
-            sequence: word(8),
-            body,
-        });
+        found.push(Part { kind, flags, sequence: word(8), body });
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     Ok(found)

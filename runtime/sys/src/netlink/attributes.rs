@@ -19,19 +19,14 @@ impl<'a> Iterator for Attributes<'a> {
         let length = usize::from(u16::from_ne_bytes([header[0], header[1]]));
         let kind = u16::from_ne_bytes([header[2], header[3]]) & 0x3fff;
         let payload = self.rest.get(4..length)?;
-        self.rest = self
-            .rest
-            .get(length.next_multiple_of(4)..)
-            .unwrap_or_default();
+        self.rest = self.rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some((kind, payload))
     }
 }
 
 /// The first attribute of that kind.
 pub fn find(bytes: &[u8], kind: u16) -> Option<&[u8]> {
-    attributes(bytes)
-        .find(|(found, _)| *found == kind)
-        .map(|(_, payload)| payload)
+    attributes(bytes).find(|(found, _)| *found == kind).map(|(_, payload)| payload)
 }
 
 /// A number in the machine's byte order.
@@ -46,10 +41,7 @@ pub fn network_u32(payload: &[u8]) -> Option<u32> {
 
 /// Text up to its NUL; what is not UTF-8 is replaced.
 pub fn text(payload: &[u8]) -> String {
-    let end = payload
-        .iter()
-        .position(|byte| *byte == 0)
-        .unwrap_or(payload.len());
+    let end = payload.iter().position(|byte| *byte == 0).unwrap_or(payload.len());
     String::from_utf8_lossy(&payload[..end]).into_owned()
 }
 
@@ -69,15 +61,7 @@ mod tests {
     #[test]
     fn a_length_beyond_the_end_ends_the_walk() {
         assert_eq!(attributes(&[200, 0, 1, 0, 9, 9]).count(), 0);
-        assert_eq!(
-            attributes(&[2, 0, 1, 0]).count(),
-            0,
-            "shorter than its own header"
-        );
-        assert_eq!(
-            attributes(&[5, 0, 1, 0, 9]).count(),
-            1,
-            "control: unpadded last attribute"
-        );
+        assert_eq!(attributes(&[2, 0, 1, 0]).count(), 0, "shorter than its own header");
+        assert_eq!(attributes(&[5, 0, 1, 0, 9]).count(), 1, "control: unpadded last attribute");
     }
 }

@@ -28,11 +28,7 @@ const FILTER_IP_SOURCE: u32 = 1;
 /// # Errors
 /// When the kernel refuses the list; a flow that ends meanwhile is none.
 pub fn forget(socket: &mut Socket, pod: IpAddr) -> Result<usize, NetlinkError> {
-    let flows: Vec<Message> = socket
-        .dump(&ask(pod))?
-        .iter()
-        .filter_map(|reply| deletion(reply, pod))
-        .collect();
+    let flows: Vec<Message> = socket.dump(&ask(pod))?.iter().filter_map(|reply| deletion(reply, pod)).collect();
     for flow in &flows {
         match socket.request(std::slice::from_ref(flow)) {
             Err(error) if error.errno() != Some(libc::ENOENT) => return Err(error),
@@ -64,15 +60,12 @@ fn ask(pod: IpAddr) -> Message {
 /// The message that deletes the flow in `reply`, if that was led to `pod` and not begun by it.
 fn deletion(reply: &Reply, pod: IpAddr) -> Option<Message> {
     let body = reply.body.get(4..).filter(|_| reply.kind == NEW)?;
-    let source =
-        |tuple| find(find(find(body, tuple)?, TUPLE_IP)?, source_kind(pod)).and_then(address);
+    let source = |tuple| find(find(find(body, tuple)?, TUPLE_IP)?, source_kind(pod)).and_then(address);
     if source(TUPLE_REPLY) != Some(pod) || source(TUPLE_ORIGINAL) == Some(pod) {
         return None;
     }
     let mut message = Message::new(DELETE, 0, &header(pod));
-    message.nest(TUPLE_ORIGINAL, |tuple| {
-        copy(tuple, find(body, TUPLE_ORIGINAL).unwrap_or_default())
-    });
+    message.nest(TUPLE_ORIGINAL, |tuple| copy(tuple, find(body, TUPLE_ORIGINAL).unwrap_or_default()));
     if let Some(id) = find(body, ID).and_then(native_u32) {
         message.u32(ID, id);
     }
@@ -95,14 +88,5 @@ fn source_kind(pod: IpAddr) -> u16 {
 
 /// `struct nfgenmsg`
 fn header(pod: IpAddr) -> [u8; 4] {
-    [
-        if pod.is_ipv4() {
-            libc::AF_INET
-        } else {
-            libc::AF_INET6
-        } as u8,
-        0,
-        0,
-        0,
-    ]
+    [if pod.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 } as u8, 0, 0, 0]
 }

@@ -74,30 +74,22 @@ pub struct Veth<'a> {
 /// taken, which makes the name a lock.
 pub fn create_bridge(name: &str, mac: Mac, mtu: u32) -> Message {
     let mut message = Message::new(NEW_LINK, CREATE | EXCLUSIVE, &header(0, UP));
-    message
-        .text(NAME, name)
-        .bytes(ADDRESS, &mac)
-        .u32(MTU, mtu)
-        .nest(LINK_INFO, |info| {
-            info.text(INFO_KIND, "bridge").nest(INFO_DATA, |data| {
-                data.u8(BRIDGE_MULTICAST_SNOOPING, 0);
-            });
+    message.text(NAME, name).bytes(ADDRESS, &mac).u32(MTU, mtu).nest(LINK_INFO, |info| {
+        info.text(INFO_KIND, "bridge").nest(INFO_DATA, |data| {
+            data.u8(BRIDGE_MULTICAST_SNOOPING, 0);
         });
+    });
     message
 }
 
 /// The message that makes a veth pair: host end up and port of the bridge, peer down in its namespace.
 pub fn create_veth(veth: &Veth<'_>) -> Message {
     let mut message = Message::new(NEW_LINK, CREATE | EXCLUSIVE, &header(0, UP));
-    message
-        .text(NAME, veth.host_name)
-        .u32(MTU, veth.mtu)
-        .u32(MASTER, veth.bridge)
-        .nest(LINK_INFO, |info| {
-            info.text(INFO_KIND, "veth").nest(INFO_DATA, |data| {
-                data.nest(VETH_PEER, |peer| fill_peer(peer, veth));
-            });
+    message.text(NAME, veth.host_name).u32(MTU, veth.mtu).u32(MASTER, veth.bridge).nest(LINK_INFO, |info| {
+        info.text(INFO_KIND, "veth").nest(INFO_DATA, |data| {
+            data.nest(VETH_PEER, |peer| fill_peer(peer, veth));
         });
+    });
     message
 }
 
@@ -113,10 +105,9 @@ fn fill_peer(peer: &mut Message, veth: &Veth<'_>) {
 pub fn allow_hairpin(name: &str) -> Message {
     let mut message = Message::new(NEW_LINK, 0, &header(0, 0));
     message.text(NAME, name).nest(LINK_INFO, |info| {
-        info.text(INFO_SLAVE_KIND, "bridge")
-            .nest(INFO_SLAVE_DATA, |data| {
-                data.u8(PORT_HAIRPIN, 1);
-            });
+        info.text(INFO_SLAVE_KIND, "bridge").nest(INFO_SLAVE_DATA, |data| {
+            data.u8(PORT_HAIRPIN, 1);
+        });
     });
     message
 }
@@ -199,15 +190,8 @@ mod tests {
     fn the_loopback_link_is_listed_and_a_missing_one_is_none() {
         let mut socket = Socket::open(Family::Route).unwrap();
         let links = list(&mut socket).unwrap();
-        assert!(
-            links
-                .iter()
-                .any(|link| link.name == "lo" && link.index == 1)
-        );
-        assert_eq!(
-            by_name(&mut socket, "lo").unwrap().map(|link| link.index),
-            Some(1)
-        );
+        assert!(links.iter().any(|link| link.name == "lo" && link.index == 1));
+        assert_eq!(by_name(&mut socket, "lo").unwrap().map(|link| link.index), Some(1));
         assert_eq!(by_name(&mut socket, "dwell-no-such").unwrap(), None);
     }
 }

@@ -84,8 +84,7 @@ impl Message {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 4]);
         fill(self);
-        let length =
-            u16::try_from(self.bytes.len() - start).expect("a nest is shorter than 64 KiB");
+        let length = u16::try_from(self.bytes.len() - start).expect("a nest is shorter than 64 KiB");
         self.bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes());
         self.bytes[start + 2..start + 4].copy_from_slice(&(kind | NESTED).to_ne_bytes());
         self
@@ -120,14 +119,8 @@ mod tests {
         });
         let bytes = message.numbered(7, ACK);
         assert_eq!(bytes.len() % 4, 0);
-        assert_eq!(
-            u32::from_ne_bytes(bytes[0..4].try_into().unwrap()) as usize,
-            bytes.len()
-        );
-        assert_eq!(
-            u16::from_ne_bytes([bytes[6], bytes[7]]),
-            REQUEST | ACK | CREATE
-        );
+        assert_eq!(u32::from_ne_bytes(bytes[0..4].try_into().unwrap()) as usize, bytes.len());
+        assert_eq!(u16::from_ne_bytes([bytes[6], bytes[7]]), REQUEST | ACK | CREATE);
         let found: Vec<_> = attributes(&bytes[32..]).collect();
         assert_eq!(found[0], (3, &b"ab\0"[..]));
         assert_eq!(found[1].0, 18);

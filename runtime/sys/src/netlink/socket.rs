@@ -9,10 +9,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with,
-    sockopt,
-};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with, sockopt};
 
 use super::answer::{Part, parts};
 use super::message::{ACK, DUMP, Message};
@@ -118,21 +115,11 @@ impl Socket {
             Family::Route => None,
             Family::Netfilter => Some(rustix::net::netlink::NETFILTER),
         };
-        let fd = socket_with(
-            AddressFamily::NETLINK,
-            SocketType::RAW,
-            SocketFlags::CLOEXEC,
-            protocol,
-        )
-        .map_err(call("socket"))?;
-        sockopt::set_socket_timeout(&fd, sockopt::Timeout::Recv, Some(WAIT))
-            .map_err(call("setsockopt"))?;
+        let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)
+            .map_err(call("socket"))?;
+        sockopt::set_socket_timeout(&fd, sockopt::Timeout::Recv, Some(WAIT)).map_err(call("setsockopt"))?;
         ask_for_words(&fd);
-        Ok(Self {
-            fd,
-            sequence: 0,
-            buffer: vec![0; BUFFER],
-        })
+        Ok(Self { fd, sequence: 0, buffer: vec![0; BUFFER] })
     }
 
     /// Sends all messages in one call and waits for every acknowledgement. rtnetlink goes on after a refused
@@ -146,9 +133,7 @@ impl Socket {
         let mut refused = None;
         while missing > 0 {
             for part in self.receive()? {
-                let (Some(index), Some(answer)) =
-                    (part.index(first, messages.len()), part.answer())
-                else {
+                let (Some(index), Some(answer)) = (part.index(first, messages.len()), part.answer()) else {
                     continue;
                 };
                 missing = missing.saturating_sub(1);
@@ -173,12 +158,7 @@ impl Socket {
                 match part.answer() {
                     Some(Ok(())) => return Ok(found),
                     Some(Err(failure)) => return Err(failure.at(0)),
-                    None => {
-                        found = Some(Reply {
-                            kind: part.kind,
-                            body: part.body,
-                        })
-                    }
+                    None => found = Some(Reply { kind: part.kind, body: part.body }),
                 }
             }
         }
@@ -211,10 +191,7 @@ impl Socket {
                     Some(Err(failure)) => return Err(failure.at(0)),
                     Some(Ok(())) => return Ok(consistent.then_some(list)),
                     None if part.is_last() => return Ok(consistent.then_some(list)),
-                    None => list.push(Reply {
-                        kind: part.kind,
-                        body: part.body,
-                    }),
+                    None => list.push(Reply { kind: part.kind, body: part.body }),
                 }
             }
         }
@@ -224,12 +201,7 @@ impl Socket {
     ///
     /// # Errors
     /// The first refusal, by position in `messages`; nothing was changed then.
-    pub fn transact(
-        &mut self,
-        begin: &Message,
-        messages: &[Message],
-        end: &Message,
-    ) -> Result<(), NetlinkError> {
+    pub fn transact(&mut self, begin: &Message, messages: &[Message], end: &Message) -> Result<(), NetlinkError> {
         let Some(last) = messages.len().checked_sub(1) else {
             return Ok(());
         };
@@ -246,14 +218,11 @@ impl Socket {
         let mut refused = None;
         loop {
             for part in self.receive()? {
-                let (Some(index), Some(answer)) = (part.index(first, last + 3), part.answer())
-                else {
+                let (Some(index), Some(answer)) = (part.index(first, last + 3), part.answer()) else {
                     continue;
                 };
                 let closes = index == 0 || index == last + 1;
-                refused = refused.or(answer
-                    .err()
-                    .map(|failure| failure.at(index.saturating_sub(1))));
+                refused = refused.or(answer.err().map(|failure| failure.at(index.saturating_sub(1))));
                 if closes {
                     return refused.map_or(Ok(()), Err);
                 }
@@ -261,24 +230,14 @@ impl Socket {
         }
     }
 
-    fn send(
-        &mut self,
-        messages: &[Message],
-        flags: impl Fn(usize) -> u16,
-    ) -> Result<u32, NetlinkError> {
+    fn send(&mut self, messages: &[Message], flags: impl Fn(usize) -> u16) -> Result<u32, NetlinkError> {
         let first = self.sequence.wrapping_add(1);
         let mut bytes = Vec::with_capacity(1024);
         for (index, message) in messages.iter().enumerate() {
             self.sequence = self.sequence.wrapping_add(1);
             bytes.extend_from_slice(&message.numbered(self.sequence, flags(index)));
         }
-        sendto(
-            &self.fd,
-            &bytes,
-            SendFlags::empty(),
-            &SocketAddrNetlink::new(0, 0),
-        )
-        .map_err(call("sendto"))?;
+        sendto(&self.fd, &bytes, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).map_err(call("sendto"))?;
         Ok(first)
     }
 
@@ -294,10 +253,7 @@ impl Socket {
 }
 
 fn call(name: &'static str) -> impl Fn(rustix::io::Errno) -> NetlinkError {
-    move |errno| NetlinkError::Call {
-        call: name,
-        source: errno.into(),
-    }
+    move |errno| NetlinkError::Call { call: name, source: errno.into() }
 }
 
 /// Asks for the kernel's sentence in a refusal and for answers that do not repeat the request; a kernel without
@@ -326,18 +282,11 @@ mod tests {
     #[test]
     fn a_refusal_names_the_message_and_the_errno() {
         let mut socket = Socket::open(Family::Route).unwrap();
-        let missing = Message::new(
-            18,
-            0,
-            &[0, 0, 0, 0, 0xff, 0xff, 0xff, 0x7f, 0, 0, 0, 0, 0, 0, 0, 0],
-        );
+        let missing = Message::new(18, 0, &[0, 0, 0, 0, 0xff, 0xff, 0xff, 0x7f, 0, 0, 0, 0, 0, 0, 0, 0]);
         let error = socket.get(&missing).unwrap_err();
         assert_eq!(error.errno(), Some(libc::ENODEV), "{error}");
         let mut loopback = Message::new(18, 0, &[0; 16]);
         loopback.text(3, "lo");
-        assert!(
-            socket.get(&loopback).unwrap().is_some(),
-            "control: lo exists"
-        );
+        assert!(socket.get(&loopback).unwrap().is_some(), "control: lo exists");
     }
 }

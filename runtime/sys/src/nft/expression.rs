@@ -58,12 +58,7 @@ pub enum Expression {
     /// Load a property of the packet.
     Meta { key: MetaKey, register: u32 },
     /// Load bytes of a header.
-    Payload {
-        header: Header,
-        offset: u32,
-        length: u32,
-        register: u32,
-    },
+    Payload { header: Header, offset: u32, length: u32, register: u32 },
     /// Load what kind of address the destination is (`LOCAL`, …).
     DestinationType { register: u32 },
     /// Load a property of the flow.
@@ -71,11 +66,7 @@ pub enum Expression {
     /// Keep only the bits of `mask`.
     Mask { register: u32, mask: Vec<u8> },
     /// Go on only if the register holds `value` (or, with `not`, does not).
-    Compare {
-        register: u32,
-        not: bool,
-        value: Vec<u8>,
-    },
+    Compare { register: u32, not: bool, value: Vec<u8> },
     /// Go on only if the map has the key in `key`; its value is put into `value`.
     Lookup { map: String, key: u32, value: u32 },
     /// Rewrite the destination to an address and a port held in registers; `family` is `IPV4` or `IPV6`.
@@ -89,9 +80,7 @@ pub enum Expression {
 impl Expression {
     /// Adds the expression's name and data.
     pub(crate) fn encode(&self, element: &mut Message) {
-        element
-            .text(NAME, self.name())
-            .nest(DATA, |data| self.fill(data));
+        element.text(NAME, self.name()).nest(DATA, |data| self.fill(data));
     }
 
     fn name(&self) -> &'static str {
@@ -112,12 +101,7 @@ impl Expression {
     fn fill(&self, data: &mut Message) {
         match self {
             Self::Meta { key, register } => numbers(data, &[reg(*register), *key as u32]),
-            Self::Payload {
-                header,
-                offset,
-                length,
-                register,
-            } => {
+            Self::Payload { header, offset, length, register } => {
                 numbers(data, &[reg(*register), *header as u32, *offset, *length]);
             }
             Self::DestinationType { register } => {
@@ -127,19 +111,11 @@ impl Expression {
             }
             Self::Conntrack { key, register } => numbers(data, &[reg(*register), *key as u32]),
             Self::Mask { register, mask } => fill_mask(data, *register, mask),
-            Self::Compare {
-                register,
-                not,
-                value,
-            } => fill_comparison(data, *register, *not, value),
+            Self::Compare { register, not, value } => fill_comparison(data, *register, *not, value),
             Self::Lookup { map, key, value } => {
                 data.text(1, map).be32(2, reg(*key)).be32(3, reg(*value));
             }
-            Self::DestinationNat {
-                family,
-                address,
-                port,
-            } => {
+            Self::DestinationNat { family, address, port } => {
                 const DNAT: u32 = 1;
                 numbers(data, &[DNAT, u32::from(*family), reg(*address)]);
                 data.be32(5, reg(*port));

@@ -102,13 +102,9 @@ impl Table {
     pub fn chain(&self, chain: &Chain<'_>) -> Message {
         const ACCEPT: u32 = 1;
         let mut message = request(NEW_CHAIN, CREATE | EXCLUSIVE);
-        message
-            .text(1, &self.name)
-            .text(3, chain.name)
-            .nest(4, |hook| {
-                hook.be32(1, chain.hook as u32)
-                    .be32(2, chain.priority as u32);
-            });
+        message.text(1, &self.name).text(3, chain.name).nest(4, |hook| {
+            hook.be32(1, chain.hook as u32).be32(2, chain.priority as u32);
+        });
         message.be32(5, ACCEPT).text(7, chain.kind);
         message
     }
@@ -129,11 +125,7 @@ impl Table {
         let mut message = request(NEW_SET, CREATE | EXCLUSIVE);
         message.text(1, &self.name).text(2, name).be32(3, MAP);
         message.be32(4, concatenation(key)).be32(5, length(key));
-        message
-            .be32(6, concatenation(value))
-            .be32(7, length(value))
-            .be32(10, id)
-            .nest(9, |_| {});
+        message.be32(6, concatenation(value)).be32(7, length(value)).be32(10, id).nest(9, |_| {});
         // Both in network byte order, for whoever lists the table: NFTNL_UDATA_SET_KEYBYTEORDER and …DATABYTEORDER.
         message.bytes(13, &[0, 4, 2, 0, 0, 0, 1, 4, 2, 0, 0, 0]);
         message
@@ -149,14 +141,7 @@ impl Table {
         self.element(DELETE_ELEMENT, 0, map, key, None)
     }
 
-    fn element(
-        &self,
-        kind: u16,
-        flags: u16,
-        map: &str,
-        key: &[u8],
-        value: Option<&[u8]>,
-    ) -> Message {
+    fn element(&self, kind: u16, flags: u16, map: &str, key: &[u8], value: Option<&[u8]>) -> Message {
         let mut message = request(kind, flags);
         message.text(1, &self.name).text(2, map).nest(3, |list| {
             list.nest(LIST_ELEMENT, |element| {
@@ -191,9 +176,7 @@ fn request(kind: u16, flags: u16) -> Message {
 }
 
 fn concatenation(fields: &[Field]) -> u32 {
-    fields
-        .iter()
-        .fold(0, |kind, field| (kind << 6) | *field as u32)
+    fields.iter().fold(0, |kind, field| (kind << 6) | *field as u32)
 }
 
 fn length(fields: &[Field]) -> u32 {

@@ -53,14 +53,11 @@ impl Rule {
     /// The verdict, if an `immediate` gives one that ends the chain.
     pub fn verdict(&self) -> Option<Verdict> {
         let data = |raw| find(find(find(raw, 2)?, 2)?, 1).and_then(network_u32);
-        self.expressions
-            .iter()
-            .filter(|(name, _)| name == "immediate")
-            .find_map(|(_, raw)| match data(raw)? {
-                0 => Some(Verdict::Drop),
-                1 => Some(Verdict::Accept),
-                _ => None,
-            })
+        self.expressions.iter().filter(|(name, _)| name == "immediate").find_map(|(_, raw)| match data(raw)? {
+            0 => Some(Verdict::Drop),
+            1 => Some(Verdict::Accept),
+            _ => None,
+        })
     }
 
     /// Whether it has an expression of that name.
@@ -71,21 +68,14 @@ impl Rule {
     /// The key of every `meta` in it.
     pub fn meta_keys(&self) -> Vec<u32> {
         let metas = self.expressions.iter().filter(|(name, _)| name == "meta");
-        metas
-            .filter_map(|(_, raw)| find(raw, 2).and_then(network_u32))
-            .collect()
+        metas.filter_map(|(_, raw)| find(raw, 2).and_then(network_u32)).collect()
     }
 
     /// The bytes compared against, of every `cmp` that tests for equality.
     pub fn compared(&self) -> Vec<Vec<u8>> {
         let equal = |raw: &[u8]| find(raw, 2).and_then(network_u32) == Some(0);
-        let comparisons = self
-            .expressions
-            .iter()
-            .filter(|(name, raw)| name == "cmp" && equal(raw));
-        comparisons
-            .filter_map(|(_, raw)| Some(find(find(raw, 3)?, 1)?.to_vec()))
-            .collect()
+        let comparisons = self.expressions.iter().filter(|(name, raw)| name == "cmp" && equal(raw));
+        comparisons.filter_map(|(_, raw)| Some(find(find(raw, 3)?, 1)?.to_vec())).collect()
     }
 }
 
@@ -109,11 +99,7 @@ pub fn table_exists(socket: &mut Socket, name: &str) -> Result<bool, NetlinkErro
 /// When the kernel refuses the list.
 pub fn base_chains(socket: &mut Socket) -> Result<Vec<BaseChain>, NetlinkError> {
     let message = Message::new(GET_CHAIN, DUMP, &[0; 4]);
-    Ok(socket
-        .dump(&message)?
-        .iter()
-        .filter_map(base_chain)
-        .collect())
+    Ok(socket.dump(&message)?.iter().filter_map(base_chain).collect())
 }
 
 /// The rules of one chain, in order.
@@ -130,30 +116,16 @@ pub fn rules(socket: &mut Socket, chain: &BaseChain) -> Result<Vec<Rule>, Netlin
 ///
 /// # Errors
 /// When the kernel refuses the list, ENOENT without such a map.
-pub fn elements(
-    socket: &mut Socket,
-    table: &str,
-    map: &str,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, NetlinkError> {
+pub fn elements(socket: &mut Socket, table: &str, map: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, NetlinkError> {
     let mut message = Message::new(GET_ELEMENT, DUMP, &[INET, 0, 0, 0]);
     message.text(1, table).text(2, map);
-    Ok(socket
-        .dump(&message)?
-        .iter()
-        .flat_map(element_list)
-        .collect())
+    Ok(socket.dump(&message)?.iter().flat_map(element_list).collect())
 }
 
 fn element_list(reply: &Reply) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let list = reply
-        .body
-        .get(4..)
-        .and_then(|body| find(body, 3))
-        .unwrap_or_default();
+    let list = reply.body.get(4..).and_then(|body| find(body, 3)).unwrap_or_default();
     let value = |raw, kind| Some(find(find(raw, kind)?, 1)?.to_vec());
-    attributes(list)
-        .filter_map(|(_, raw)| Some((value(raw, 1)?, value(raw, 2)?)))
-        .collect()
+    attributes(list).filter_map(|(_, raw)| Some((value(raw, 1)?, value(raw, 2)?))).collect()
 }
 
 fn base_chain(reply: &Reply) -> Option<BaseChain> {
@@ -166,36 +138,24 @@ fn base_chain(reply: &Reply) -> Option<BaseChain> {
         hook: network_u32(find(hook, 1)?)?,
         priority: network_u32(find(hook, 2)?)? as i32,
         kind: find(body, 7).map(text).unwrap_or_default(),
-        policy: if network_u32(find(body, 5)?)? == 0 {
-            Verdict::Drop
-        } else {
-            Verdict::Accept
-        },
+        policy: if network_u32(find(body, 5)?)? == 0 { Verdict::Drop } else { Verdict::Accept },
     })
 }
 
 fn rule(reply: &Reply) -> Option<Rule> {
     let list = find(reply.body.get(4..)?, 4).unwrap_or_default();
-    let expressions = attributes(list)
-        .filter(|(kind, _)| *kind == LIST_ELEMENT)
-        .filter_map(|(_, element)| {
-            let name = text(find(element, 1)?);
-            Some((name, find(element, 2).unwrap_or_default().to_vec()))
-        });
-    Some(Rule {
-        expressions: expressions.collect(),
-    })
+    let expressions = attributes(list).filter(|(kind, _)| *kind == LIST_ELEMENT).filter_map(|(_, element)| {
+        let name = text(find(element, 1)?);
+        Some((name, find(element, 2).unwrap_or_default().to_vec()))
+    });
+    Some(Rule { expressions: expressions.collect() })
 }
 
 /// The rules of every chain of one table.
 ///
 /// # Errors
 /// When the kernel refuses the list.
-pub fn table_rules(
-    socket: &mut Socket,
-    family: u8,
-    table: &str,
-) -> Result<Vec<Rule>, NetlinkError> {
+pub fn table_rules(socket: &mut Socket, family: u8, table: &str) -> Result<Vec<Rule>, NetlinkError> {
     let mut message = Message::new(GET_RULE, DUMP, &[family, 0, 0, 0]);
     message.text(1, table);
     Ok(socket.dump(&message)?.iter().filter_map(rule).collect())

@@ -10,20 +10,13 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 use super::*;
 
 fn busybox() -> OwnedFd {
-    open(
-        "/bin/busybox",
-        OFlags::PATH | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .expect("busybox-static is installed")
+    open("/bin/busybox", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).expect("busybox-static is installed")
 }
 
 fn run(script: &CStr, fds: &[(BorrowedFd<'_>, RawFd)]) -> i32 {
     let argv = [c"sh", c"-c", script];
     let (_, pidfd) = spawn_vfork(busybox().as_fd(), &argv, &[c"A=b"], fds, None).expect("starts");
-    let status = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED)
-        .expect("waits")
-        .expect("has ended");
+    let status = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).expect("waits").expect("has ended");
     status.exit_status().unwrap_or(-1)
 }
 
@@ -62,10 +55,7 @@ fn overlapping_sources_and_targets_swap() {
     let (mut second, second_end) = std::io::pipe().expect("pipe");
     let (a, b) = (first_end.as_raw_fd(), second_end.as_raw_fd());
     let script = std::ffi::CString::new(format!("echo one >&{b}; echo two >&{a}")).expect("no nul");
-    assert_eq!(
-        run(&script, &[(first_end.as_fd(), b), (second_end.as_fd(), a)]),
-        0
-    );
+    assert_eq!(run(&script, &[(first_end.as_fd(), b), (second_end.as_fd(), a)]), 0);
     drop((first_end, second_end));
     let (mut one, mut two) = (String::new(), String::new());
     first.read_to_string(&mut one).expect("reads");
@@ -76,8 +66,7 @@ fn overlapping_sources_and_targets_swap() {
 #[test]
 fn exec_errno_comes_back_and_nothing_is_left() {
     let folder = File::open("/").expect("opens");
-    let error =
-        spawn_vfork(folder.as_fd(), &[c"x"], &[], &[], None).expect_err("a folder is no program");
+    let error = spawn_vfork(folder.as_fd(), &[c"x"], &[], &[], None).expect_err("a folder is no program");
     assert_eq!(error, Errno::ACCESS);
 }
 
@@ -87,15 +76,11 @@ fn ignored_signals_and_masks_do_not_leak() {
     let before = set_mask_for_test(1 << (libc::SIGUSR1 - 1));
     let text = output(|out| {
         let argv = [c"grep", c"-E", c"Sig(Blk|Ign)", c"/proc/self/status"];
-        let (_, pidfd) =
-            spawn_vfork(busybox().as_fd(), &argv, &[], &[(out, 1)], None).expect("starts");
+        let (_, pidfd) = spawn_vfork(busybox().as_fd(), &argv, &[], &[(out, 1)], None).expect("starts");
         waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).expect("waits");
     });
     set_mask_for_test(before);
-    assert_eq!(
-        text,
-        "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"
-    );
+    assert_eq!(text, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
 }
 
 fn set_mask_for_test(mask: u64) -> u64 {

@@ -25,10 +25,7 @@ pub enum Refusal {
     /// Broken.
     Malformed(BinaryReaderError),
     /// Nothing to start; the exports it has, and what it looks like.
-    NoEntry {
-        exports: Vec<String>,
-        component: bool,
-    },
+    NoEntry { exports: Vec<String>, component: bool },
     /// Imports nobody provides.
     Missing(Vec<String>),
 }
@@ -46,9 +43,9 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text => {
-                f.write_str("this is WebAssembly text (.wat), not a binary; assemble it first: wasm-tools parse FILE -o FILE.wasm")
-            }
+            Self::Text => f.write_str(
+                "this is WebAssembly text (.wat), not a binary; assemble it first: wasm-tools parse FILE -o FILE.wasm",
+            ),
             Self::NotWasm => f.write_str("this is not a WebAssembly module: it does not begin with \\0asm"),
             Self::Malformed(cause) => write!(f, "the module is malformed: {cause}"),
             Self::NoEntry { exports, component } => no_entry(f, exports, *component),
@@ -63,15 +60,8 @@ fn no_entry(f: &mut fmt::Formatter<'_>, exports: &[String], component: bool) -> 
     } else {
         "_start (build a command, not a library or reactor)"
     };
-    let list = if exports.is_empty() {
-        "nothing".to_owned()
-    } else {
-        some_of(exports)
-    };
-    write!(
-        f,
-        "there is nothing to run: it should export {wanted}, but exports {list}"
-    )?;
+    let list = if exports.is_empty() { "nothing".to_owned() } else { some_of(exports) };
+    write!(f, "there is nothing to run: it should export {wanted}, but exports {list}")?;
     if exports.iter().any(|name| name.contains("@0.3.")) {
         f.write_str("; WASI 0.3 is not offered yet")?;
     }
@@ -94,17 +84,8 @@ fn missing(f: &mut fmt::Formatter<'_>, imports: &[String]) -> fmt::Result {
 
 fn some_of(names: &[String]) -> String {
     let more = names.len().saturating_sub(LISTED);
-    let list = names
-        .iter()
-        .take(LISTED)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
-    if more == 0 {
-        list
-    } else {
-        format!("{list} and {more} more")
-    }
+    let list = names.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
+    if more == 0 { list } else { format!("{list} and {more} more") }
 }
 
 /// What is known of a module so far.
@@ -125,11 +106,7 @@ struct Found {
 /// See `Refusal`.
 pub fn inspect(source: &[u8]) -> Result<ModuleInfo, Refusal> {
     if !source.starts_with(MAGIC) {
-        return Err(if is_text(source) {
-            Refusal::Text
-        } else {
-            Refusal::NotWasm
-        });
+        return Err(if is_text(source) { Refusal::Text } else { Refusal::NotWasm });
     }
     let found = scan(source).map_err(Refusal::Malformed)?;
     if !found.missing.is_empty() {
@@ -140,26 +117,15 @@ pub fn inspect(source: &[u8]) -> Result<ModuleInfo, Refusal> {
         (true, _, _, true) => ModuleKind::HttpHandler,
         (true, _, true, _) => ModuleKind::Preview2Command,
         _ => {
-            return Err(Refusal::NoEntry {
-                exports: found.exports,
-                component: found.component,
-            });
+            return Err(Refusal::NoEntry { exports: found.exports, component: found.component });
         }
     };
-    Ok(ModuleInfo {
-        kind,
-        source_bytes: source.len() as u64,
-        imports: found.imports,
-        exports: found.exports,
-    })
+    Ok(ModuleInfo { kind, source_bytes: source.len() as u64, imports: found.imports, exports: found.exports })
 }
 
 fn is_text(source: &[u8]) -> bool {
     let head = String::from_utf8_lossy(&source[..source.len().min(4096)]);
-    let code = head
-        .lines()
-        .map(str::trim_start)
-        .find(|line| !line.is_empty() && !line.starts_with(";;"));
+    let code = head.lines().map(str::trim_start).find(|line| !line.is_empty() && !line.starts_with(";;"));
     code.is_some_and(|line| line.starts_with("(module") || line.starts_with("(component"))
 }
 
@@ -169,9 +135,7 @@ fn scan(source: &[u8]) -> Result<Found, BinaryReaderError> {
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(source) {
         match payload? {
-            Payload::Version { encoding, .. } if depth == 0 => {
-                found.component = encoding == Encoding::Component
-            }
+            Payload::Version { encoding, .. } if depth == 0 => found.component = encoding == Encoding::Component,
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ImportSection(imports) if depth == 0 => {
@@ -264,18 +228,13 @@ mod tests {
         .unwrap_err();
         let text = why.to_string();
         assert_eq!(why.reason(), "MissingImport");
-        assert!(
-            text.contains("env.emscripten_resize_heap (emscripten's JavaScript)"),
-            "{text}"
-        );
+        assert!(text.contains("env.emscripten_resize_heap (emscripten's JavaScript)"), "{text}");
         assert!(text.contains("wasi_snapshot_preview1.fd_write"), "{text}");
     }
 
     #[test]
     fn library_is_refused_with_its_exports() {
-        let text = look(r#"(module (func (export "add")))"#)
-            .unwrap_err()
-            .to_string();
+        let text = look(r#"(module (func (export "add")))"#).unwrap_err().to_string();
         assert!(text.contains("exports add"), "{text}");
     }
 
@@ -283,9 +242,6 @@ mod tests {
     fn text_and_nonsense_are_told_apart() {
         assert!(matches!(inspect(b";; x\n  (module)"), Err(Refusal::Text)));
         assert!(matches!(inspect(b"\x7fELF"), Err(Refusal::NotWasm)));
-        assert!(matches!(
-            inspect(b"\0asm\x01\0\0\0\x02\xff"),
-            Err(Refusal::Malformed(_))
-        ));
+        assert!(matches!(inspect(b"\0asm\x01\0\0\0\x02\xff"), Err(Refusal::Malformed(_))));
     }
 }

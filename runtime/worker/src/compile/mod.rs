@@ -34,13 +34,10 @@ const MIB: u64 = 1 << 20;
 pub fn compile_main() -> ! {
     report::open();
     report::panics_end_the_process();
-    let info_file =
-        trusted::inherited(INFO_FD).unwrap_or_else(|cause| failed("take the info file", &cause));
+    let info_file = trusted::inherited(INFO_FD).unwrap_or_else(|cause| failed("take the info file", &cause));
     let source = read_source();
-    let info =
-        inspect::inspect(&source).unwrap_or_else(|why| refuse(why.reason(), &why.to_string()));
-    let engine =
-        engine::compiling(info.kind).unwrap_or_else(|cause| failed("make an engine", &cause));
+    let info = inspect::inspect(&source).unwrap_or_else(|why| refuse(why.reason(), &why.to_string()));
+    let engine = engine::compiling(info.kind).unwrap_or_else(|cause| failed("make an engine", &cause));
     restrict(info.source_bytes);
     let compiled = compile(&engine, info.kind, &source);
     verify(&engine, info.kind, &compiled);
@@ -50,16 +47,10 @@ pub fn compile_main() -> ! {
 
 fn read_source() -> Vec<u8> {
     let mut source = Vec::new();
-    let read = std::io::stdin()
-        .lock()
-        .take(SOURCE_MAX + 1)
-        .read_to_end(&mut source);
+    let read = std::io::stdin().lock().take(SOURCE_MAX + 1).read_to_end(&mut source);
     read.unwrap_or_else(|cause| failed("read the module", &cause));
     if source.len() as u64 > SOURCE_MAX {
-        refuse(
-            "InvalidModule",
-            &format!("the module is larger than {} MB", SOURCE_MAX / MIB),
-        );
+        refuse("InvalidModule", &format!("the module is larger than {} MB", SOURCE_MAX / MIB));
     }
     source
 }
@@ -71,12 +62,8 @@ fn restrict(source_bytes: u64) {
     limit(Resource::As, memory);
     limit(Resource::Cpu, 60 + 10 * megabytes);
     limit(Resource::Core, 0);
-    landlock::raise(&[], false)
-        .map(drop)
-        .unwrap_or_else(|cause| failed("raise Landlock", &cause));
-    let threads = rayon::ThreadPoolBuilder::new()
-        .num_threads(THREADS)
-        .build_global();
+    landlock::raise(&[], false).map(drop).unwrap_or_else(|cause| failed("raise Landlock", &cause));
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(THREADS).build_global();
     threads.unwrap_or_else(|cause| failed("start the compiler's threads", &cause));
     rayon::broadcast(|_| ());
     seccomp::raise(seccomp::Need::Compile).unwrap_or_else(|cause| failed("raise seccomp", &cause));
@@ -85,19 +72,14 @@ fn restrict(source_bytes: u64) {
 /// Lowers a limit; one that is lower already stays.
 fn limit(resource: Resource, to: u64) {
     let hard = getrlimit(resource).maximum.map_or(to, |hard| hard.min(to));
-    let limit = Rlimit {
-        current: Some(hard),
-        maximum: Some(hard),
-    };
+    let limit = Rlimit { current: Some(hard), maximum: Some(hard) };
     setrlimit(resource, limit).unwrap_or_else(|cause| failed("lower a limit", &cause));
 }
 
 fn compile(engine: &wasmtime::Engine, kind: ModuleKind, source: &[u8]) -> Vec<u8> {
     let compiled = match kind {
         ModuleKind::Preview1Command => engine.precompile_module(source),
-        ModuleKind::Preview2Command | ModuleKind::HttpHandler => {
-            engine.precompile_component(source)
-        }
+        ModuleKind::Preview2Command | ModuleKind::HttpHandler => engine.precompile_component(source),
     };
     compiled.unwrap_or_else(|cause| refuse("InvalidModule", &format!("{cause:#}")))
 }
@@ -105,22 +87,14 @@ fn compile(engine: &wasmtime::Engine, kind: ModuleKind, source: &[u8]) -> Vec<u8
 /// Reads the result back as a worker would and links it, so that types are checked and not only names.
 fn verify(engine: &wasmtime::Engine, kind: ModuleKind, compiled: &[u8]) {
     let linked = match kind {
-        ModuleKind::Preview1Command => trusted::read_back_module(engine, compiled).map(|module| {
-            link::preview1(engine).and_then(|linker| linker.instantiate_pre(&module).map(drop))
-        }),
-        ModuleKind::Preview2Command | ModuleKind::HttpHandler => {
-            trusted::read_back_component(engine, compiled).map(|component| {
-                link::preview2(engine)
-                    .and_then(|linker| linker.instantiate_pre(&component).map(drop))
-            })
-        }
+        ModuleKind::Preview1Command => trusted::read_back_module(engine, compiled)
+            .map(|module| link::preview1(engine).and_then(|linker| linker.instantiate_pre(&module).map(drop))),
+        ModuleKind::Preview2Command | ModuleKind::HttpHandler => trusted::read_back_component(engine, compiled)
+            .map(|component| link::preview2(engine).and_then(|linker| linker.instantiate_pre(&component).map(drop))),
     };
     match linked {
         Ok(Ok(())) => {}
-        Ok(Err(cause)) => refuse(
-            "MissingImport",
-            &format!("the module cannot be linked: {cause:#}"),
-        ),
+        Ok(Err(cause)) => refuse("MissingImport", &format!("the module cannot be linked: {cause:#}")),
         Err(cause) => failed("read the compiled module back", &cause),
     }
 }
@@ -129,11 +103,8 @@ fn write_out(compiled: &[u8], info: &ModuleInfo, mut info_file: File) {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(compiled).and_then(|()| out.flush());
     written.unwrap_or_else(|cause| failed("write the compiled module", &cause));
-    let json = serde_json::to_vec(info)
-        .unwrap_or_else(|cause| failed("encode what the module is", &cause));
-    info_file
-        .write_all(&json)
-        .unwrap_or_else(|cause| failed("write what the module is", &cause));
+    let json = serde_json::to_vec(info).unwrap_or_else(|cause| failed("encode what the module is", &cause));
+    info_file.write_all(&json).unwrap_or_else(|cause| failed("write what the module is", &cause));
 }
 
 fn refuse(reason: &str, message: &str) -> ! {

@@ -18,41 +18,25 @@ pub fn all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, String> {
     for address in addresses {
         match one(*address) {
             Ok(listener) => listeners.push(listener),
-            Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
-                if address.is_ipv6() && addresses.len() > 1 =>
-            {
+            Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) if address.is_ipv6() && addresses.len() > 1 => {
                 report::say(&format!("no IPv6 here: not listening on {address}"));
             }
             Err(cause) => return Err(format!("listen on {address}: {cause}")),
         }
     }
-    if listeners.is_empty() {
-        Err("there is no address to listen on".to_owned())
-    } else {
-        Ok(listeners)
-    }
+    if listeners.is_empty() { Err("there is no address to listen on".to_owned()) } else { Ok(listeners) }
 }
 
 fn one(address: SocketAddr) -> Result<TcpListener, Errno> {
-    let family = if address.is_ipv6() {
-        AddressFamily::INET6
-    } else {
-        AddressFamily::INET
-    };
-    let socket = socket_with(
-        family,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-        None,
-    )?;
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
     }
     bind(&socket, &address)?;
     listen(&socket, BACKLOG)?;
-    TcpListener::from_std(socket.into())
-        .map_err(|cause| Errno::from_io_error(&cause).unwrap_or(Errno::IO))
+    TcpListener::from_std(socket.into()).map_err(|cause| Errno::from_io_error(&cause).unwrap_or(Errno::IO))
 }
 
 #[cfg(test)]

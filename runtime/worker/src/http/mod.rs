@@ -75,8 +75,7 @@ pub fn prepare(
     grants: Vec<Grant>,
 ) -> Result<Server, String> {
     let listeners = listen::all(&plan.listen)?;
-    let terminate =
-        signal(SignalKind::terminate()).map_err(|cause| format!("watch for SIGTERM: {cause}"))?;
+    let terminate = signal(SignalKind::terminate()).map_err(|cause| format!("watch for SIGTERM: {cause}"))?;
     let shared = Shared {
         engine: engine.clone(),
         pre,
@@ -86,11 +85,7 @@ pub fn prepare(
         budget: Budget::new(plan.memory_limit),
         instances: Arc::new(Semaphore::new(MAX_INSTANCES as usize)),
     };
-    Ok(Server {
-        shared: Arc::new(shared),
-        listeners,
-        terminate,
-    })
+    Ok(Server { shared: Arc::new(shared), listeners, terminate })
 }
 
 impl Server {
@@ -105,11 +100,7 @@ impl Server {
         let (alive, mut all_gone) = mpsc::channel::<Infallible>(1);
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         for listener in self.listeners.drain(..) {
-            let client = Clients {
-                shared: self.shared.clone(),
-                places: places.clone(),
-                draining: draining.clone(),
-            };
+            let client = Clients { shared: self.shared.clone(), places: places.clone(), draining: draining.clone() };
             tokio::spawn(client.accept(listener, alive.clone()));
         }
         drop(alive);
@@ -117,10 +108,7 @@ impl Server {
         drain.send_replace(true);
         let limit = Duration::from_secs(self.shared.plan.drain_seconds.into());
         if tokio::time::timeout(limit, all_gone.recv()).await.is_err() {
-            report::say(&format!(
-                "requests were still running {} s after SIGTERM",
-                limit.as_secs()
-            ));
+            report::say(&format!("requests were still running {} s after SIGTERM", limit.as_secs()));
         }
         0
     }
@@ -149,12 +137,7 @@ impl Clients {
         }
     }
 
-    fn start(
-        &self,
-        stream: TcpStream,
-        place: OwnedSemaphorePermit,
-        alive: mpsc::Sender<Infallible>,
-    ) {
+    fn start(&self, stream: TcpStream, place: OwnedSemaphorePermit, alive: mpsc::Sender<Infallible>) {
         let (shared, draining) = (self.shared.clone(), self.draining.clone());
         tokio::spawn(async move {
             connection(shared, stream, draining).await;
@@ -176,13 +159,8 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, mut draining: watch:
     drop(stream.set_nodelay(true));
     let service = service_fn(move |request| request::answer(shared.clone(), request));
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
-    builder
-        .max_buf_size(MAX_HEAD)
-        .max_headers(MAX_FIELDS)
-        .half_close(true);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.max_buf_size(MAX_HEAD).max_headers(MAX_FIELDS).half_close(true);
     let serving = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
     let done = tokio::select! {

@@ -59,41 +59,24 @@ impl WasiHttpHooks for Outgoing {
 
 async fn send(names: &Names, mut request: Request<WasiBody>, options: RequestOptions) -> Sent {
     let connecting = connect(names, request.uri());
-    let stream = limited(
-        options.connect_timeout,
-        Error::ConnectionTimeout,
-        connecting,
-    )
-    .await??;
+    let stream = limited(options.connect_timeout, Error::ConnectionTimeout, connecting).await??;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // Only a proxy is told the scheme and the host in the request line.
-    let path = request
-        .uri()
-        .path_and_query()
-        .cloned()
-        .unwrap_or_else(|| PathAndQuery::from_static("/"));
+    let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     *request.uri_mut() = Uri::from(path);
     let mut connection = Box::pin(async move { connection.await.map_err(Error::from) });
     let answer = async {
         let answer = pin!(sender.send_request(request));
         drive(answer, connection.as_mut()).await
     };
-    let response = limited(
-        options.first_byte_timeout,
-        Error::ConnectionReadTimeout,
-        answer,
-    )
-    .await??;
+    let response = limited(options.first_byte_timeout, Error::ConnectionReadTimeout, answer).await??;
     let between = options.between_bytes_timeout.unwrap_or(PATIENCE);
     let response = response.map(|body| Timed::new(body, between).boxed_unsync());
     Ok((response, Box::new(connection)))
 }
 
 /// Waits for the answer while moving the connection's bytes.
-async fn drive<A, C>(
-    mut answer: Pin<&mut A>,
-    mut connection: Pin<&mut C>,
-) -> Result<Response<Incoming>, Error>
+async fn drive<A, C>(mut answer: Pin<&mut A>, mut connection: Pin<&mut C>) -> Result<Response<Incoming>, Error>
 where
     A: Future<Output = Result<Response<Incoming>, hyper::Error>>,
     C: Future<Output = Result<(), Error>>,
@@ -130,22 +113,13 @@ fn unresolved(cause: LookupError) -> Error {
     match cause {
         LookupError::Denied => Error::HttpRequestDenied,
         LookupError::NotAName => Error::HttpRequestUriInvalid,
-        LookupError::NotFound => Error::DnsError {
-            rcode: Some("NXDOMAIN".to_owned()),
-            info_code: None,
-        },
+        LookupError::NotFound => Error::DnsError { rcode: Some("NXDOMAIN".to_owned()), info_code: None },
         LookupError::NoAnswer => Error::DnsTimeout,
     }
 }
 
-async fn limited<T>(
-    limit: Option<Duration>,
-    late: Error,
-    work: impl Future<Output = T>,
-) -> Result<T, Error> {
-    timeout(limit.unwrap_or(PATIENCE), work)
-        .await
-        .map_err(|_| late)
+async fn limited<T>(limit: Option<Duration>, late: Error, work: impl Future<Output = T>) -> Result<T, Error> {
+    timeout(limit.unwrap_or(PATIENCE), work).await.map_err(|_| late)
 }
 
 /// A response's body, each part of which must come in time.
@@ -157,11 +131,7 @@ struct Timed {
 
 impl Timed {
     fn new(body: Incoming, between: Duration) -> Self {
-        Self {
-            body,
-            between,
-            deadline: Box::pin(tokio::time::sleep(between)),
-        }
+        Self { body, between, deadline: Box::pin(tokio::time::sleep(between)) }
     }
 }
 
@@ -169,10 +139,7 @@ impl Body for Timed {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
             let next = Instant::now() + self.between;
             self.deadline.as_mut().reset(next);

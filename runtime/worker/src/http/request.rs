@@ -39,45 +39,26 @@ const TARGET: usize = 200;
 type Answer = Result<Response<HyperOutgoingBody>, ErrorCode>;
 
 /// The guest's answer, or one that says what became of the guest.
-pub async fn answer(
-    shared: Arc<Shared>,
-    request: Request<Incoming>,
-) -> Result<Response<Sent>, Infallible> {
+pub async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Sent>, Infallible> {
     let what = report::printable(&format!("{} {}", request.method(), request.uri()), TARGET);
     if !has_host(&request) {
-        return Ok(plain(
-            StatusCode::BAD_REQUEST,
-            "a request needs a Host field\n",
-        ));
+        return Ok(plain(StatusCode::BAD_REQUEST, "a request needs a Host field\n"));
     }
     let (send, receive) = oneshot::channel();
     let guest = tokio::spawn(run(shared, with_host(request), send, what.clone()));
     let lingering = Lingering(Some(guest.abort_handle()));
     match receive.await {
-        Ok(Ok(response)) => Ok(response.map(|body| Sent {
-            body,
-            _guest: lingering,
-        })),
+        Ok(Ok(response)) => Ok(response.map(|body| Sent { body, _guest: lingering })),
         Ok(Err(code)) => {
-            report::say(&format!(
-                "{what}: the guest answered with an error: {code:?}"
-            ));
-            Ok(plain(
-                StatusCode::BAD_GATEWAY,
-                "the component answered with an error\n",
-            ))
+            report::say(&format!("{what}: the guest answered with an error: {code:?}"));
+            Ok(plain(StatusCode::BAD_GATEWAY, "the component answered with an error\n"))
         }
         Err(_) => Ok(no_answer(guest, &what).await),
     }
 }
 
 /// Runs the guest to its end. A failure is one line, whether or not the answer was already on its way.
-async fn run(
-    shared: Arc<Shared>,
-    request: Request<Incoming>,
-    send: oneshot::Sender<Answer>,
-    what: String,
-) {
+async fn run(shared: Arc<Shared>, request: Request<Incoming>, send: oneshot::Sender<Answer>, what: String) {
     let Ok(_place) = shared.instances.clone().acquire_owned().await else {
         return;
     };
@@ -86,22 +67,13 @@ async fn run(
         Err(cause) => return report::say(&format!("{what}: {cause:#}")),
     };
     if let Err(cause) = call(&shared, &mut store, request, send).await {
-        report::say(&format!(
-            "{what}: {}",
-            ending::brief(&cause, &store.data().limiter)
-        ));
+        report::say(&format!("{what}: {}", ending::brief(&cause, &store.data().limiter)));
     }
 }
 
 fn store(shared: &Shared) -> wasmtime::Result<Store<P2State>> {
     let wasi = command::context(&shared.plan, &shared.grants, Input::closed())?.build();
-    let mut store = P2State::store(
-        &shared.engine,
-        wasi,
-        shared.names.clone(),
-        shared.plan.network,
-        &shared.budget,
-    );
+    let mut store = P2State::store(&shared.engine, wasi, shared.names.clone(), shared.plan.network, &shared.budget);
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);
     Ok(store)
@@ -114,15 +86,9 @@ async fn call(
     send: oneshot::Sender<Answer>,
 ) -> wasmtime::Result<()> {
     let proxy = shared.pre.instantiate_async(&mut *store).await?;
-    let request = store
-        .data_mut()
-        .http()
-        .new_incoming_request(Scheme::Http, request)?;
+    let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
     let out = store.data_mut().http().new_response_outparam(send)?;
-    proxy
-        .wasi_http_incoming_handler()
-        .call_handle(&mut *store, request, out)
-        .await
+    proxy.wasi_http_incoming_handler().call_handle(&mut *store, request, out).await
 }
 
 /// The guest is gone without an answer: its line was said by `run`, unless it returned or panicked.
@@ -130,37 +96,25 @@ async fn no_answer(guest: JoinHandle<()>, what: &str) -> Response<Sent> {
     if guest.await.is_err() {
         report::say(&format!("{what}: the host side failed"));
     }
-    plain(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "the component ended without an answer\n",
-    )
+    plain(StatusCode::INTERNAL_SERVER_ERROR, "the component ended without an answer\n")
 }
 
 fn has_host<B>(request: &Request<B>) -> bool {
-    let named = request
-        .headers()
-        .get(HOST)
-        .is_some_and(|host| host.to_str().is_ok());
+    let named = request.headers().get(HOST).is_some_and(|host| host.to_str().is_ok());
     named || request.uri().authority().is_some() || request.version() == Version::HTTP_10
 }
 
 /// HTTP/1.0 may leave the host out; the component is owed an authority.
 fn with_host<B>(mut request: Request<B>) -> Request<B> {
     if request.uri().authority().is_none() && !request.headers().contains_key(HOST) {
-        request
-            .headers_mut()
-            .insert(HOST, hyper::header::HeaderValue::from_static("localhost"));
+        request.headers_mut().insert(HOST, hyper::header::HeaderValue::from_static("localhost"));
     }
     request
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Sent> {
-    let body =
-        Full::new(Bytes::from_static(text.as_bytes())).map_err(|never: Infallible| match never {});
-    let mut response = Response::new(Sent {
-        body: body.boxed_unsync(),
-        _guest: Lingering(None),
-    });
+    let body = Full::new(Bytes::from_static(text.as_bytes())).map_err(|never: Infallible| match never {});
+    let mut response = Response::new(Sent { body: body.boxed_unsync(), _guest: Lingering(None) });
     *response.status_mut() = status;
     response
 }

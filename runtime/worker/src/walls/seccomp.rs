@@ -8,8 +8,8 @@
 //! `clone`, `execve` and `prctl` stay out also because memory files would otherwise let a guest run its own code.
 
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch, apply_filter_all_threads,
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch, apply_filter_all_threads,
 };
 use std::collections::BTreeMap;
 
@@ -153,12 +153,7 @@ pub fn raise(need: Need) -> Result<(), seccompiler::Error> {
 /// The allow-list, and the list of calls that fail politely.
 fn programs(need: Need) -> Result<(BpfProgram, Option<BpfProgram>), seccompiler::Error> {
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
-    let main = SeccompFilter::new(
-        allowed(need)?,
-        SeccompAction::KillProcess,
-        SeccompAction::Allow,
-        arch,
-    )?;
+    let main = SeccompFilter::new(allowed(need)?, SeccompAction::KillProcess, SeccompAction::Allow, arch)?;
     let polite = match need {
         Need::Compile => Some(libc::SYS_openat),
         Need::Guest { network: false, .. } => Some(libc::SYS_socket),
@@ -171,12 +166,7 @@ fn programs(need: Need) -> Result<(BpfProgram, Option<BpfProgram>), seccompiler:
 /// A filter that fails one call with `EACCES` and lets all others through.
 fn refusing(call: i64, arch: TargetArch) -> Result<BpfProgram, seccompiler::Error> {
     let errno = SeccompAction::Errno(libc::EACCES as u32);
-    let filter = SeccompFilter::new(
-        Rules::from([(call, Vec::new())]),
-        SeccompAction::Allow,
-        errno,
-        arch,
-    )?;
+    let filter = SeccompFilter::new(Rules::from([(call, Vec::new())]), SeccompAction::Allow, errno, arch)?;
     Ok(filter.try_into()?)
 }
 
@@ -217,25 +207,17 @@ fn sockets() -> Result<Vec<SeccompRule>, seccompiler::Error> {
     let mut rules = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
         for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM] {
-            rules.push(all(vec![
-                equals(0, family as u64)?,
-                masked(1, !flags & 0xffff_ffff, kind as u64)?,
-            ])?);
+            rules.push(all(vec![equals(0, family as u64)?, masked(1, !flags & 0xffff_ffff, kind as u64)?])?);
         }
     }
     Ok(rules)
 }
 
 fn ioctls() -> Result<Vec<SeccompRule>, seccompiler::Error> {
-    [
-        libc::FIONBIO,
-        libc::FIONREAD,
-        libc::TCGETS,
-        libc::TIOCGWINSZ,
-    ]
-    .iter()
-    .map(|&request| all(vec![equals(1, request as u64)?]))
-    .collect()
+    [libc::FIONBIO, libc::FIONREAD, libc::TCGETS, libc::TIOCGWINSZ]
+        .iter()
+        .map(|&request| all(vec![equals(1, request as u64)?]))
+        .collect()
 }
 
 fn all(conditions: Vec<SeccompCondition>) -> Result<SeccompRule, seccompiler::Error> {
@@ -243,31 +225,18 @@ fn all(conditions: Vec<SeccompCondition>) -> Result<SeccompRule, seccompiler::Er
 }
 
 fn equals(argument: u8, value: u64) -> Result<SeccompCondition, seccompiler::Error> {
-    Ok(SeccompCondition::new(
-        argument,
-        SeccompCmpArgLen::Dword,
-        SeccompCmpOp::Eq,
-        value,
-    )?)
+    Ok(SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)?)
 }
 
 fn masked(argument: u8, mask: u64, value: u64) -> Result<SeccompCondition, seccompiler::Error> {
-    Ok(SeccompCondition::new(
-        argument,
-        SeccompCmpArgLen::Dword,
-        SeccompCmpOp::MaskedEq(mask),
-        value,
-    )?)
+    Ok(SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), value)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const GUEST: Need = Need::Guest {
-        network: true,
-        serve: true,
-    };
+    const GUEST: Need = Need::Guest { network: true, serve: true };
 
     #[test]
     fn nothing_that_makes_a_process_is_allowed() {
@@ -296,35 +265,16 @@ mod tests {
 
     #[test]
     fn network_calls_need_the_grant() {
-        let without = allowed(Need::Guest {
-            network: false,
-            serve: false,
-        })
-        .unwrap();
-        assert!(
-            !without.contains_key(&libc::SYS_connect) && !without.contains_key(&libc::SYS_accept4)
-        );
-        let serving = allowed(Need::Guest {
-            network: false,
-            serve: true,
-        })
-        .unwrap();
-        assert!(
-            !serving.contains_key(&libc::SYS_connect) && serving.contains_key(&libc::SYS_accept4)
-        );
+        let without = allowed(Need::Guest { network: false, serve: false }).unwrap();
+        assert!(!without.contains_key(&libc::SYS_connect) && !without.contains_key(&libc::SYS_accept4));
+        let serving = allowed(Need::Guest { network: false, serve: true }).unwrap();
+        assert!(!serving.contains_key(&libc::SYS_connect) && serving.contains_key(&libc::SYS_accept4));
         assert!(allowed(GUEST).unwrap().contains_key(&libc::SYS_connect));
     }
 
     #[test]
     fn every_filter_assembles() {
-        for need in [
-            Need::Compile,
-            GUEST,
-            Need::Guest {
-                network: false,
-                serve: false,
-            },
-        ] {
+        for need in [Need::Compile, GUEST, Need::Guest { network: false, serve: false }] {
             programs(need).unwrap();
         }
     }

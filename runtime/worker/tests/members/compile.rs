@@ -14,14 +14,8 @@ fn refusal(source: &[u8]) -> (String, String) {
 #[test]
 fn kinds_are_recognised() {
     let kind = |source: &[u8]| compile(source).info.as_ref().map(|info| info.kind);
-    assert_eq!(
-        kind(&wat::parse_str(exits(0)).unwrap()),
-        Some(ModuleKind::Preview1Command)
-    );
-    assert_eq!(
-        kind(&tool("", "(i32.const 0)")),
-        Some(ModuleKind::Preview2Command)
-    );
+    assert_eq!(kind(&wat::parse_str(exits(0)).unwrap()), Some(ModuleKind::Preview1Command));
+    assert_eq!(kind(&tool("", "(i32.const 0)")), Some(ModuleKind::Preview2Command));
     assert_eq!(kind(&web()), Some(ModuleKind::HttpHandler));
 }
 
@@ -31,19 +25,14 @@ fn missing_imports_are_named_each() {
         (import "wasi_snapshot_preview1" "proc_exit" (func (param i32))) (func (export "_start")))"#;
     let (reason, message) = refusal(&wat::parse_str(source).unwrap());
     assert_eq!(reason, "MissingImport");
-    assert!(
-        message.contains("env.frobnicate") && message.contains("gojs.runtime.wasmExit"),
-        "{message}"
-    );
-    assert!(
-        message.contains("GOOS=wasip1") && !message.contains("proc_exit"),
-        "{message}"
-    );
+    assert!(message.contains("env.frobnicate") && message.contains("gojs.runtime.wasmExit"), "{message}");
+    assert!(message.contains("GOOS=wasip1") && !message.contains("proc_exit"), "{message}");
 }
 
 #[test]
 fn imports_of_the_wrong_type_are_missing_too() {
-    let source = r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i64))) (func (export "_start")))"#;
+    let source =
+        r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i64))) (func (export "_start")))"#;
     let (reason, message) = refusal(&wat::parse_str(source).unwrap());
     assert_eq!(reason, "MissingImport");
     assert!(message.contains("proc_exit"), "{message}");
@@ -56,17 +45,9 @@ fn what_cannot_be_run_is_said_plainly() {
     assert!(message.contains("wasm-tools parse"), "{message}");
     assert!(refusal(b"\x7fELF").1.contains("not a WebAssembly module"));
     assert!(refusal(b"").1.contains("not a WebAssembly module"));
-    assert!(
-        refusal(&wat::parse_str("(module (func (export \"add\")))").unwrap())
-            .1
-            .contains("exports add")
-    );
+    assert!(refusal(&wat::parse_str("(module (func (export \"add\")))").unwrap()).1.contains("exports add"));
     let library = r#"(module (func (export "add") (param i32) (result i32) (local.get 0)))"#;
-    assert!(
-        refusal(&component("library", library))
-            .1
-            .contains("wasi:cli/run@0.2")
-    );
+    assert!(refusal(&component("library", library)).1.contains("wasi:cli/run@0.2"));
 }
 
 #[test]
@@ -83,11 +64,7 @@ fn broken_code_is_invalid_and_names_the_place() {
 
 #[test]
 fn hostile_names_do_not_reach_a_terminal() {
-    let source =
-        "(module (import \"env\" \"\\1b[2J\\0aforged: line\" (func)) (func (export \"_start\")))";
+    let source = "(module (import \"env\" \"\\1b[2J\\0aforged: line\" (func)) (func (export \"_start\")))";
     let message = refusal(&wat::parse_str(source).unwrap()).1;
-    assert!(
-        !message.contains('\u{1b}') && message.contains("\\u{1b}[2J"),
-        "{message}"
-    );
+    assert!(!message.contains('\u{1b}') && message.contains("\\u{1b}[2J"), "{message}");
 }

@@ -89,23 +89,13 @@ world library { export add: func(a: u32) -> u32; }
 
 /// A component of a core module in text form, for one of the worlds above.
 pub fn component(world: &str, core: &str) -> Vec<u8> {
-    let mut resolve = Resolve {
-        all_features: true,
-        ..Resolve::default()
-    };
-    resolve
-        .push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests/wit"))
-        .unwrap();
+    let mut resolve = Resolve { all_features: true, ..Resolve::default() };
+    resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests/wit")).unwrap();
     let package = resolve.push_str("worlds.wit", WORLDS).unwrap();
     let world = resolve.select_world(&[package], Some(world)).unwrap();
     let mut module = wat::parse_str(core).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-    ComponentEncoder::default()
-        .module(&module)
-        .unwrap()
-        .validate(true)
-        .encode()
-        .unwrap()
+    ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
 }
 
 /// A `wasi:http` component. What it does depends on the path's first letter: `t`rap, `s`pin, `m`emory, `w`ait,
@@ -180,12 +170,8 @@ const TOOL: &str = r#"
 
 /// A `wasi:cli/run` component; `body` gives the result, `data` is at 1024.
 pub fn tool(data: &str, body: &str) -> Vec<u8> {
-    let run =
-        format!(r#"(func (export "wasi:cli/run@0.2.12#run") (result i32) (local $a i32) {body})"#);
-    component(
-        "tool",
-        &format!(r#"(module {TOOL} (data (i32.const 1024) "{data}") {run})"#),
-    )
+    let run = format!(r#"(func (export "wasi:cli/run@0.2.12#run") (result i32) (local $a i32) {body})"#);
+    component("tool", &format!(r#"(module {TOOL} (data (i32.const 1024) "{data}") {run})"#))
 }
 
 /// Looks a name up and exits with the last byte of its first address, or 100 + the error.

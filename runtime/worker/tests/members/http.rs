@@ -15,20 +15,13 @@ struct Server {
 impl Server {
     fn start(change: impl Fn(&mut Member)) -> Self {
         let mut member = Member::of(&web());
-        let address = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         member.plan.listen = vec![address];
         member.plan.network = true;
         change(&mut member);
         let running = member.start(&[]);
         wait_for("the server", || TcpStream::connect(address).ok());
-        Self {
-            _member: member,
-            running,
-            address,
-        }
+        Self { _member: member, running, address }
     }
 
     fn get(&self, path: &str) -> (u16, String) {
@@ -37,15 +30,8 @@ impl Server {
 
     fn ask(&self, path: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .unwrap();
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-            self.address
-        )
-        .unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address).unwrap();
         stream
     }
 
@@ -59,14 +45,8 @@ fn read(stream: &mut TcpStream) -> (u16, String) {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    let body = if head
-        .to_ascii_lowercase()
-        .contains("transfer-encoding: chunked")
-    {
-        unchunk(body)
-    } else {
-        body.to_owned()
-    };
+    let body =
+        if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { unchunk(body) } else { body.to_owned() };
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
 }
 
@@ -97,21 +77,14 @@ fn a_trap_is_a_500_for_that_request_alone() {
     let ended = server.stop();
     assert_eq!(ended.status, 0);
     let line = ended.err.lines().next().unwrap();
-    assert!(
-        line.starts_with("dwell: GET /trap: wasm trap: ") && line.contains("at boom"),
-        "{line}"
-    );
+    assert!(line.starts_with("dwell: GET /trap: wasm trap: ") && line.contains("at boom"), "{line}");
 }
 
 #[test]
 fn fifty_at_once_are_all_answered() {
     let server = Server::start(|_| ());
     let mut streams: Vec<_> = (0..50).map(|_| server.ask("/")).collect();
-    assert!(
-        streams
-            .iter_mut()
-            .all(|stream| read(stream) == (200, "hello\n".to_owned()))
-    );
+    assert!(streams.iter_mut().all(|stream| read(stream) == (200, "hello\n".to_owned())));
 }
 
 #[test]
@@ -130,11 +103,7 @@ fn a_request_that_loops_for_ever_holds_nobody_up() {
     }
     let ended = server.stop();
     assert_eq!(ended.status, 0);
-    assert!(
-        ended.err.contains("still running 1 s after SIGTERM"),
-        "{}",
-        ended.err
-    );
+    assert!(ended.err.contains("still running 1 s after SIGTERM"), "{}", ended.err);
     drop(spinning);
 }
 
@@ -144,9 +113,7 @@ fn what_has_begun_is_finished_after_sigterm() {
     let mut waiting = server.ask("/wait");
     server.get("/");
     server.running.signal("TERM");
-    wait_for("the listener's end", || {
-        TcpStream::connect(server.address).is_err().then_some(())
-    });
+    wait_for("the listener's end", || TcpStream::connect(server.address).is_err().then_some(()));
     assert_eq!(read(&mut waiting), (200, "hello\n".to_owned()));
     assert_eq!(server.running.wait().status, 0);
 }
@@ -168,21 +135,14 @@ fn a_taken_port_is_named() {
     member.plan.listen = vec![taken.local_addr().unwrap()];
     let ended = member.run(&[]);
     assert_eq!((ended.status, ended.reason()), (1, "ListenFailed"));
-    assert!(
-        ended
-            .message()
-            .contains(&taken.local_addr().unwrap().to_string())
-    );
+    assert!(ended.message().contains(&taken.local_addr().unwrap().to_string()));
 }
 
 #[test]
 fn both_families_serve_and_http_1_0_needs_no_host() {
     let server = Server::start(|member| {
         let port = member.plan.listen[0].port();
-        member.plan.listen = vec![
-            ([0, 0, 0, 0], port).into(),
-            (std::net::Ipv6Addr::UNSPECIFIED, port).into(),
-        ];
+        member.plan.listen = vec![([0, 0, 0, 0], port).into(), (std::net::Ipv6Addr::UNSPECIFIED, port).into()];
     });
     assert_eq!(server.get("/").0, 200);
     let mut stream = TcpStream::connect(("::1", server.address.port())).unwrap();

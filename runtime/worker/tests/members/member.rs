@@ -56,32 +56,17 @@ pub struct Compiled {
 /// Compiles in a process of the compile role.
 pub fn compile(source: &[u8]) -> Compiled {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let folder =
-        std::env::temp_dir().join(format!("dwell-worker-test-{}-{number}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("dwell-worker-test-{}-{number}", std::process::id()));
     fs::create_dir_all(folder.join("root")).unwrap();
     fs::write(folder.join("source"), source).unwrap();
     let script = r#"cd "$0"; exec -a dwell-compile "$1" <source >compiled 3>info 4>report"#;
-    let status = Command::new("bash")
-        .args(["-c", script])
-        .arg(&folder)
-        .arg(ROLES)
-        .status()
-        .unwrap();
-    let info = fs::read(folder.join("info"))
-        .ok()
-        .and_then(|json| serde_json::from_slice(&json).ok());
-    Compiled {
-        status,
-        info,
-        report: read_report(&folder),
-        folder,
-    }
+    let status = Command::new("bash").args(["-c", script]).arg(&folder).arg(ROLES).status().unwrap();
+    let info = fs::read(folder.join("info")).ok().and_then(|json| serde_json::from_slice(&json).ok());
+    Compiled { status, info, report: read_report(&folder), folder }
 }
 
 fn read_report(folder: &Path) -> Option<WorkerReport> {
-    fs::read(folder.join("report"))
-        .ok()
-        .and_then(|json| serde_json::from_slice(&json).ok())
+    fs::read(folder.join("report")).ok().and_then(|json| serde_json::from_slice(&json).ok())
 }
 
 impl Drop for Compiled {
@@ -103,11 +88,7 @@ impl Member {
         let mut compiled = compile(source);
         assert!(compiled.status.success(), "{:?}", compiled.report);
         let kind = compiled.info.take().unwrap().kind;
-        Self {
-            folder: std::mem::take(&mut compiled.folder),
-            plan: plan(kind),
-            grants: Vec::new(),
-        }
+        Self { folder: std::mem::take(&mut compiled.folder), plan: plan(kind), grants: Vec::new() }
     }
 
     /// Grants a new, empty directory under a guest name; returns it.
@@ -117,12 +98,7 @@ impl Member {
         fs::create_dir(&dir).unwrap();
         self.grants.push((dir.clone(), writable));
         let dir_inside = format!("/{at}");
-        self.plan.preopens.push(Preopen {
-            dir: dir_inside,
-            file: None,
-            guest: guest.to_owned(),
-            writable,
-        });
+        self.plan.preopens.push(Preopen { dir: dir_inside, file: None, guest: guest.to_owned(), writable });
         dir
     }
 
@@ -134,25 +110,9 @@ impl Member {
         let grant = |(at, (dir, rw)): (usize, &(PathBuf, bool))| {
             format!("{at} {} {}\n", dir.display(), if *rw { "rw" } else { "ro" })
         };
-        fs::write(
-            self.folder.join("grants"),
-            self.grants
-                .iter()
-                .enumerate()
-                .map(grant)
-                .collect::<String>(),
-        )
-        .unwrap();
+        fs::write(self.folder.join("grants"), self.grants.iter().enumerate().map(grant).collect::<String>()).unwrap();
         let child = Command::new("unshare")
-            .args([
-                "--mount",
-                "--pid",
-                "--fork",
-                "--kill-child",
-                "bash",
-                "-c",
-                ENTER,
-            ])
+            .args(["--mount", "--pid", "--fork", "--kill-child", "bash", "-c", ENTER])
             .env("FOLDER", &self.folder)
             .env("ROLES", ROLES)
             .stdin(Stdio::piped())
@@ -160,10 +120,7 @@ impl Member {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        Running {
-            child,
-            folder: self.folder.clone(),
-        }
+        Running { child, folder: self.folder.clone() }
     }
 
     /// Runs to the end with this input.
@@ -243,37 +200,26 @@ impl Running {
         let children = format!("/proc/{0}/task/{0}/children", self.child.id());
         wait_for("the worker's start", || {
             let pid: u32 = fs::read_to_string(&children).ok()?.trim().parse().ok()?;
-            (fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim() == "dwell-worker")
-                .then_some(pid)
+            (fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim() == "dwell-worker").then_some(pid)
         })
     }
 
     /// A field of `/proc/PID/status`.
     pub fn status_field(&self, name: &str) -> Option<String> {
         let text = fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
-        let line = text
-            .lines()
-            .find(|line| line.split(':').next() == Some(name))?;
+        let line = text.lines().find(|line| line.split(':').next() == Some(name))?;
         Some(line.split_once(':')?.1.trim().to_owned())
     }
 
     /// Waits until the walls stand.
     pub fn walled(&self) {
-        wait_for("the walls", || {
-            (self.status_field("Seccomp")? == "2").then_some(())
-        });
+        wait_for("the walls", || (self.status_field("Seccomp")? == "2").then_some(()));
     }
 
     /// Sends a signal to the worker.
     pub fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", name, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
     /// The input's end, to write to or to close.
@@ -283,11 +229,7 @@ impl Running {
 
     /// Waits for the end.
     pub fn wait(mut self) -> Ended {
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = {
+        let Output { status, stdout, stderr } = {
             drop(self.child.stdin.take());
             let child = std::mem::replace(&mut self.child, Command::new("true").spawn().unwrap());
             child.wait_with_output().unwrap()
@@ -316,10 +258,7 @@ pub fn wait_for<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = attempt() {
             return found;
         }
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "waited in vain for {what}"
-        );
+        assert!(begun.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -12,13 +12,7 @@ const READ: i64 = 1 << 1;
 const WRITE: i64 = 1 << 6;
 
 /// Opens `path` in a grant that holds a file `in`; returns the errno.
-fn try_open(
-    path: &str,
-    flags: i32,
-    rights: i64,
-    writable: bool,
-    setup: impl Fn(&std::path::Path),
-) -> i32 {
+fn try_open(path: &str, flags: i32, rights: i64, writable: bool, setup: impl Fn(&std::path::Path)) -> i32 {
     let mut member = Member::new(&open(path, GRANT, flags, rights));
     let dir = member.grant("/data", writable);
     fs::write(dir.join("in"), "inside").unwrap();
@@ -36,10 +30,7 @@ fn seccomp_and_no_new_privileges_are_on() {
     assert_eq!(running.status_field("NoNewPrivs").as_deref(), Some("1"));
     assert_eq!(running.status_field("Threads").as_deref(), Some("1"));
     let own = fs::read_to_string("/proc/self/status").unwrap();
-    assert!(
-        own.contains("Seccomp:\t0"),
-        "control: the tests themselves are not walled"
-    );
+    assert!(own.contains("Seccomp:\t0"), "control: the tests themselves are not walled");
 }
 
 #[test]
@@ -63,22 +54,13 @@ fn nothing_of_the_host_is_held_open() {
     running.walled();
     let mut grants = 0;
     for fd in fs::read_dir(format!("/proc/{}/fd", running.pid())).unwrap() {
-        let link = fs::read_link(fd.unwrap().path())
-            .unwrap()
-            .display()
-            .to_string();
-        let known = ["pipe:", "anon_inode:", "socket:", "/report", "/dev/null"]
-            .iter()
-            .any(|known| link.contains(known));
+        let link = fs::read_link(fd.unwrap().path()).unwrap().display().to_string();
+        let known =
+            ["pipe:", "anon_inode:", "socket:", "/report", "/dev/null"].iter().any(|known| link.contains(known));
         // The module, read-only, and the grant itself; nothing else has a path.
-        let ours = link == "/module"
-            || link.ends_with("/root/module")
-            || link.ends_with(dir.to_str().unwrap());
+        let ours = link == "/module" || link.ends_with("/root/module") || link.ends_with(dir.to_str().unwrap());
         grants += i32::from(link == "/0" || link.ends_with("/root/0"));
-        assert!(
-            known || ours || link == "/0" || link.ends_with("/root/0"),
-            "{link}"
-        );
+        assert!(known || ours || link == "/0" || link.ends_with("/root/0"), "{link}");
     }
     assert!(grants <= 1);
 }
@@ -87,25 +69,14 @@ fn nothing_of_the_host_is_held_open() {
 fn paths_lead_nowhere_out_of_a_grant() {
     let refused = |path: &str| try_open(path, 0, READ, true, |_| ());
     assert_eq!(refused("in"), 0, "control");
-    for path in [
-        "../module",
-        "..",
-        "a/../../module",
-        "/module",
-        "/0/in",
-        "./../0/in",
-    ] {
+    for path in ["../module", "..", "a/../../module", "/module", "/0/in", "./../0/in"] {
         assert_ne!(refused(path), 0, "{path}");
     }
 }
 
 #[test]
 fn links_lead_nowhere_out_of_a_grant() {
-    let through = |to: &str| {
-        try_open("link", 0, READ, true, |dir| {
-            symlink(to, dir.join("link")).unwrap()
-        })
-    };
+    let through = |to: &str| try_open("link", 0, READ, true, |dir| symlink(to, dir.join("link")).unwrap());
     assert_eq!(through("in"), 0, "control");
     for to in ["../module", "/module", "/0/in", "../0/in", "/proc/self/exe"] {
         assert_ne!(through(to), 0, "{to}");
@@ -135,15 +106,15 @@ fn a_guest_makes_no_link_that_leads_out() {
         let dir = member.grant("/data", true);
         fs::write(dir.join("in"), "inside").unwrap();
         fs::write(member.grant("/other", true).join("in"), "other").unwrap();
-        (
-            member.run(&[]).status,
-            fs::symlink_metadata(dir.join("new")).is_ok(),
-        )
+        (member.run(&[]).status, fs::symlink_metadata(dir.join("new")).is_ok())
     };
     let hard = |from: i32, len: i32, data: &str| {
         make(
-            &format!("(call $link (i32.const {from}) (i32.const 0) (i32.const 1024) (i32.const {len}) (i32.const 3)
-                (i32.const {}) (i32.const 3))", 1024 + len),
+            &format!(
+                "(call $link (i32.const {from}) (i32.const 0) (i32.const 1024) (i32.const {len}) (i32.const 3)
+                (i32.const {}) (i32.const 3))",
+                1024 + len
+            ),
             data,
         )
     };
@@ -166,26 +137,12 @@ fn a_guest_makes_no_link_that_leads_out() {
 #[test]
 fn a_read_only_grant_is_not_written() {
     for (path, flags, rights) in [("new", CREATE, WRITE), ("in", 0, WRITE), ("in", 8, WRITE)] {
-        assert_eq!(
-            try_open(path, flags, rights, true, |_| ()),
-            0,
-            "control: {path} {flags}"
-        );
-        assert_ne!(
-            try_open(path, flags, rights, false, |_| ()),
-            0,
-            "{path} {flags}"
-        );
+        assert_eq!(try_open(path, flags, rights, true, |_| ()), 0, "control: {path} {flags}");
+        assert_ne!(try_open(path, flags, rights, false, |_| ()), 0, "{path} {flags}");
     }
     let calls = [
-        (
-            "(call $unlink (i32.const 3) (i32.const 1024) (i32.const 2))",
-            "in",
-        ),
-        (
-            "(call $mkdir (i32.const 3) (i32.const 1024) (i32.const 3))",
-            "dir",
-        ),
+        ("(call $unlink (i32.const 3) (i32.const 1024) (i32.const 2))", "in"),
+        ("(call $mkdir (i32.const 3) (i32.const 1024) (i32.const 3))", "dir"),
         (
             "(call $rename (i32.const 3) (i32.const 1024) (i32.const 2) (i32.const 3) (i32.const 1026) (i32.const 3))",
             "innew",

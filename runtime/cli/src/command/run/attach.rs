@@ -46,10 +46,7 @@ impl Attachment {
 
     /// Connects, if this Pod is the one, its container runs and we are not connected. A refusal is left to the next change.
     pub async fn pod_changed(&mut self, client: &Client, pod: &Pod) {
-        if uid(pod) != self.uid
-            || !matches!(self.state, State::Waiting(_))
-            || !runs(pod, &self.container)
-        {
+        if uid(pod) != self.uid || !matches!(self.state, State::Waiting(_)) || !runs(pod, &self.container) {
             return;
         }
         let request = StreamRequest {
@@ -86,21 +83,12 @@ impl Attachment {
 }
 
 fn wants_input(pod: &Pod) -> Option<&Container> {
-    pod.spec
-        .as_ref()?
-        .containers
-        .iter()
-        .find(|container| container.stdin == Some(true))
+    pod.spec.as_ref()?.containers.iter().find(|container| container.stdin == Some(true))
 }
 
 fn runs(pod: &Pod, container: &str) -> bool {
-    let statuses = pod
-        .status
-        .iter()
-        .flat_map(|status| status.container_statuses.iter().flatten());
-    let state = statuses
-        .filter(|c| c.name == container)
-        .find_map(|c| c.state.as_ref());
+    let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    let state = statuses.filter(|c| c.name == container).find_map(|c| c.state.as_ref());
     state.is_some_and(|state| state.running.is_some())
 }
 

@@ -45,21 +45,13 @@ struct Follower<'a> {
 
 /// Follows the Pods; the exit status is the first failed container's of the first failed Pod.
 pub async fn follow(client: Client, layout: &Layout, pods: Vec<Pod>, prefix: Prefix) -> Outcome {
-    let mut interrupts =
-        Interrupts::catch().map_err(|e| Failure::new("catch signals").caused_by(&e))?;
+    let mut interrupts = Interrupts::catch().map_err(|e| Failure::new("catch signals").caused_by(&e))?;
     let mut follower = Follower {
         layout,
         client,
         output: PodOutput::new(layout, &pods, prefix),
         attachment: Attachment::of(&pods),
-        pods: pods
-            .into_iter()
-            .map(|pod| Followed {
-                pod,
-                ended: false,
-                removed: false,
-            })
-            .collect(),
+        pods: pods.into_iter().map(|pod| Followed { pod, ended: false, removed: false }).collect(),
         progress: Progress::new(),
         signals: 0,
     };
@@ -95,20 +87,14 @@ impl Follower<'_> {
     }
 
     fn copy(&mut self, finish: bool) -> Result<(), Failure> {
-        let Self {
-            output, progress, ..
-        } = self;
+        let Self { output, progress, .. } = self;
         output.copy(finish, || progress.erase())
     }
 
     /// The watch, and what happened before it began.
     async fn watch(&mut self) -> Result<PodWatch, ClientFailure> {
         let watch = match &self.pods[..] {
-            [one] => {
-                self.client
-                    .watch_pod(key(&one.pod).0, key(&one.pod).1)
-                    .await?
-            }
+            [one] => self.client.watch_pod(key(&one.pod).0, key(&one.pod).1).await?,
             _ => self.client.watch_all_pods().await?,
         };
         for at in 0..self.pods.len() {
@@ -134,18 +120,11 @@ impl Follower<'_> {
                 other => return Ok(other?),
             }
         }
-        Err(why.map_or_else(
-            || Failure::new("the node keeps closing its watch"),
-            Failure::from,
-        ))
+        Err(why.map_or_else(|| Failure::new("the node keeps closing its watch"), Failure::from))
     }
 
     async fn take_event(&mut self, event: PodEvent) {
-        let Some(at) = self
-            .pods
-            .iter()
-            .position(|followed| uid(&followed.pod) == uid(event.pod()))
-        else {
+        let Some(at) = self.pods.iter().position(|followed| uid(&followed.pod) == uid(event.pod())) else {
             return;
         };
         match event {
@@ -165,9 +144,7 @@ impl Follower<'_> {
         self.pods[at].ended = is_finished(&pod);
         self.pods[at].pod = pod;
         if let Some(attachment) = &mut self.attachment {
-            attachment
-                .pod_changed(&self.client, &self.pods[at].pod)
-                .await;
+            attachment.pod_changed(&self.client, &self.pods[at].pod).await;
         }
         self.show_waiting();
     }
@@ -183,9 +160,7 @@ impl Follower<'_> {
         let live = || self.pods.iter().filter(|followed| !followed.ended);
         let what = match self.signals {
             0 => live().find_map(|followed| waiting::what(&followed.pod)),
-            _ => live()
-                .next()
-                .map(|followed| format!("stopping {}", shown(&followed.pod))),
+            _ => live().next().map(|followed| format!("stopping {}", shown(&followed.pod))),
         };
         self.progress.waiting_for(what);
     }
@@ -213,9 +188,7 @@ impl Follower<'_> {
 
     fn names(&self) -> String {
         let live = self.pods.iter().filter(|followed| !followed.ended);
-        live.map(|followed| shown(&followed.pod))
-            .collect::<Vec<_>>()
-            .join(", ")
+        live.map(|followed| shown(&followed.pod)).collect::<Vec<_>>().join(", ")
     }
 
     /// Asks for a stop of every Pod that has not ended. A node that is gone is replaced first.
@@ -252,16 +225,9 @@ impl Follower<'_> {
                 eprintln!("dwell: {sentence}");
             }
             if followed.removed {
-                eprintln!(
-                    "dwell: {} was removed before it ended",
-                    shown(&followed.pod)
-                );
+                eprintln!("dwell: {} was removed before it ended", shown(&followed.pod));
             }
-            let own = if followed.removed && end.status == 0 {
-                DWELL_FAILED
-            } else {
-                end.status
-            };
+            let own = if followed.removed && end.status == 0 { DWELL_FAILED } else { end.status };
             status = if status == 0 { own } else { status };
         }
         status

@@ -127,13 +127,8 @@ pub fn run(args: RunArgs, layout: &Layout) -> Outcome {
 }
 
 fn dry_run(pods: &[Pod], format: ObjectFormat) -> Outcome {
-    let texts: Result<Vec<String>, Failure> =
-        pods.iter().map(|pod| object::render(pod, format)).collect();
-    let separator = if format == ObjectFormat::Yaml {
-        "---\n"
-    } else {
-        ""
-    };
+    let texts: Result<Vec<String>, Failure> = pods.iter().map(|pod| object::render(pod, format)).collect();
+    let separator = if format == ObjectFormat::Yaml { "---\n" } else { "" };
     print(&texts?.join(separator))?;
     Ok(0)
 }
@@ -190,12 +185,7 @@ async fn remove(client: &Client, layout: &Layout, pods: &[Pod]) -> Result<(), Fa
             Err(e) if e.kind() == Kind::NotFound => continue,
             other => other?,
         };
-        Progress::new()
-            .during(
-                format!("removing {}", shown(pod)),
-                wait_for(layout, &removed, Until::Gone),
-            )
-            .await?;
+        Progress::new().during(format!("removing {}", shown(pod)), wait_for(layout, &removed, Until::Gone)).await?;
     }
     Ok(())
 }

@@ -25,35 +25,18 @@ pub struct PodOutput {
 impl PodOutput {
     /// Begins with the oldest line that is kept. Must be called within the runtime.
     pub fn new(layout: &Layout, pods: &[Pod], prefix: Prefix) -> Self {
-        let filter = Filter {
-            attempts: Attempts::All,
-            ..Filter::default()
-        };
+        let filter = Filter { attempts: Attempts::All, ..Filter::default() };
         let (mut readers, mut watch) = (Vec::new(), LogWatch::new());
         for pod in pods {
             let containers = containers(pod);
             watch.add_pod(&layout.pod(uid(pod)), containers.iter().map(String::as_str));
-            readers.extend(
-                containers
-                    .iter()
-                    .map(|c| LogReader::new(layout.logs(uid(pod), c), filter)),
-            );
+            readers.extend(containers.iter().map(|c| LogReader::new(layout.logs(uid(pod), c), filter)));
         }
         let names = names(pods);
         let prefixed = prefix == Prefix::Always || (prefix == Prefix::Auto && names.len() > 1);
-        let out = (
-            BufWriter::with_capacity(BUFFER, io::stdout()),
-            Style::stdout(),
-        );
-        let err = (
-            BufWriter::with_capacity(BUFFER, io::stderr()),
-            Style::stderr(),
-        );
-        Self {
-            readers,
-            writer: MemberOutput::new(out, err, prefixed.then_some(&names[..])),
-            watch,
-        }
+        let out = (BufWriter::with_capacity(BUFFER, io::stdout()), Style::stdout());
+        let err = (BufWriter::with_capacity(BUFFER, io::stderr()), Style::stderr());
+        Self { readers, writer: MemberOutput::new(out, err, prefixed.then_some(&names[..])), watch }
     }
 
     /// Returns when there may be more. Dropping the future loses nothing.
@@ -61,10 +44,7 @@ impl PodOutput {
     /// # Errors
     /// As `LogWatch::changed`.
     pub async fn changed(&mut self) -> Result<(), Failure> {
-        self.watch
-            .changed()
-            .await
-            .map_err(|e| Failure::new("watch the logs").caused_by(&e))
+        self.watch.changed().await.map_err(|e| Failure::new("watch the logs").caused_by(&e))
     }
 
     /// Writes what there is by now; `finish`: and the torn ends of lines, since nothing will follow.
@@ -73,19 +53,13 @@ impl PodOutput {
     /// # Errors
     /// A log cannot be read, or the output not be written.
     pub fn copy(&mut self, finish: bool, mut first: impl FnMut()) -> Result<(), Failure> {
-        let Self {
-            readers, writer, ..
-        } = self;
+        let Self { readers, writer, .. } = self;
         for (member, reader) in readers.iter_mut().enumerate() {
             let sink = |record: Record<'_>| {
                 first();
                 writer.write(member, &record)
             };
-            if finish {
-                reader.finish(sink)
-            } else {
-                reader.drain(sink)
-            }?;
+            if finish { reader.finish(sink) } else { reader.drain(sink) }?;
         }
         Ok(writer.flush()?)
     }
@@ -95,18 +69,7 @@ impl PodOutput {
 fn names(pods: &[Pod]) -> Vec<String> {
     let several = pods.len() > 1;
     let named = |pod: &Pod, container: String| {
-        if several {
-            format!("{}/{container}", name(pod))
-        } else {
-            container
-        }
+        if several { format!("{}/{container}", name(pod)) } else { container }
     };
-    pods.iter()
-        .flat_map(|pod| {
-            containers(pod)
-                .into_iter()
-                .map(|c| named(pod, c))
-                .collect::<Vec<_>>()
-        })
-        .collect()
+    pods.iter().flat_map(|pod| containers(pod).into_iter().map(|c| named(pod, c)).collect::<Vec<_>>()).collect()
 }

@@ -90,19 +90,13 @@ fn only_with_image(short: &ShortArgs) -> Result<(), Failure> {
     ];
     match given.into_iter().find(|(_, given)| *given) {
         None => Ok(()),
-        Some((option, _)) => Err(Failure::new(format!(
-            "{option} is for one container without a manifest"
-        ))
-        .with_hint("name a .wasm file or --image, or write it in the manifest")),
+        Some((option, _)) => Err(Failure::new(format!("{option} is for one container without a manifest"))
+            .with_hint("name a .wasm file or --image, or write it in the manifest")),
     }
 }
 
 fn env_files(short: &ShortArgs) -> Result<Vec<(String, String)>, Failure> {
-    short
-        .env_files
-        .iter()
-        .map(|path| Ok((path.display().to_string(), read_env_file(path)?)))
-        .collect()
+    short.env_files.iter().map(|path| Ok((path.display().to_string(), read_env_file(path)?))).collect()
 }
 
 fn read_env_file(path: &Path) -> Result<String, Failure> {
@@ -110,8 +104,6 @@ fn read_env_file(path: &Path) -> Result<String, Failure> {
     let read = File::open(path).and_then(|file| file.take(ENV_FILE_MAX).read_to_string(&mut text));
     match read {
         Ok(_) => Ok(text),
-        Err(e) => {
-            Err(Failure::new(format!("read the environment file {}", path.display())).caused_by(&e))
-        }
+        Err(e) => Err(Failure::new(format!("read the environment file {}", path.display())).caused_by(&e)),
     }
 }

@@ -33,14 +33,8 @@ pub fn pods(args: &RunArgs) -> Result<Vec<Pod>, Failure> {
 fn check(pod: &Pod) -> Result<dwell_spec::pod::Pod, Failure> {
     dwell_spec::pod::Pod::try_from(pod).map_err(|problems| {
         let failure = Failure::new(format!("the Pod {} cannot be run", shown(pod)));
-        let failure = problems.iter().fold(failure, |failure, problem| {
-            failure.with_cause(problem.to_string())
-        });
-        problems
-            .iter()
-            .find_map(|problem| problem.hint.clone())
-            .into_iter()
-            .fold(failure, Failure::with_hint)
+        let failure = problems.iter().fold(failure, |failure, problem| failure.with_cause(problem.to_string()));
+        problems.iter().find_map(|problem| problem.hint.clone()).into_iter().fold(failure, Failure::with_hint)
     })
 }
 
@@ -74,8 +68,7 @@ pub fn checked(files: &[String]) -> Result<Vec<dwell_spec::pod::Pod>, Failure> {
 fn parse(file: &str) -> Result<Vec<Pod>, Failure> {
     let text = read_manifest(file)?;
     let origin = if file == "-" { "standard input" } else { file };
-    let parsed =
-        manifest::parse_manifests(&text, origin).map_err(|e| Failure::new(e.to_string()))?;
+    let parsed = manifest::parse_manifests(&text, origin).map_err(|e| Failure::new(e.to_string()))?;
     for warning in &parsed.warnings {
         eprintln!("warning: {}", printable(&warning.show(origin).to_string()));
     }
@@ -92,19 +85,12 @@ fn read_manifest(file: &str) -> Result<String, Failure> {
     };
     let mut text = String::new();
     let read = match file {
-        "-" => io::stdin()
-            .lock()
-            .take(MANIFEST_MAX + 1)
-            .read_to_string(&mut text),
-        _ => std::fs::File::open(file)
-            .and_then(|f| f.take(MANIFEST_MAX + 1).read_to_string(&mut text)),
+        "-" => io::stdin().lock().take(MANIFEST_MAX + 1).read_to_string(&mut text),
+        _ => std::fs::File::open(file).and_then(|f| f.take(MANIFEST_MAX + 1).read_to_string(&mut text)),
     };
     read.map_err(|e| failed(&e))?;
     match text.len() as u64 > MANIFEST_MAX {
-        true => Err(Failure::new(format!(
-            "{file} is larger than {} MiB: no manifest",
-            MANIFEST_MAX >> 20
-        ))),
+        true => Err(Failure::new(format!("{file} is larger than {} MiB: no manifest", MANIFEST_MAX >> 20))),
         false => Ok(text),
     }
 }
@@ -123,21 +109,16 @@ pub fn random() -> u64 {
 
 /// The working directory, as text.
 pub fn working_directory() -> Result<String, Failure> {
-    let here = std::env::current_dir()
-        .map_err(|e| Failure::new("find the working directory").caused_by(&e))?;
+    let here = std::env::current_dir().map_err(|e| Failure::new("find the working directory").caused_by(&e))?;
     let text = here.into_os_string().into_string();
-    text.map_err(|_| {
-        Failure::new("the working directory's name is not UTF-8, which manifests must be")
-    })
+    text.map_err(|_| Failure::new("the working directory's name is not UTF-8, which manifests must be"))
 }
 
 /// The folder that relative paths start from, absolute.
 fn base_of(file: &str) -> Result<String, Failure> {
     let here = working_directory()?;
     match Path::new(file).parent().and_then(Path::to_str) {
-        Some(folder) if file != "-" => {
-            Ok(Path::new(&here).join(folder).to_string_lossy().into_owned())
-        }
+        Some(folder) if file != "-" => Ok(Path::new(&here).join(folder).to_string_lossy().into_owned()),
         _ => Ok(here),
     }
 }

@@ -18,25 +18,16 @@ pub(super) struct LogFile {
 
 impl LogFile {
     pub fn next_part(self) -> Self {
-        Self {
-            part: self.part.saturating_add(1),
-            ..self
-        }
+        Self { part: self.part.saturating_add(1), ..self }
     }
 
     pub fn next_attempt(self) -> Self {
-        Self {
-            attempt: self.attempt.saturating_add(1),
-            part: 0,
-        }
+        Self { attempt: self.attempt.saturating_add(1), part: 0 }
     }
 
     pub fn open(self, dir: &Path) -> io::Result<File> {
         let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        OpenOptions::new()
-            .read(true)
-            .custom_flags(flags.bits() as i32)
-            .open(self.path(dir))
+        OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(self.path(dir))
     }
 
     /// Whether pause (or its predecessor) has written to it.
@@ -64,13 +55,7 @@ pub(super) fn list(dir: &Path) -> io::Result<Vec<LogFile>> {
     };
     let mut files = Vec::new();
     for entry in entries {
-        files.extend(
-            entry?
-                .file_name()
-                .to_str()
-                .and_then(parse_log_file_name)
-                .map(named),
-        );
+        files.extend(entry?.file_name().to_str().and_then(parse_log_file_name).map(named));
     }
     files.sort_unstable();
     Ok(files)

@@ -27,24 +27,14 @@ pub struct Record<'a> {
 
 /// Reads one physical line, given without its newline. What is no CRI line becomes a whole line of standard output.
 pub fn parse_record(line: &[u8]) -> Record<'_> {
-    parse_cri(line).unwrap_or(Record {
-        time: None,
-        stream: Stream::Stdout,
-        ends_line: true,
-        bytes: line,
-    })
+    parse_cri(line).unwrap_or(Record { time: None, stream: Stream::Stdout, ends_line: true, bytes: line })
 }
 
 fn parse_cri(line: &[u8]) -> Option<Record<'_>> {
     let (time, rest) = split_space(line)?;
     let (stream, rest) = split_space(rest)?;
     let (tags, bytes) = split_space(rest).unwrap_or((rest, b""));
-    Some(Record {
-        time: Some(time_shape(time)?),
-        stream: parse_stream(stream)?,
-        ends_line: parse_tags(tags)?,
-        bytes,
-    })
+    Some(Record { time: Some(time_shape(time)?), stream: parse_stream(stream)?, ends_line: parse_tags(tags)?, bytes })
 }
 
 fn split_space(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -74,9 +64,7 @@ fn time_shape(word: &[u8]) -> Option<&str> {
     let shaped = (20..=40).contains(&word.len())
         && word[4] == b'-'
         && word[10] == b'T'
-        && word
-            .iter()
-            .all(|b| b.is_ascii_digit() || b"-+:.TZ".contains(b));
+        && word.iter().all(|b| b.is_ascii_digit() || b"-+:.TZ".contains(b));
     shaped.then(|| std::str::from_utf8(word).ok()).flatten()
 }
 
@@ -121,15 +109,7 @@ mod tests {
         ];
         for line in hostile {
             let record = parse_record(line);
-            assert_eq!(
-                record,
-                Record {
-                    time: None,
-                    stream: Stream::Stdout,
-                    ends_line: true,
-                    bytes: line
-                }
-            );
+            assert_eq!(record, Record { time: None, stream: Stream::Stdout, ends_line: true, bytes: line });
         }
     }
 }

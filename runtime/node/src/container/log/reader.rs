@@ -100,26 +100,14 @@ pub struct LogReader {
 impl LogReader {
     /// A reader of the log files in `dir` (`Layout::logs`), which need not exist yet. Does no IO.
     pub fn new(dir: PathBuf, filter: Filter) -> Self {
-        Self {
-            dir,
-            filter,
-            open: None,
-            started: false,
-            skip_lines: 0,
-            buffer: Vec::new(),
-            filled: 0,
-            long_line: None,
-        }
+        Self { dir, filter, open: None, started: false, skip_lines: 0, buffer: Vec::new(), filled: 0, long_line: None }
     }
 
     /// Hands every record that is written by now, and was not handed on before, to `sink`.
     ///
     /// # Errors
     /// `NoPrevious`, a file that cannot be read, or what the sink failed with.
-    pub fn drain(
-        &mut self,
-        mut sink: impl FnMut(Record<'_>) -> io::Result<()>,
-    ) -> Result<(), LogFailure> {
+    pub fn drain(&mut self, mut sink: impl FnMut(Record<'_>) -> io::Result<()>) -> Result<(), LogFailure> {
         if self.open.is_none() && !self.open_first()? {
             return Ok(());
         }
@@ -136,10 +124,7 @@ impl LogReader {
     ///
     /// # Errors
     /// As `drain`.
-    pub fn finish(
-        &mut self,
-        mut sink: impl FnMut(Record<'_>) -> io::Result<()>,
-    ) -> Result<(), LogFailure> {
+    pub fn finish(&mut self, mut sink: impl FnMut(Record<'_>) -> io::Result<()>) -> Result<(), LogFailure> {
         self.drain(&mut sink)?;
         self.hand_on_torn(&mut sink).map_err(LogFailure::Sink)
     }
@@ -170,11 +155,7 @@ impl LogReader {
 
     fn open_file(&mut self, name: LogFile) -> Result<(), LogFailure> {
         let file = self.read(name.open(&self.dir))?;
-        self.open = Some(Open {
-            name,
-            file,
-            last_pass: false,
-        });
+        self.open = Some(Open { name, file, last_pass: false });
         Ok(())
     }
 
@@ -185,18 +166,12 @@ impl LogReader {
             return Ok(0);
         };
         let free = &mut self.buffer[self.filled..];
-        let read = open
-            .file
-            .read(free)
-            .map_err(|e| LogFailure::Read(self.dir.clone(), e))?;
+        let read = open.file.read(free).map_err(|e| LogFailure::Read(self.dir.clone(), e))?;
         self.filled += read;
         Ok(read)
     }
 
-    fn hand_on_lines(
-        &mut self,
-        sink: &mut impl FnMut(Record<'_>) -> io::Result<()>,
-    ) -> io::Result<()> {
+    fn hand_on_lines(&mut self, sink: &mut impl FnMut(Record<'_>) -> io::Result<()>) -> io::Result<()> {
         let buffer = std::mem::take(&mut self.buffer);
         let mut from = 0;
         let mut result = Ok(());
@@ -225,15 +200,7 @@ impl LogReader {
         sink: &mut impl FnMut(Record<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
         let (record, passed) = match self.long_line.take() {
-            Some((stream, ends_line, passed)) => (
-                Record {
-                    time: None,
-                    stream,
-                    ends_line,
-                    bytes,
-                },
-                passed,
-            ),
+            Some((stream, ends_line, passed)) => (Record { time: None, stream, ends_line, bytes }, passed),
             None => {
                 let record = parse_record(bytes);
                 (record, self.passes(&record))
@@ -242,10 +209,7 @@ impl LogReader {
         if !whole {
             self.long_line = Some((record.stream, record.ends_line, passed));
         }
-        let record = Record {
-            ends_line: record.ends_line && whole,
-            ..record
-        };
+        let record = Record { ends_line: record.ends_line && whole, ..record };
         if !passed {
             self.skip_lines -= u64::from(record.ends_line && self.skip_lines > 0);
             return Ok(());
@@ -262,10 +226,7 @@ impl LogReader {
         self.skip_lines == 0 && late_enough()
     }
 
-    fn hand_on_torn(
-        &mut self,
-        sink: &mut impl FnMut(Record<'_>) -> io::Result<()>,
-    ) -> io::Result<()> {
+    fn hand_on_torn(&mut self, sink: &mut impl FnMut(Record<'_>) -> io::Result<()>) -> io::Result<()> {
         if self.filled == 0 && self.long_line.is_none() {
             return Ok(());
         }
@@ -277,15 +238,12 @@ impl LogReader {
     }
 
     /// At the end of a file: whether there is more to read, here or in the next one.
-    fn at_end(
-        &mut self,
-        sink: &mut impl FnMut(Record<'_>) -> io::Result<()>,
-    ) -> Result<bool, LogFailure> {
+    fn at_end(&mut self, sink: &mut impl FnMut(Record<'_>) -> io::Result<()>) -> Result<bool, LogFailure> {
         let Some(open) = &mut self.open else {
             return Ok(false);
         };
-        let Some(next) = next_file(&self.dir, open, self.filter.attempts)
-            .map_err(|e| LogFailure::Read(self.dir.clone(), e))?
+        let Some(next) =
+            next_file(&self.dir, open, self.filter.attempts).map_err(|e| LogFailure::Read(self.dir.clone(), e))?
         else {
             return Ok(false);
         };
@@ -326,8 +284,7 @@ fn choose_attempts(files: &[LogFile], attempts: Attempts) -> Result<&[LogFile], 
 /// The file that follows the open one and is begun. Two look-ups as a rule; the folder is listed only when the open file
 /// was removed, since then its successors may be too.
 fn next_file(dir: &Path, open: &Open, attempts: Attempts) -> io::Result<Option<LogFile>> {
-    let stays =
-        |next: &LogFile| attempts != Attempts::Previous || next.attempt == open.name.attempt;
+    let stays = |next: &LogFile| attempts != Attempts::Previous || next.attempt == open.name.attempt;
     let part = open.name.next_part();
     if part.is_begun(dir) {
         return Ok(Some(part));
@@ -339,10 +296,7 @@ fn next_file(dir: &Path, open: &Open, attempts: Attempts) -> io::Result<Option<L
     if !files::is_removed(&open.file) {
         return Ok(None);
     }
-    Ok(files::list(dir)?
-        .into_iter()
-        .find(|f| *f > open.name)
-        .filter(stays))
+    Ok(files::list(dir)?.into_iter().find(|f| *f > open.name).filter(stays))
 }
 
 #[cfg(test)]

@@ -20,11 +20,7 @@ impl Folder {
     }
 
     fn append(&self, name: &str, text: impl AsRef<[u8]>) {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.0.join(name))
-            .unwrap();
+        let mut file = OpenOptions::new().create(true).append(true).open(self.0.join(name)).unwrap();
         file.write_all(text.as_ref()).unwrap();
     }
 
@@ -39,11 +35,7 @@ impl Drop for Folder {
     }
 }
 
-const ALL: Filter = Filter {
-    attempts: Attempts::All,
-    since: None,
-    tail: None,
-};
+const ALL: Filter = Filter { attempts: Attempts::All, since: None, tail: None };
 
 fn line(second: u32, stream: &str, tag: &str, text: &str) -> String {
     format!("2026-01-02T03:04:{second:02}.000000001Z {stream} {tag} {text}\n")
@@ -57,12 +49,7 @@ fn joined(reader: &mut LogReader, finish: bool) -> String {
         out.extend_from_slice(if record.ends_line { b"\n" } else { b"" });
         Ok(())
     };
-    if finish {
-        reader.finish(sink)
-    } else {
-        reader.drain(sink)
-    }
-    .unwrap();
+    if finish { reader.finish(sink) } else { reader.drain(sink) }.unwrap();
     String::from_utf8_lossy(&out).into_owned()
 }
 
@@ -94,10 +81,7 @@ fn a_line_torn_for_good_is_shown_at_the_end_and_before_the_next_file() {
     folder.append("0.0.log", "2026-01-02T03:0");
     assert_eq!(joined(&mut folder.reader(ALL), true), "2026-01-02T03:0\n");
     folder.append("1.0.log", line(1, "stdout", "F", "next"));
-    assert_eq!(
-        joined(&mut folder.reader(ALL), false),
-        "2026-01-02T03:0\nnext\n"
-    );
+    assert_eq!(joined(&mut folder.reader(ALL), false), "2026-01-02T03:0\nnext\n");
 }
 
 #[test]
@@ -120,10 +104,7 @@ fn rotation_and_restart_are_followed_in_order() {
 fn parts_sort_as_numbers_and_strangers_are_ignored() {
     let folder = Folder::new();
     for part in [10, 9, 2] {
-        folder.append(
-            &format!("0.{part}.log"),
-            line(1, "stdout", "F", &part.to_string()),
-        );
+        folder.append(&format!("0.{part}.log"), line(1, "stdout", "F", &part.to_string()));
     }
     folder.append("0.3.log.tmp", "x\n");
     std::os::unix::fs::symlink("/etc/passwd", folder.0.join("0.11.log")).unwrap();
@@ -156,10 +137,7 @@ fn a_reader_that_lags_goes_on_with_what_is_left() {
 fn attempts_are_told_apart() {
     let folder = Folder::new();
     for attempt in 0..3 {
-        folder.append(
-            &format!("{attempt}.0.log"),
-            line(1, "stdout", "F", &format!("run {attempt}")),
-        );
+        folder.append(&format!("{attempt}.0.log"), line(1, "stdout", "F", &format!("run {attempt}")));
     }
     let of = |attempts| joined(&mut folder.reader(Filter { attempts, ..ALL }), true);
     assert_eq!(of(Attempts::All), "run 0\nrun 1\nrun 2\n");
@@ -170,35 +148,17 @@ fn attempts_are_told_apart() {
 #[test]
 fn no_previous_attempt_is_said() {
     let folder = Folder::new();
-    let mut reader = folder.reader(Filter {
-        attempts: Attempts::Previous,
-        ..ALL
-    });
-    assert!(matches!(
-        reader.drain(|_| Ok(())),
-        Err(LogFailure::NoPrevious)
-    ));
+    let mut reader = folder.reader(Filter { attempts: Attempts::Previous, ..ALL });
+    assert!(matches!(reader.drain(|_| Ok(())), Err(LogFailure::NoPrevious)));
 }
 
 #[test]
 fn tail_counts_whole_lines_over_parts_and_lets_later_ones_through() {
     let folder = Folder::new();
-    folder.append(
-        "0.0.log",
-        line(1, "stdout", "F", "one") + &line(2, "stdout", "F", "two"),
-    );
-    folder.append(
-        "0.1.log",
-        line(3, "stdout", "P", "thr") + &line(3, "stdout", "F", "ee"),
-    );
-    let tail = |n| Filter {
-        tail: Some(n),
-        ..ALL
-    };
-    assert_eq!(
-        joined(&mut folder.reader(tail(9)), true),
-        "one\ntwo\nthree\n"
-    );
+    folder.append("0.0.log", line(1, "stdout", "F", "one") + &line(2, "stdout", "F", "two"));
+    folder.append("0.1.log", line(3, "stdout", "P", "thr") + &line(3, "stdout", "F", "ee"));
+    let tail = |n| Filter { tail: Some(n), ..ALL };
+    assert_eq!(joined(&mut folder.reader(tail(9)), true), "one\ntwo\nthree\n");
     assert_eq!(joined(&mut folder.reader(tail(2)), true), "two\nthree\n");
     assert_eq!(joined(&mut folder.reader(tail(1)), true), "three\n");
     let mut none = folder.reader(tail(0));
@@ -210,25 +170,16 @@ fn tail_counts_whole_lines_over_parts_and_lets_later_ones_through() {
 #[test]
 fn since_compares_times_not_text() {
     let folder = Folder::new();
-    folder.append(
-        "0.0.log",
-        line(1, "stdout", "F", "early") + &line(5, "stdout", "F", "late") + "garbage\n",
-    );
+    folder.append("0.0.log", line(1, "stdout", "F", "early") + &line(5, "stdout", "F", "late") + "garbage\n");
     let since = Some("2026-01-02T05:04:03+02:00".parse().unwrap());
-    assert_eq!(
-        joined(&mut folder.reader(Filter { since, ..ALL }), true),
-        "late\n"
-    );
+    assert_eq!(joined(&mut folder.reader(Filter { since, ..ALL }), true), "late\n");
 }
 
 #[test]
 fn a_line_without_end_costs_one_buffer_and_loses_nothing() {
     let folder = Folder::new();
     let long = "x".repeat(3 * BUFFER);
-    folder.append(
-        "0.0.log",
-        line(1, "stderr", "F", &long) + &line(1, "stdout", "F", "after"),
-    );
+    folder.append("0.0.log", line(1, "stderr", "F", &long) + &line(1, "stdout", "F", "after"));
     let mut reader = folder.reader(ALL);
     let (mut bytes, mut ends) = (0, 0);
     reader
@@ -246,15 +197,9 @@ fn a_line_without_end_costs_one_buffer_and_loses_nothing() {
 #[test]
 fn hostile_bytes_are_handed_on() {
     let folder = Folder::new();
-    File::create(folder.0.join("0.0.log"))
-        .unwrap()
-        .write_all(b"\0\xff\n\n stdout F x\n")
-        .unwrap();
+    File::create(folder.0.join("0.0.log")).unwrap().write_all(b"\0\xff\n\n stdout F x\n").unwrap();
     let mut seen = Vec::new();
-    folder
-        .reader(ALL)
-        .drain(|r| Ok(seen.push(r.bytes.to_vec())))
-        .unwrap();
+    folder.reader(ALL).drain(|r| Ok(seen.push(r.bytes.to_vec()))).unwrap();
     assert_eq!(seen, [&b"\0\xff"[..], b"", b" stdout F x"]);
 }
 

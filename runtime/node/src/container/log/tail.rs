@@ -29,13 +29,7 @@ pub(super) fn find(dir: &Path, files: &[LogFile], lines: u64) -> io::Result<Opti
         counts.push((*file, count_in(dir, *file)?));
     }
     let total: u64 = counts.iter().map(|(_, count)| count.lines).sum::<u64>()
-        + u64::from(
-            counts
-                .iter()
-                .rev()
-                .find(|(_, c)| c.any)
-                .is_some_and(|(_, c)| c.open_end),
-        );
+        + u64::from(counts.iter().rev().find(|(_, c)| c.any).is_some_and(|(_, c)| c.open_end));
     Ok(locate(&counts, total.saturating_sub(lines)))
 }
 
@@ -43,17 +37,11 @@ fn locate(counts: &[(LogFile, Count)], mut skip: u64) -> Option<TailStart> {
     let (last, earlier) = counts.split_last()?;
     for (file, count) in earlier {
         if skip < count.lines || (skip == count.lines && count.open_end) {
-            return Some(TailStart {
-                file: *file,
-                skip_lines: skip,
-            });
+            return Some(TailStart { file: *file, skip_lines: skip });
         }
         skip -= count.lines;
     }
-    Some(TailStart {
-        file: last.0,
-        skip_lines: skip,
-    })
+    Some(TailStart { file: last.0, skip_lines: skip })
 }
 
 #[derive(Debug, Clone, Copy, Default)]

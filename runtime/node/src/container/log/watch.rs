@@ -27,17 +27,13 @@ impl LogWatch {
     #[expect(clippy::new_without_default, reason = "it does IO")]
     pub fn new() -> Self {
         let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).and_then(watched);
-        Self {
-            events: events.ok(),
-            missing: Vec::new(),
-        }
+        Self { events: events.ok(), missing: Vec::new() }
     }
 
     /// Watches `pod_dir` (`Layout::pod`) and, as they appear, the log folders of `containers` below it.
     pub fn add_pod<'a>(&mut self, pod_dir: &Path, containers: impl IntoIterator<Item = &'a str>) {
         let logs = pod_dir.join("logs");
-        self.missing
-            .extend(containers.into_iter().map(|name| logs.join(name)));
+        self.missing.extend(containers.into_iter().map(|name| logs.join(name)));
         self.missing.extend([logs, pod_dir.to_owned()]);
         self.add_missing();
     }
@@ -62,8 +58,7 @@ impl LogWatch {
     /// From the outermost folder inwards, so that a folder made in between is seen by its parent's watch or by us.
     fn add_missing(&mut self) {
         let Some(events) = &self.events else { return };
-        let flags =
-            WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
+        let flags = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
         for at in (0..self.missing.len()).rev() {
             if inotify::add_watch(events.get_ref(), &self.missing[at], flags).is_ok() {
                 self.missing.remove(at);
@@ -72,10 +67,7 @@ impl LogWatch {
     }
 }
 
-#[expect(
-    deprecated,
-    reason = "an OwnedFd keeps its descriptor, which is all that the unsafe successor asks for"
-)]
+#[expect(deprecated, reason = "an OwnedFd keeps its descriptor, which is all that the unsafe successor asks for")]
 fn watched(fd: OwnedFd) -> rustix::io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(fd, tokio::io::Interest::READABLE).map_err(|_| rustix::io::Errno::IO)
 }

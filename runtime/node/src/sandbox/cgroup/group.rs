@@ -32,15 +32,8 @@ pub struct Group {
 
 impl Group {
     pub(super) fn child(&self, name: &str) -> Self {
-        let v1 = self
-            .v1
-            .iter()
-            .map(|(controllers, dir)| (controllers.clone(), dir.join(name)))
-            .collect();
-        Self {
-            v1,
-            v2: self.v2.as_ref().map(|dir| dir.join(name)),
-        }
+        let v1 = self.v1.iter().map(|(controllers, dir)| (controllers.clone(), dir.join(name))).collect();
+        Self { v1, v2: self.v2.as_ref().map(|dir| dir.join(name)) }
     }
 
     /// Every directory of it.
@@ -49,10 +42,7 @@ impl Group {
     }
 
     fn v1_dir(&self, controller: &str) -> Option<&PathBuf> {
-        self.v1
-            .iter()
-            .find(|(list, _)| list.iter().any(|one| one == controller))
-            .map(|(_, dir)| dir)
+        self.v1.iter().find(|(list, _)| list.iter().any(|one| one == controller)).map(|(_, dir)| dir)
     }
 
     /// The `tasks` file of every version 1 hierarchy, by the hierarchy's name, open for writing: whoever writes `0` to
@@ -61,9 +51,8 @@ impl Group {
     /// # Errors
     /// `File` when the group is gone.
     pub fn all_tasks(&self) -> Result<Vec<(String, OwnedFd)>, CgroupError> {
-        let tasks = |(list, dir): &(Vec<String>, PathBuf)| {
-            Ok((list.join(","), open(&dir.join("tasks"), OFlags::WRONLY)?))
-        };
+        let tasks =
+            |(list, dir): &(Vec<String>, PathBuf)| Ok((list.join(","), open(&dir.join("tasks"), OFlags::WRONLY)?));
         self.v1.iter().map(tasks).collect()
     }
 
@@ -72,10 +61,7 @@ impl Group {
     /// # Errors
     /// `File` when the group is gone.
     pub fn v2_dir(&self) -> Result<Option<OwnedFd>, CgroupError> {
-        self.v2
-            .as_ref()
-            .map(|dir| open(dir, OFlags::RDONLY | OFlags::DIRECTORY))
-            .transpose()
+        self.v2.as_ref().map(|dir| open(dir, OFlags::RDONLY | OFlags::DIRECTORY)).transpose()
     }
 
     /// Sends SIGKILL to every process in the group and below it, including those being born. Returns at once; the
@@ -87,10 +73,7 @@ impl Group {
         match (&self.v2, self.v1_dir("freezer")) {
             (Some(dir), _) => unless_gone(write(&dir.join("cgroup.kill"), "1")),
             (None, Some(dir)) => unless_gone(kill_frozen(dir)),
-            (None, None) => self
-                .dirs()
-                .take(1)
-                .try_for_each(|dir| unless_gone(kill_listed(dir))),
+            (None, None) => self.dirs().take(1).try_for_each(|dir| unless_gone(kill_listed(dir))),
         }
     }
 
@@ -121,9 +104,7 @@ impl Group {
     pub fn cpu_usage_ns(&self) -> Option<u64> {
         match self.v1_dir("cpuacct") {
             Some(dir) => number(&dir.join("cpuacct.usage")),
-            None => {
-                field(&self.v2.as_ref()?.join("cpu.stat"), "usage_usec").map(|micros| micros * 1000)
-            }
+            None => field(&self.v2.as_ref()?.join("cpu.stat"), "usage_usec").map(|micros| micros * 1000),
         }
     }
 
@@ -139,10 +120,7 @@ impl Group {
     /// `Busy` when some remain; `File` otherwise. Every hierarchy is tried in any case.
     pub fn remove(&self) -> Result<(), CgroupError> {
         let mut attempts = REMOVE_ATTEMPTS;
-        let outcomes: Vec<_> = self
-            .dirs()
-            .map(|dir| remove_patiently(dir, &mut attempts))
-            .collect();
+        let outcomes: Vec<_> = self.dirs().map(|dir| remove_patiently(dir, &mut attempts)).collect();
         outcomes.into_iter().collect()
     }
 
@@ -162,9 +140,7 @@ fn remove_patiently(dir: &Path, attempts: &mut u32) -> Result<(), CgroupError> {
                 thread::sleep(REMOVE_PAUSE);
             }
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-                return Err(CgroupError::Busy {
-                    path: dir.to_owned(),
-                });
+                return Err(CgroupError::Busy { path: dir.to_owned() });
             }
             outcome => return outcome.map_err(failed("remove", dir)),
         }
@@ -175,9 +151,7 @@ fn remove_tree(dir: &Path, depth: usize) -> io::Result<()> {
     match fs::remove_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy && depth > 0 => {
-            children(dir)
-                .iter()
-                .try_for_each(|child| remove_tree(child, depth - 1))?;
+            children(dir).iter().try_for_each(|child| remove_tree(child, depth - 1))?;
             fs::remove_dir(dir)
         }
         outcome => outcome,
@@ -187,10 +161,7 @@ fn remove_tree(dir: &Path, depth: usize) -> io::Result<()> {
 /// Groups directly below; none when the directory is gone.
 pub(super) fn children(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .map(|entry| entry.path())
-        .collect()
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
 }
 
 /// Version 1: nothing can be born while all are frozen, so the list is complete.
@@ -219,10 +190,7 @@ fn kill_listed(dir: &Path) -> Result<(), CgroupError> {
 fn processes(dir: &Path, depth: usize) -> Result<Vec<Pid>, CgroupError> {
     let list = dir.join("cgroup.procs");
     let text = fs::read_to_string(&list).map_err(failed("read", &list))?;
-    let mut pids: Vec<Pid> = text
-        .lines()
-        .filter_map(|line| Pid::from_raw(line.parse().ok()?))
-        .collect();
+    let mut pids: Vec<Pid> = text.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)).collect();
     for child in children(dir).iter().filter(|_| depth > 0) {
         pids.extend(processes(child, depth - 1)?);
     }
@@ -235,44 +203,29 @@ fn number(path: &Path) -> Option<u64> {
 
 fn field(path: &Path, name: &str) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;
-    text.lines().find_map(|line| {
-        line.strip_prefix(name)?
-            .strip_prefix(' ')?
-            .trim()
-            .parse()
-            .ok()
-    })
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
 pub(super) fn write(path: &Path, value: &str) -> Result<(), CgroupError> {
     let opened = fs::OpenOptions::new().write(true).open(path);
-    opened
-        .and_then(|mut file| file.write_all(value.as_bytes()))
-        .map_err(failed("write", path))
+    opened.and_then(|mut file| file.write_all(value.as_bytes())).map_err(failed("write", path))
 }
 
 pub(super) fn open(path: &Path, flags: OFlags) -> Result<OwnedFd, CgroupError> {
     let opened = rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty());
-    opened
-        .map_err(io::Error::from)
-        .map_err(failed("open", path))
+    opened.map_err(io::Error::from).map_err(failed("open", path))
 }
 
 pub(super) fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CgroupError {
     let path = path.to_owned();
-    move |source| CgroupError::File {
-        attempt,
-        path,
-        source,
-    }
+    move |source| CgroupError::File { attempt, path, source }
 }
 
 fn unless_gone(outcome: Result<(), CgroupError>) -> Result<(), CgroupError> {
     const NO_DEVICE: i32 = rustix::io::Errno::NODEV.raw_os_error();
     match outcome {
         Err(CgroupError::File { source, .. })
-            if source.kind() == io::ErrorKind::NotFound
-                || source.raw_os_error() == Some(NO_DEVICE) =>
+            if source.kind() == io::ErrorKind::NotFound || source.raw_os_error() == Some(NO_DEVICE) =>
         {
             Ok(())
         }

@@ -68,17 +68,10 @@ impl Layout {
         if let Some(v2) = &mut layout.v2 {
             let group = own_group(&own).map(|path| v2.parent.join(path));
             if let Some(group) = group.and_then(|group| delegated(&group)) {
-                *v2 = Version2 {
-                    parent: group,
-                    delegated: true,
-                    controllers: Vec::new(),
-                };
+                *v2 = Version2 { parent: group, delegated: true, controllers: Vec::new() };
             }
-            let offered =
-                fs::read_to_string(v2.parent.join("cgroup.controllers")).unwrap_or_default();
-            let wanted = VERSION_2
-                .iter()
-                .filter(|name| offered.split_whitespace().any(|one| one == **name));
+            let offered = fs::read_to_string(v2.parent.join("cgroup.controllers")).unwrap_or_default();
+            let wanted = VERSION_2.iter().filter(|name| offered.split_whitespace().any(|one| one == **name));
             v2.controllers = wanted.map(|name| (*name).to_owned()).collect();
         }
         layout
@@ -87,26 +80,19 @@ impl Layout {
     /// The hierarchies in the text of `/proc/self/mountinfo`.
     pub fn parse(mounts: &str) -> Self {
         let mounted: Vec<_> = mounts.lines().filter_map(mount).collect();
-        let v2 = mounted
-            .iter()
-            .find(|mount| mount.kind == "cgroup2")
-            .map(|mount| Version2 {
-                parent: mount.point.into(),
-                delegated: false,
-                controllers: Vec::new(),
-            });
+        let v2 = mounted.iter().find(|mount| mount.kind == "cgroup2").map(|mount| Version2 {
+            parent: mount.point.into(),
+            delegated: false,
+            controllers: Vec::new(),
+        });
         let mut v1: Vec<Hierarchy> = Vec::new();
         for mount in mounted.iter().filter(|mount| mount.kind == "cgroup") {
-            let wanted =
-                |name: &&str| LIMITING.contains(name) || v2.is_none() && STANDING_IN.contains(name);
+            let wanted = |name: &&str| LIMITING.contains(name) || v2.is_none() && STANDING_IN.contains(name);
             let held = || mount.options.split(',').filter(|name| KNOWN.contains(name));
             let controllers: Vec<String> = held().map(str::to_owned).collect();
             let seen = v1.iter().any(|one| one.controllers == controllers);
             if held().any(|name| wanted(&name)) && !seen {
-                v1.push(Hierarchy {
-                    controllers,
-                    parent: mount.point.into(),
-                });
+                v1.push(Hierarchy { controllers, parent: mount.point.into() });
             }
         }
         Self { v1, v2 }
@@ -114,20 +100,13 @@ impl Layout {
 
     /// Name of each version 1 hierarchy that is driven: `memory`, `cpu,cpuacct`, …
     pub fn v1_names(&self) -> Vec<String> {
-        self.v1
-            .iter()
-            .map(|hierarchy| hierarchy.controllers.join(","))
-            .collect()
+        self.v1.iter().map(|hierarchy| hierarchy.controllers.join(",")).collect()
     }
 
     /// The version that limits `controller` here: 1, 2, or none.
     pub fn version_of(&self, controller: &str) -> Option<u8> {
         let holds = |list: &[String]| list.iter().any(|name| name == controller);
-        if self
-            .v1
-            .iter()
-            .any(|hierarchy| holds(&hierarchy.controllers))
-        {
+        if self.v1.iter().any(|hierarchy| holds(&hierarchy.controllers)) {
             return Some(1);
         }
         let v2 = self.v2.as_ref()?;
@@ -146,11 +125,7 @@ fn mount(line: &str) -> Option<Mount<'_>> {
     let (before, after) = line.split_once(" - ")?;
     let mut after = after.split(' ');
     let (kind, options) = (after.next()?, after.nth(1)?);
-    Some(Mount {
-        point: before.split(' ').nth(4)?,
-        kind,
-        options,
-    })
+    Some(Mount { point: before.split(' ').nth(4)?, kind, options })
 }
 
 /// This process's version 2 group, relative to the hierarchy's top.
@@ -161,13 +136,8 @@ fn own_group(text: &str) -> Option<&Path> {
 
 /// The group itself, or the one above if an earlier node moved this process into its leaf.
 fn delegated(group: &Path) -> Option<PathBuf> {
-    let above = group
-        .parent()
-        .filter(|_| group.ends_with(super::root::NODE));
-    std::iter::once(group)
-        .chain(above)
-        .find(|group| is_delegated(group))
-        .map(Path::to_owned)
+    let above = group.parent().filter(|_| group.ends_with(super::root::NODE));
+    std::iter::once(group).chain(above).find(|group| is_delegated(group)).map(Path::to_owned)
 }
 
 fn is_delegated(group: &Path) -> bool {
@@ -196,19 +166,13 @@ mod tests {
     fn with_both_versions_accounting_and_freezing_are_left_to_the_second() {
         let layout = Layout::parse(&format!("{HYBRID}{UNIFIED}"));
         assert_eq!(layout.v1_names(), ["cpu", "memory", "devices", "pids"]);
-        assert_eq!(
-            layout.v2.unwrap().parent,
-            Path::new("/sys/fs/cgroup/unified")
-        );
+        assert_eq!(layout.v2.unwrap().parent, Path::new("/sys/fs/cgroup/unified"));
     }
 
     #[test]
     fn without_the_second_all_are_driven() {
         let layout = Layout::parse(HYBRID);
-        assert_eq!(
-            layout.v1_names(),
-            ["cpu", "cpuacct", "memory", "devices", "freezer", "pids"]
-        );
+        assert_eq!(layout.v1_names(), ["cpu", "cpuacct", "memory", "devices", "freezer", "pids"]);
         assert_eq!(layout.v2, None);
     }
 
@@ -216,22 +180,14 @@ mod tests {
     fn controllers_mounted_together_are_one_hierarchy() {
         let both = "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n";
         assert_eq!(Layout::parse(both).v1_names(), ["cpu,cpuacct"]);
-        assert_eq!(
-            Layout::parse(&format!("{both}{UNIFIED}")).v1_names(),
-            ["cpu,cpuacct"]
-        );
+        assert_eq!(Layout::parse(&format!("{both}{UNIFIED}")).v1_names(), ["cpu,cpuacct"]);
     }
 
     #[test]
     fn a_pure_second_version_has_no_first() {
-        let layout = Layout::parse(
-            "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n",
-        );
+        let layout = Layout::parse("30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n");
         assert!(layout.v1.is_empty());
-        assert_eq!(
-            own_group("0::/system.slice/dwell.service\n"),
-            Some(Path::new("system.slice/dwell.service"))
-        );
+        assert_eq!(own_group("0::/system.slice/dwell.service\n"), Some(Path::new("system.slice/dwell.service")));
         assert_eq!(own_group("0::/\n"), None);
         assert_eq!(own_group("0::/../outside\n"), None);
     }

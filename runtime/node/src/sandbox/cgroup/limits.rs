@@ -17,77 +17,46 @@ pub struct Setting {
 }
 
 fn setting(file: &'static str, value: impl ToString) -> Setting {
-    Setting {
-        file,
-        value: value.to_string(),
-        optional: false,
-    }
+    Setting { file, value: value.to_string(), optional: false }
 }
 
 fn optional(file: &'static str, value: impl ToString) -> Setting {
-    Setting {
-        optional: true,
-        ..setting(file, value)
-    }
+    Setting { optional: true, ..setting(file, value) }
 }
 
 /// Version 1: what `controller` is told. Swap counts as memory where the kernel counts it at all.
 pub fn v1(controller: &str, limits: &CgroupLimits) -> Vec<Setting> {
     match controller {
         "memory" => limits.memory.map_or_else(Vec::new, |bytes| {
-            vec![
-                setting("memory.limit_in_bytes", bytes),
-                optional("memory.memsw.limit_in_bytes", bytes),
-            ]
+            vec![setting("memory.limit_in_bytes", bytes), optional("memory.memsw.limit_in_bytes", bytes)]
         }),
         "cpu" => {
-            let shares = limits
-                .cpu_shares
-                .map(|shares| setting("cpu.shares", shares));
-            let quota = limits
-                .cpu_quota_us
-                .map(|quota| setting("cpu.cfs_quota_us", quota));
-            let period = quota
-                .is_some()
-                .then(|| setting("cpu.cfs_period_us", PERIOD_US));
+            let shares = limits.cpu_shares.map(|shares| setting("cpu.shares", shares));
+            let quota = limits.cpu_quota_us.map(|quota| setting("cpu.cfs_quota_us", quota));
+            let period = quota.is_some().then(|| setting("cpu.cfs_period_us", PERIOD_US));
             shares.into_iter().chain(period).chain(quota).collect()
         }
-        "pids" => limits
-            .pids
-            .map(|pids| setting("pids.max", pids))
-            .into_iter()
-            .collect(),
+        "pids" => limits.pids.map(|pids| setting("pids.max", pids)).into_iter().collect(),
         _ => Vec::new(),
     }
 }
 
 /// Version 2, whose group has these controllers enabled.
 pub fn v2(controllers: &[String], limits: &CgroupLimits) -> Vec<Setting> {
-    controllers
-        .iter()
-        .flat_map(|controller| v2_of(controller, limits))
-        .collect()
+    controllers.iter().flat_map(|controller| v2_of(controller, limits)).collect()
 }
 
 fn v2_of(controller: &str, limits: &CgroupLimits) -> Vec<Setting> {
     match controller {
-        "memory" => limits.memory.map_or_else(Vec::new, |bytes| {
-            vec![setting("memory.max", bytes), optional("memory.swap.max", 0)]
-        }),
+        "memory" => limits
+            .memory
+            .map_or_else(Vec::new, |bytes| vec![setting("memory.max", bytes), optional("memory.swap.max", 0)]),
         "cpu" => {
-            let weight = limits
-                .cpu_shares
-                .map(|shares| setting("cpu.weight", weight(shares)));
-            let quota = limits
-                .cpu_quota_us
-                .map(|quota| setting("cpu.max", format!("{quota} {PERIOD_US}")));
+            let weight = limits.cpu_shares.map(|shares| setting("cpu.weight", weight(shares)));
+            let quota = limits.cpu_quota_us.map(|quota| setting("cpu.max", format!("{quota} {PERIOD_US}")));
             weight.into_iter().chain(quota).collect()
         }
-        "pids" => limits
-            .pids
-            .map(|pids| setting("pids.max", pids))
-            .into_iter()
-            .collect(),
+        "pids" => limits.pids.map(|pids| setting("pids.max", pids)).into_iter().collect(),
         _ => Vec::new(),
     }
 }
@@ -99,27 +68,16 @@ fn weight(shares: u64) -> u64 {
 
 /// A device rule as version 1 takes it: one a write.
 pub fn device_line(rule: &DeviceRule) -> String {
-    let number =
-        |number: Option<u32>| number.map_or_else(|| "*".to_owned(), |number| number.to_string());
+    let number = |number: Option<u32>| number.map_or_else(|| "*".to_owned(), |number| number.to_string());
     let kind = if rule.block { 'b' } else { 'c' };
-    format!(
-        "{kind} {}:{} {}",
-        number(rule.major),
-        number(rule.minor),
-        rule.access
-    )
+    format!("{kind} {}:{} {}", number(rule.major), number(rule.minor), rule.access)
 }
 
 /// A device rule as the program of version 2 takes it.
 pub fn device_filter(rule: &DeviceRule) -> Rule {
     let bit = |letter, bit| if rule.access.contains(letter) { bit } else { 0 };
     let access = bit('m', MAKE) | bit('r', READ) | bit('w', WRITE);
-    Rule {
-        block: rule.block,
-        major: rule.major,
-        minor: rule.minor,
-        access,
-    }
+    Rule { block: rule.block, major: rule.major, minor: rule.minor, access }
 }
 
 #[cfg(test)]
@@ -135,49 +93,21 @@ mod tests {
             pids: Some(100),
             devices: Vec::new(),
         };
-        let text = |settings: Vec<Setting>| {
-            settings
-                .iter()
-                .map(|s| format!("{}={}", s.file, s.value))
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(
-            text(v1("memory", &limits))[0],
-            "memory.limit_in_bytes=67108864"
-        );
-        assert_eq!(
-            text(v1("cpu", &limits)),
-            [
-                "cpu.shares=1024",
-                "cpu.cfs_period_us=100000",
-                "cpu.cfs_quota_us=50000"
-            ]
-        );
+        let text =
+            |settings: Vec<Setting>| settings.iter().map(|s| format!("{}={}", s.file, s.value)).collect::<Vec<_>>();
+        assert_eq!(text(v1("memory", &limits))[0], "memory.limit_in_bytes=67108864");
+        assert_eq!(text(v1("cpu", &limits)), ["cpu.shares=1024", "cpu.cfs_period_us=100000", "cpu.cfs_quota_us=50000"]);
         let all = ["cpu", "memory", "pids"].map(str::to_owned);
-        let expected = [
-            "cpu.weight=39",
-            "cpu.max=50000 100000",
-            "memory.max=67108864",
-            "memory.swap.max=0",
-            "pids.max=100",
-        ];
+        let expected =
+            ["cpu.weight=39", "cpu.max=50000 100000", "memory.max=67108864", "memory.swap.max=0", "pids.max=100"];
         assert_eq!(text(v2(&all, &limits)), expected);
-        assert_eq!(
-            v2(&[], &limits),
-            [],
-            "a host without these controllers is told nothing"
-        );
+        assert_eq!(v2(&[], &limits), [], "a host without these controllers is told nothing");
         assert_eq!((weight(2), weight(262_144)), (1, 10_000));
     }
 
     #[test]
     fn device_rules_in_both_languages() {
-        let rule = DeviceRule {
-            block: false,
-            major: Some(136),
-            minor: None,
-            access: "rw".into(),
-        };
+        let rule = DeviceRule { block: false, major: Some(136), minor: None, access: "rw".into() };
         assert_eq!(device_line(&rule), "c 136:* rw");
         assert_eq!(device_filter(&rule).access, READ | WRITE);
     }

@@ -48,15 +48,8 @@ impl CgroupRoot {
         if layout.v1.is_empty() && layout.v2.is_none() {
             return Err(CgroupError::NoHierarchy);
         }
-        let v1 = layout
-            .v1
-            .iter()
-            .map(|one| (one.controllers.clone(), one.parent.join(name)))
-            .collect();
-        let group = Group {
-            v1,
-            v2: layout.v2.as_ref().map(|v2| v2.parent.join(name)),
-        };
+        let v1 = layout.v1.iter().map(|one| (one.controllers.clone(), one.parent.join(name))).collect();
+        let group = Group { v1, v2: layout.v2.as_ref().map(|v2| v2.parent.join(name)) };
         group.dirs().try_for_each(|dir| make(dir))?;
         if let Some(v2) = &layout.v2 {
             enable_above(v2)?;
@@ -93,10 +86,7 @@ impl CgroupRoot {
     /// `BadName`
     pub fn pod(&self, id: &str) -> Result<PodCgroup, CgroupError> {
         check_name(id)?;
-        Ok(PodCgroup {
-            root: self.clone(),
-            group: self.group.child(id),
-        })
+        Ok(PodCgroup { root: self.clone(), group: self.group.child(id) })
     }
 
     /// Kills what is left in a Pod's group and removes it. May be repeated; a group that is gone is success.
@@ -114,11 +104,8 @@ impl CgroupRoot {
 
     /// Ids of all Pods with a group in any hierarchy.
     pub fn list_pods(&self) -> Vec<String> {
-        let names = |dir: &Path| {
-            children(dir)
-                .into_iter()
-                .filter_map(|child| child.file_name()?.to_str().map(str::to_owned))
-        };
+        let names =
+            |dir: &Path| children(dir).into_iter().filter_map(|child| child.file_name()?.to_str().map(str::to_owned));
         let mut found: Vec<String> = self.group.dirs().flat_map(|dir| names(dir)).collect();
         found.sort();
         found.dedup();
@@ -139,16 +126,10 @@ impl CgroupRoot {
     fn make_with_limits(&self, group: &Group, limits: &CgroupLimits) -> Result<(), CgroupError> {
         group.dirs().try_for_each(|dir| make(dir))?;
         for (controllers, dir) in &group.v1 {
-            controllers
-                .iter()
-                .flat_map(|name| limits::v1(name, limits))
-                .try_for_each(|one| apply(dir, &one))?;
+            controllers.iter().flat_map(|name| limits::v1(name, limits)).try_for_each(|one| apply(dir, &one))?;
         }
         let settings = limits::v2(self.v2_controllers(), limits);
-        group
-            .v2
-            .iter()
-            .try_for_each(|dir| settings.iter().try_for_each(|one| apply(dir, one)))
+        group.v2.iter().try_for_each(|dir| settings.iter().try_for_each(|one| apply(dir, one)))
     }
 
     fn enable_below(&self, group: &Group) -> Result<(), CgroupError> {
@@ -178,11 +159,7 @@ impl PodCgroup {
     ///
     /// # Errors
     /// `BadName`, or the `File` that could not be used; what was made is removed then.
-    pub fn create_container(
-        &self,
-        id: &str,
-        limits: &CgroupLimits,
-    ) -> Result<ContainerCgroup, CgroupError> {
+    pub fn create_container(&self, id: &str, limits: &CgroupLimits) -> Result<ContainerCgroup, CgroupError> {
         let group = self.named(id)?;
         let filled = self.root.make_with_limits(&group, limits);
         let filled = filled.and_then(|()| self.restrict_devices(&group, limits));
@@ -199,9 +176,7 @@ impl PodCgroup {
     fn named(&self, id: &str) -> Result<Group, CgroupError> {
         check_name(id)?;
         if id == PAUSE {
-            return Err(CgroupError::BadName {
-                name: id.to_owned(),
-            });
+            return Err(CgroupError::BadName { name: id.to_owned() });
         }
         Ok(self.group.child(id))
     }
@@ -211,12 +186,7 @@ impl PodCgroup {
     /// # Errors
     /// `File` when one is gone.
     pub fn pause_tasks(&self) -> Result<Vec<OwnedFd>, CgroupError> {
-        Ok(self
-            .group
-            .all_tasks()?
-            .into_iter()
-            .map(|(_, tasks)| tasks)
-            .collect())
+        Ok(self.group.all_tasks()?.into_iter().map(|(_, tasks)| tasks).collect())
     }
 
     /// The version 2 directory that pause is born into.
@@ -236,10 +206,7 @@ impl PodCgroup {
     }
 
     fn restrict_devices(&self, group: &Group, limits: &CgroupLimits) -> Result<(), CgroupError> {
-        let by_file = group
-            .v1
-            .iter()
-            .find(|(controllers, _)| controllers.iter().any(|one| one == "devices"));
+        let by_file = group.v1.iter().find(|(controllers, _)| controllers.iter().any(|one| one == "devices"));
         match (by_file, &group.v2) {
             (Some((_, dir)), _) => restrict_by_file(dir, limits),
             (None, Some(dir)) => restrict_by_program(dir, limits),
@@ -275,10 +242,7 @@ impl ContainerCgroup {
 fn restrict_by_file(dir: &Path, limits: &CgroupLimits) -> Result<(), CgroupError> {
     write(&dir.join("devices.deny"), "a")?;
     let allow = dir.join("devices.allow");
-    limits
-        .devices
-        .iter()
-        .try_for_each(|rule| write(&allow, &limits::device_line(rule)))
+    limits.devices.iter().try_for_each(|rule| write(&allow, &limits::device_line(rule)))
 }
 
 fn restrict_by_program(dir: &Path, limits: &CgroupLimits) -> Result<(), CgroupError> {
@@ -289,21 +253,13 @@ fn restrict_by_program(dir: &Path, limits: &CgroupLimits) -> Result<(), CgroupEr
 
 /// Version 2: a container that runs out of memory ends as a whole, as in Kubernetes.
 fn end_together(group: &Group) -> Result<(), CgroupError> {
-    let together = Setting {
-        file: "memory.oom.group",
-        value: "1".into(),
-        optional: true,
-    };
+    let together = Setting { file: "memory.oom.group", value: "1".into(), optional: true };
     group.v2.iter().try_for_each(|dir| apply(dir, &together))
 }
 
 fn apply(dir: &Path, setting: &Setting) -> Result<(), CgroupError> {
     match write(&dir.join(setting.file), &setting.value) {
-        Err(CgroupError::File { source, .. })
-            if setting.optional && source.kind() == io::ErrorKind::NotFound =>
-        {
-            Ok(())
-        }
+        Err(CgroupError::File { source, .. }) if setting.optional && source.kind() == io::ErrorKind::NotFound => Ok(()),
         outcome => outcome,
     }
 }
@@ -329,21 +285,14 @@ fn enable_above(v2: &Version2) -> Result<(), CgroupError> {
     }
     write(&v2.parent.join("cgroup.subtree_control"), &list).map_err(|error| match error {
         CgroupError::File { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => {
-            CgroupError::NotDelegated {
-                path: v2.parent.clone(),
-                source,
-            }
+            CgroupError::NotDelegated { path: v2.parent.clone(), source }
         }
         error => error,
     })
 }
 
 fn enabling(controllers: &[String]) -> String {
-    controllers
-        .iter()
-        .map(|name| format!("+{name}"))
-        .collect::<Vec<_>>()
-        .join(" ")
+    controllers.iter().map(|name| format!("+{name}")).collect::<Vec<_>>().join(" ")
 }
 
 fn undone_by<T>(group: &Group, outcome: Result<T, CgroupError>) -> Result<T, CgroupError> {
@@ -354,9 +303,7 @@ fn undone_by<T>(group: &Group, outcome: Result<T, CgroupError>) -> Result<T, Cgr
 fn check_name(name: &str) -> Result<(), CgroupError> {
     let fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if name.is_empty() || name.len() > 200 || !name.bytes().all(fine) || name == "tasks" {
-        return Err(CgroupError::BadName {
-            name: name.to_owned(),
-        });
+        return Err(CgroupError::BadName { name: name.to_owned() });
     }
     Ok(())
 }

@@ -25,27 +25,16 @@ fn root(layout: Layout, name: &str) -> Cleared {
 
 fn only_v1() -> Layout {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let without: Vec<_> = mounts
-        .lines()
-        .filter(|line| !line.contains(" - cgroup2 "))
-        .collect();
+    let without: Vec<_> = mounts.lines().filter(|line| !line.contains(" - cgroup2 ")).collect();
     Layout::parse(&without.join("\n"))
 }
 
 fn only_v2() -> Layout {
-    Layout {
-        v1: Vec::new(),
-        ..Layout::detect()
-    }
+    Layout { v1: Vec::new(), ..Layout::detect() }
 }
 
 fn limits() -> CgroupLimits {
-    let null = DeviceRule {
-        block: false,
-        major: Some(1),
-        minor: Some(3),
-        access: "rw".into(),
-    };
+    let null = DeviceRule { block: false, major: Some(1), minor: Some(3), access: "rw".into() };
     CgroupLimits {
         memory: Some(16 << 20),
         cpu_quota_us: Some(50_000),
@@ -58,19 +47,11 @@ fn limits() -> CgroupLimits {
 /// Runs a shell line in the group, entering it as each version allows.
 fn spawn(group: &Group, line: &str) -> Child {
     let enter = |dir: &PathBuf| {
-        let file = if dir.join("tasks").exists() {
-            "tasks"
-        } else {
-            "cgroup.procs"
-        };
+        let file = if dir.join("tasks").exists() { "tasks" } else { "cgroup.procs" };
         format!("echo 0 >{}/{file}\n", dir.display())
     };
     let script: String = group.dirs().map(enter).collect();
-    Command::new("sh")
-        .arg("-ec")
-        .arg(script + "exec 2>/dev/null\n" + line)
-        .spawn()
-        .unwrap()
+    Command::new("sh").arg("-ec").arg(script + "exec 2>/dev/null\n" + line).spawn().unwrap()
 }
 
 fn run(group: &Group, line: &str) -> ExitStatus {
@@ -80,26 +61,11 @@ fn run(group: &Group, line: &str) -> ExitStatus {
 #[test]
 fn limits_arrive_and_everything_is_removed() {
     let root = root(Layout::detect(), "limits");
-    let pod = root
-        .0
-        .create_pod(
-            "pod1",
-            &CgroupLimits {
-                memory: Some(32 << 20),
-                ..CgroupLimits::default()
-            },
-        )
-        .unwrap();
+    let pod = root.0.create_pod("pod1", &CgroupLimits { memory: Some(32 << 20), ..CgroupLimits::default() }).unwrap();
     let container = pod.create_container("web-0", &limits()).unwrap().group;
     assert_eq!(root.0.list_pods(), ["pod1"]);
     if root.0.layout.version_of("memory") == Some(1) {
-        let dir = |name: &str| {
-            container
-                .dirs()
-                .find(|dir| dir.join(name).exists())
-                .unwrap()
-                .join(name)
-        };
+        let dir = |name: &str| container.dirs().find(|dir| dir.join(name).exists()).unwrap().join(name);
         let read = |name: &str| std::fs::read_to_string(dir(name)).unwrap();
         assert_eq!(read("memory.limit_in_bytes"), "16777216\n");
         assert_eq!(read("cpu.cfs_quota_us"), "50000\n");
@@ -122,67 +88,32 @@ fn an_oom_kill_is_told_from_a_plain_kill() {
     }
     let root = root(Layout::detect(), "oom");
     let pod = root.0.create_pod("pod", &CgroupLimits::default()).unwrap();
-    let all = vec![DeviceRule {
-        block: false,
-        major: None,
-        minor: None,
-        access: "rwm".into(),
-    }];
-    let limits = CgroupLimits {
-        devices: all,
-        ..limits()
-    };
+    let all = vec![DeviceRule { block: false, major: None, minor: None, access: "rwm".into() }];
+    let limits = CgroupLimits { devices: all, ..limits() };
     let fits = pod.create_container("fits", &limits).unwrap().group;
-    assert!(
-        run(&fits, "x=$(yes | head -c 1m)").success(),
-        "control: a small meal"
-    );
+    assert!(run(&fits, "x=$(yes | head -c 1m)").success(), "control: a small meal");
     let hungry = pod.create_container("hungry", &limits).unwrap().group;
     assert!(!run(&hungry, "x=$(yes | head -c 64m)").success());
     assert_eq!(hungry.oom_kills(), Some(1));
     assert!(hungry.memory_peak() > Some(8 << 20));
     let killed = pod.create_container("killed", &limits).unwrap().group;
     assert_eq!(run(&killed, "kill -9 $$").signal(), Some(9));
-    assert_eq!(
-        killed.oom_kills(),
-        Some(0),
-        "control: the same status, another cause"
-    );
+    assert_eq!(killed.oom_kills(), Some(0), "control: the same status, another cause");
 }
 
 #[test]
 fn kill_reaches_everyone_in_every_layout() {
-    for (number, layout) in [Layout::detect(), only_v1(), only_v2()]
-        .into_iter()
-        .enumerate()
-    {
+    for (number, layout) in [Layout::detect(), only_v1(), only_v2()].into_iter().enumerate() {
         let root = root(layout, &format!("kill{number}"));
         let pod = root.0.create_pod("pod", &CgroupLimits::default()).unwrap();
-        let all = vec![DeviceRule {
-            block: false,
-            major: None,
-            minor: None,
-            access: "rwm".into(),
-        }];
-        let allowed = CgroupLimits {
-            devices: all,
-            ..CgroupLimits::default()
-        };
+        let all = vec![DeviceRule { block: false, major: None, minor: None, access: "rwm".into() }];
+        let allowed = CgroupLimits { devices: all, ..CgroupLimits::default() };
         let group = pod.create_container("c", &allowed).unwrap().group;
         let mut child = spawn(&group, "sleep 100 & sleep 100 & sleep 100");
-        while group.dirs().any(|dir| {
-            std::fs::read_to_string(dir.join("cgroup.procs"))
-                .unwrap()
-                .lines()
-                .count()
-                < 4
-        }) {
+        while group.dirs().any(|dir| std::fs::read_to_string(dir.join("cgroup.procs")).unwrap().lines().count() < 4) {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
-        assert!(
-            matches!(group.remove(), Err(CgroupError::Busy { .. })),
-            "control: it holds processes"
-        );
+        assert!(matches!(group.remove(), Err(CgroupError::Busy { .. })), "control: it holds processes");
         assert!(group.pids_current().is_none_or(|count| count >= 4));
         pod.group.kill().unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(9), "layout {number}");
@@ -196,48 +127,19 @@ fn devices_are_an_allow_list_in_both_versions() {
     for (number, layout) in [only_v1(), only_v2()].into_iter().enumerate() {
         let root = root(layout, &format!("devices{number}"));
         let pod = root.0.create_pod("pod", &CgroupLimits::default()).unwrap();
-        let null = DeviceRule {
-            block: false,
-            major: Some(1),
-            minor: Some(3),
-            access: "rw".into(),
-        };
-        let narrow = CgroupLimits {
-            devices: vec![null],
-            ..CgroupLimits::default()
-        };
+        let null = DeviceRule { block: false, major: Some(1), minor: Some(3), access: "rw".into() };
+        let narrow = CgroupLimits { devices: vec![null], ..CgroupLimits::default() };
         let group = pod.create_container("narrow", &narrow).unwrap().group;
-        let place =
-            std::env::temp_dir().join(format!("dwell-test-{}-node{number}", std::process::id()));
+        let place = std::env::temp_dir().join(format!("dwell-test-{}-node{number}", std::process::id()));
         let make = format!("rm -f {0}; mknod {0} c 1 3", place.display());
-        assert!(
-            run(&group, "echo >/dev/null").success(),
-            "version {}",
-            number + 1
-        );
-        assert!(
-            !run(&group, "head -c1 /dev/zero >/dev/null").success(),
-            "version {}",
-            number + 1
-        );
+        assert!(run(&group, "echo >/dev/null").success(), "version {}", number + 1);
+        assert!(!run(&group, "head -c1 /dev/zero >/dev/null").success(), "version {}", number + 1);
         assert!(!run(&group, "head -c1 /dev/urandom >/dev/null").success());
         assert!(!run(&group, &make).success(), "mknod needs m");
-        let all = DeviceRule {
-            block: false,
-            major: None,
-            minor: None,
-            access: "rwm".into(),
-        };
-        let wide = CgroupLimits {
-            devices: vec![all],
-            ..CgroupLimits::default()
-        };
+        let all = DeviceRule { block: false, major: None, minor: None, access: "rwm".into() };
+        let wide = CgroupLimits { devices: vec![all], ..CgroupLimits::default() };
         let group = pod.create_container("wide", &wide).unwrap().group;
-        assert!(
-            run(&group, "head -c1 /dev/zero >/dev/null").success(),
-            "control: allowed, version {}",
-            number + 1
-        );
+        assert!(run(&group, "head -c1 /dev/zero >/dev/null").success(), "control: allowed, version {}", number + 1);
         assert!(run(&group, &make).success(), "control: m allowed");
         std::fs::remove_file(place).unwrap();
     }
@@ -249,13 +151,7 @@ fn processor_time_is_counted() {
         let root = root(layout, &format!("time{number}"));
         let pod = root.0.create_pod("pod", &CgroupLimits::default()).unwrap();
         let before = pod.group.cpu_usage_ns().unwrap();
-        assert!(
-            run(
-                &pod.group,
-                "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"
-            )
-            .success()
-        );
+        assert!(run(&pod.group, "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done").success());
         assert!(pod.group.cpu_usage_ns().unwrap() > before + 1_000_000);
     }
 }
@@ -264,10 +160,7 @@ fn processor_time_is_counted() {
 fn names_that_could_be_files_are_refused() {
     let root = root(Layout::detect(), "names");
     for name in ["", "..", "a/b", "cpu.max", "tasks", "a.b", "x\0"] {
-        assert!(
-            matches!(root.0.pod(name), Err(CgroupError::BadName { .. })),
-            "{name:?}"
-        );
+        assert!(matches!(root.0.pod(name), Err(CgroupError::BadName { .. })), "{name:?}");
     }
     let pod = root.0.pod("0f3a_b-C").expect("control");
     assert!(pod.container("pause").is_none());
@@ -275,14 +168,8 @@ fn names_that_could_be_files_are_refused() {
 
 #[test]
 fn two_roots_side_by_side() {
-    let (one, two) = (
-        root(Layout::detect(), "left"),
-        root(Layout::detect(), "right"),
-    );
-    let (left, right) = (
-        one.0.create_pod("p", &limits()).unwrap(),
-        two.0.create_pod("p", &limits()).unwrap(),
-    );
+    let (one, two) = (root(Layout::detect(), "left"), root(Layout::detect(), "right"));
+    let (left, right) = (one.0.create_pod("p", &limits()).unwrap(), two.0.create_pod("p", &limits()).unwrap());
     left.group.remove().unwrap();
     assert!(one.0.remove_root_if_empty().unwrap());
     assert!(!right.group.is_gone());
@@ -301,19 +188,13 @@ fn making_a_hundred() {
         pod.create_container("c", &limits()).unwrap();
         times.push((half, started.elapsed() - half));
     }
-    let mut halves = [
-        times.iter().map(|t| t.0).collect::<Vec<_>>(),
-        times.iter().map(|t| t.1).collect(),
-    ];
+    let mut halves = [times.iter().map(|t| t.0).collect::<Vec<_>>(), times.iter().map(|t| t.1).collect()];
     halves.iter_mut().for_each(|list| list.sort());
     println!(
         "pod: min {:?} median {:?}; container: min {:?} median {:?}",
         halves[0][0], halves[0][50], halves[1][0], halves[1][50]
     );
     let started = Instant::now();
-    root.0
-        .list_pods()
-        .iter()
-        .for_each(|id| root.0.pod(id).unwrap().group.remove().unwrap());
+    root.0.list_pods().iter().for_each(|id| root.0.pod(id).unwrap().group.remove().unwrap());
     println!("removing a hundred of both: {:?}", started.elapsed());
 }

@@ -32,18 +32,10 @@ pub fn check(annotations: &Annotations, containers: &HashSet<String>, out: &mut 
                 out.push(unknown_container(path, container, containers));
             }
             Some((PIDS_LIMIT, _)) if parse_pids(value).is_none() => {
-                out.push(Problem::invalid(
-                    path,
-                    value,
-                    &format!("must be between 1 and {MAX_PIDS}, inclusive"),
-                ));
+                out.push(Problem::invalid(path, value, &format!("must be between 1 and {MAX_PIDS}, inclusive")));
             }
             Some((USER, _)) if parse_user(value).is_none() => {
-                out.push(Problem::invalid(
-                    path,
-                    value,
-                    "must be `user` or `user:group`",
-                ));
+                out.push(Problem::invalid(path, value, "must be `user` or `user:group`"));
             }
             Some(_) => {}
         }
@@ -55,16 +47,12 @@ fn parse_key(key: &str) -> Option<(&'static str, Option<&str>)> {
     if key == PIDS_LIMIT {
         return Some((PIDS_LIMIT, None));
     }
-    let container =
-        |base: &'static str| Some((base, Some(key.strip_prefix(base)?.strip_prefix('.')?)));
+    let container = |base: &'static str| Some((base, Some(key.strip_prefix(base)?.strip_prefix('.')?)));
     container(PIDS_LIMIT).or_else(|| container(USER))
 }
 
 fn parse_pids(value: &str) -> Option<u64> {
-    value
-        .parse()
-        .ok()
-        .filter(|limit| (1..=MAX_PIDS).contains(limit))
+    value.parse().ok().filter(|limit| (1..=MAX_PIDS).contains(limit))
 }
 
 fn parse_user(value: &str) -> Option<&str> {
@@ -76,9 +64,7 @@ fn unknown(path: String, key: &str) -> Problem {
     let problem = Problem::new(Cause::UnknownField, path, "unknown annotation of dwell's");
     match suggest::nearest(key, [PIDS_LIMIT, "dwell.dev/user.CONTAINER"]) {
         Some(near) => problem.with_hint(format!("did you mean {near}?")),
-        None => problem.with_hint(format!(
-            "known are {PIDS_LIMIT}, {PIDS_LIMIT}.CONTAINER, {USER}.CONTAINER"
-        )),
+        None => problem.with_hint(format!("known are {PIDS_LIMIT}, {PIDS_LIMIT}.CONTAINER, {USER}.CONTAINER")),
     }
 }
 
@@ -104,8 +90,7 @@ pub fn user(annotations: &Annotations, container: &str) -> Option<String> {
 /// What crun would make of a container: `wasm` always, `-smart` if its program is a module by name.
 pub fn kind_hint(annotations: &Annotations, program: Option<&str>) -> Option<MemberKind> {
     let smart = || {
-        let module =
-            program.is_some_and(|program| program.ends_with(".wasm") || program.ends_with(".wat"));
+        let module = program.is_some_and(|program| program.ends_with(".wasm") || program.ends_with(".wat"));
         module.then_some(MemberKind::Wasm)
     };
     match annotations.get("run.oci.handler").map(String::as_str) {
@@ -113,10 +98,7 @@ pub fn kind_hint(annotations: &Annotations, program: Option<&str>) -> Option<Mem
         Some("wasm-smart") => return smart(),
         _ => {}
     }
-    match annotations
-        .get("module.wasm.image/variant")
-        .map(String::as_str)
-    {
+    match annotations.get("module.wasm.image/variant").map(String::as_str) {
         Some("compat") => Some(MemberKind::Wasm),
         Some("compat-smart") => smart(),
         _ => None,

@@ -39,82 +39,38 @@ impl<'a> All<'a> {
     }
 
     /// Checks one of the two lists; `list` is its key.
-    pub fn check(
-        &mut self,
-        containers: &[v1::Container],
-        list: &str,
-        out: &mut Problems,
-    ) -> Vec<Container> {
+    pub fn check(&mut self, containers: &[v1::Container], list: &str, out: &mut Problems) -> Vec<Container> {
         self.check_pod_ids(out);
         let each = containers.iter().enumerate();
-        each.map(|(n, container)| self.one(container, &format!("spec.{list}[{n}]"), out))
-            .collect()
+        each.map(|(n, container)| self.one(container, &format!("spec.{list}[{n}]"), out)).collect()
     }
 
     fn check_pod_ids(&mut self, out: &mut Problems) {
         if !std::mem::replace(&mut self.ids_checked, true) {
-            id(
-                self.pod.and_then(|pod| pod.run_as_user),
-                "spec.securityContext.runAsUser",
-                out,
-            );
-            id(
-                self.pod.and_then(|pod| pod.run_as_group),
-                "spec.securityContext.runAsGroup",
-                out,
-            );
+            id(self.pod.and_then(|pod| pod.run_as_user), "spec.securityContext.runAsUser", out);
+            id(self.pod.and_then(|pod| pod.run_as_group), "spec.securityContext.runAsGroup", out);
         }
     }
 
     fn one(&mut self, source: &v1::Container, path: &str, out: &mut Problems) -> Container {
         self.name(&source.name, &format!("{path}.name"), out);
         let image = image(source.image.as_deref(), &format!("{path}.image"), out);
-        pull_policy(
-            source.image_pull_policy.as_deref(),
-            &format!("{path}.imagePullPolicy"),
-            out,
-        );
-        let env = self
-            .budget
-            .env(source.env.as_deref().unwrap_or_default(), path, out);
-        let command = self.budget.words(
-            source.command.as_deref(),
-            &env,
-            &format!("{path}.command"),
-            out,
-        );
-        let args = self
-            .budget
-            .words(source.args.as_deref(), &env, &format!("{path}.args"), out);
-        let ports = ports::check(
-            source.ports.as_deref().unwrap_or_default(),
-            path,
-            self.host_network,
-            out,
-        );
-        let mounts = self.mounts(
-            source.volume_mounts.as_deref().unwrap_or_default(),
-            path,
-            out,
-        );
+        pull_policy(source.image_pull_policy.as_deref(), &format!("{path}.imagePullPolicy"), out);
+        let env = self.budget.env(source.env.as_deref().unwrap_or_default(), path, out);
+        let command = self.budget.words(source.command.as_deref(), &env, &format!("{path}.command"), out);
+        let args = self.budget.words(source.args.as_deref(), &env, &format!("{path}.args"), out);
+        let ports = ports::check(source.ports.as_deref().unwrap_or_default(), path, self.host_network, out);
+        let mounts = self.mounts(source.volume_mounts.as_deref().unwrap_or_default(), path, out);
         let mut resources = resources::check(source.resources.as_ref(), path, out);
         resources.pids_limit = annotations::pids_limit(&self.annotations, &source.name);
         let program = command.first().or(args.first()).map(String::as_str);
         Container {
             name: source.name.clone(),
             image,
-            working_dir: working_dir(
-                source.working_dir.as_deref(),
-                &format!("{path}.workingDir"),
-                out,
-            ),
+            working_dir: working_dir(source.working_dir.as_deref(), &format!("{path}.workingDir"), out),
             user: self.user(source, path, out),
             group: self.group(source, path, out),
-            read_only_root: source
-                .security_context
-                .as_ref()
-                .and_then(|s| s.read_only_root_filesystem)
-                .unwrap_or(false),
+            read_only_root: source.security_context.as_ref().and_then(|s| s.read_only_root_filesystem).unwrap_or(false),
             stdin: source.stdin.unwrap_or(false),
             stdin_once: source.stdin_once.unwrap_or(false),
             tty: source.tty.unwrap_or(false),
@@ -143,45 +99,25 @@ impl<'a> All<'a> {
         let named = annotations::user(&self.annotations, &source.name).map(UserRef::Name);
         let own = source.security_context.as_ref().and_then(|s| s.run_as_user);
         let own = id(own, &format!("{path}.securityContext.runAsUser"), out);
-        let pod = || {
-            self.pod
-                .and_then(|pod| pod.run_as_user)
-                .and_then(|uid| u32::try_from(uid).ok())
-        };
+        let pod = || self.pod.and_then(|pod| pod.run_as_user).and_then(|uid| u32::try_from(uid).ok());
         own.or_else(pod).map(UserRef::Id).or(named)
     }
 
     fn group(&self, source: &v1::Container, path: &str, out: &mut Problems) -> Option<u32> {
-        let own = source
-            .security_context
-            .as_ref()
-            .and_then(|s| s.run_as_group);
+        let own = source.security_context.as_ref().and_then(|s| s.run_as_group);
         let own = id(own, &format!("{path}.securityContext.runAsGroup"), out);
-        let pod = || {
-            self.pod
-                .and_then(|pod| pod.run_as_group)
-                .and_then(|gid| u32::try_from(gid).ok())
-        };
+        let pod = || self.pod.and_then(|pod| pod.run_as_group).and_then(|gid| u32::try_from(gid).ok());
         own.or_else(pod)
     }
 
-    fn mounts(
-        &self,
-        mounts: &[v1::VolumeMount],
-        path: &str,
-        out: &mut Problems,
-    ) -> Vec<VolumeMount> {
+    fn mounts(&self, mounts: &[v1::VolumeMount], path: &str, out: &mut Problems) -> Vec<VolumeMount> {
         let (mut checked, mut places) = (Vec::new(), HashSet::new());
         for (n, mount) in mounts.iter().enumerate() {
             let path = format!("{path}.volumeMounts[{n}]");
             self.mounted_volume(&mount.name, &format!("{path}.name"), out);
             let mount = self.mount(mount, &path, out);
             if !places.insert(mount.mount_path.clone()) {
-                out.push(Problem::invalid(
-                    format!("{path}.mountPath"),
-                    &mount.mount_path,
-                    "must be unique",
-                ));
+                out.push(Problem::invalid(format!("{path}.mountPath"), &mount.mount_path, "must be unique"));
             }
             checked.push(mount);
         }
@@ -194,10 +130,7 @@ impl<'a> All<'a> {
         } else if !self.volumes.contains(name) {
             let near = suggest::nearest(name, self.volumes.iter().copied());
             let hint = near.map(|near| format!("did you mean {near}?"));
-            out.push(Problem {
-                hint,
-                ..Problem::not_found(path, name)
-            });
+            out.push(Problem { hint, ..Problem::not_found(path, name) });
         }
     }
 
@@ -205,9 +138,7 @@ impl<'a> All<'a> {
         let path = format!("{path}.mountPath");
         match mount.mount_path.as_str() {
             "" => out.push(Problem::required(path, "")),
-            text if text.contains(':') => {
-                out.push(Problem::invalid(path, text, "must not contain ':'"))
-            }
+            text if text.contains(':') => out.push(Problem::invalid(path, text, "must not contain ':'")),
             text => out.extend(path_fault(text).map(|fault| Problem::invalid(path, text, fault))),
         }
         VolumeMount {
@@ -229,8 +160,7 @@ fn image_problem(text: &str, path: &str, error: &ImageRefError) -> Problem {
     match error {
         ImageRefError::Empty => Problem::required(path, "").with_hint(error.hint()),
         ImageRefError::NotYet { .. } => {
-            Problem::new(Cause::NotYet, path, format!("{}: {error}", quoted(text)))
-                .with_hint(error.hint())
+            Problem::new(Cause::NotYet, path, format!("{}: {error}", quoted(text))).with_hint(error.hint())
         }
         _ => Problem::invalid(path, text, &error.to_string()).with_hint(error.hint()),
     }
@@ -239,11 +169,7 @@ fn image_problem(text: &str, path: &str, error: &ImageRefError) -> Problem {
 fn pull_policy(text: Option<&str>, path: &str, out: &mut Problems) {
     match text {
         None | Some("" | "Always" | "IfNotPresent" | "Never") => {}
-        Some(other) => out.push(Problem::unsupported(
-            path,
-            other,
-            &["Always", "IfNotPresent", "Never"],
-        )),
+        Some(other) => out.push(Problem::unsupported(path, other, &["Always", "IfNotPresent", "Never"])),
     }
 }
 

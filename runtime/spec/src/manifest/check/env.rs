@@ -25,9 +25,7 @@ pub struct Env {
 
 impl Env {
     fn get(&self, name: &str) -> Option<&str> {
-        self.places
-            .get(name)
-            .map(|place| self.vars[*place].1.as_str())
+        self.places.get(name).map(|place| self.vars[*place].1.as_str())
     }
 
     fn set(&mut self, name: &str, value: String) {
@@ -53,18 +51,13 @@ impl Budget {
             return String::new();
         }
         let expanded = expand(text, |name| env.get(name)).unwrap_or_else(|error| {
-            out.push(Problem::new(
-                Cause::Invalid,
-                path,
-                format!("Too long: {error}"),
-            ));
+            out.push(Problem::new(Cause::Invalid, path, format!("Too long: {error}")));
             String::new()
         });
         self.used += expanded.len();
         if self.used > MAX_EXPANDED {
-            let message = format!(
-                "Too long: the Pod's environment and arguments expand to more than {MAX_EXPANDED} bytes"
-            );
+            let message =
+                format!("Too long: the Pod's environment and arguments expand to more than {MAX_EXPANDED} bytes");
             out.push(Problem::new(Cause::Invalid, path, message));
         }
         if expanded.contains('\0') {
@@ -82,28 +75,15 @@ impl Budget {
                 "" => out.push(Problem::required(format!("{path}.name"), "")),
                 name => report(&format!("{path}.name"), name, names::env(name), out),
             }
-            let value = self.expand(
-                var.value.as_deref().unwrap_or_default(),
-                &env,
-                &format!("{path}.value"),
-                out,
-            );
+            let value = self.expand(var.value.as_deref().unwrap_or_default(), &env, &format!("{path}.value"), out);
             env.set(&var.name, value);
         }
         env
     }
 
     /// `command` or `args`, expanded.
-    pub fn words(
-        &mut self,
-        words: Option<&[String]>,
-        env: &Env,
-        path: &str,
-        out: &mut Problems,
-    ) -> Vec<String> {
+    pub fn words(&mut self, words: Option<&[String]>, env: &Env, path: &str, out: &mut Problems) -> Vec<String> {
         let words = words.unwrap_or_default().iter().enumerate();
-        words
-            .map(|(n, word)| self.expand(word, env, &format!("{path}[{n}]"), out))
-            .collect()
+        words.map(|(n, word)| self.expand(word, env, &format!("{path}[{n}]"), out)).collect()
     }
 }

@@ -44,10 +44,7 @@ pub fn subdomain(text: &str) -> Faults {
 
 /// The beginning of a generated name: a subdomain once five letters follow.
 pub fn generated_prefix(text: &str) -> Faults {
-    subdomain(&format!(
-        "{}a",
-        text.get(..text.len().min(252)).unwrap_or(text)
-    ))
+    subdomain(&format!("{}a", text.get(..text.len().min(252)).unwrap_or(text)))
 }
 
 /// IsQualifiedName: `[prefix/]name`.
@@ -59,11 +56,7 @@ pub fn qualified(text: &str) -> Faults {
     let mut all = Faults::new();
     match prefix {
         Some("") => all.push("prefix part must be non-empty".to_owned()),
-        Some(prefix) => all.extend(
-            subdomain(prefix)
-                .into_iter()
-                .map(|fault| format!("prefix part {fault}")),
-        ),
+        Some(prefix) => all.extend(subdomain(prefix).into_iter().map(|fault| format!("prefix part {fault}"))),
         None => {}
     }
     if name.is_empty() {
@@ -84,10 +77,7 @@ pub fn label_value(text: &str) -> Faults {
 
 /// IsRelaxedEnvVarName.
 pub fn env(text: &str) -> Faults {
-    let fits = !text.is_empty()
-        && text
-            .bytes()
-            .all(|b| (b' '..=b'~').contains(&b) && b != b'=');
+    let fits = !text.is_empty() && text.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'=');
     faults(text, usize::MAX, fits, ENV)
 }
 
@@ -101,19 +91,10 @@ pub fn port(text: &str) -> Faults {
     };
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     rule(text.len() > 15, "must be no more than 15 characters");
-    rule(
-        !text.bytes().all(allowed),
-        "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
-    );
-    rule(
-        !text.bytes().any(|b| b.is_ascii_lowercase()),
-        "must contain at least one letter (a-z)",
-    );
+    rule(!text.bytes().all(allowed), "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)");
+    rule(!text.bytes().any(|b| b.is_ascii_lowercase()), "must contain at least one letter (a-z)");
     rule(text.contains("--"), "must not contain consecutive hyphens");
-    rule(
-        text.starts_with('-') || text.ends_with('-'),
-        "must not begin or end with a hyphen",
-    );
+    rule(text.starts_with('-') || text.ends_with('-'), "must not begin or end with a hyphen");
     all
 }
 
@@ -158,12 +139,7 @@ mod tests {
         assert!(label_value("").is_empty() && label_value("a_B.c").is_empty());
         assert!(!label_value("a b").is_empty() && !label_value("-").is_empty());
         assert!(env("A.b-c 1").is_empty());
-        assert!(
-            !env("").is_empty()
-                && !env("A=B").is_empty()
-                && !env("Ä").is_empty()
-                && !env("a\n").is_empty()
-        );
+        assert!(!env("").is_empty() && !env("A=B").is_empty() && !env("Ä").is_empty() && !env("a\n").is_empty());
         assert!(port("http-2").is_empty());
         for bad in ["", "80", "HTTP", "a--b", "-a", "a-", "abcdefghijklmnop"] {
             assert!(!port(bad).is_empty(), "{bad}");

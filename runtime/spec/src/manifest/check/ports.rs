@@ -12,32 +12,17 @@ use crate::pod::{Container, ContainerPort, Protocol};
 
 const RANGE: &str = "must be between 1 and 65535, inclusive";
 
-pub fn check(
-    ports: &[v1::ContainerPort],
-    path: &str,
-    host_network: bool,
-    out: &mut Problems,
-) -> Vec<ContainerPort> {
+pub fn check(ports: &[v1::ContainerPort], path: &str, host_network: bool, out: &mut Problems) -> Vec<ContainerPort> {
     let (mut checked, mut names_seen) = (Vec::new(), HashSet::new());
     for (n, port) in ports.iter().enumerate() {
         let path = format!("{path}.ports[{n}]");
-        check_name(
-            port.name.as_deref(),
-            &mut names_seen,
-            &format!("{path}.name"),
-            out,
-        );
+        check_name(port.name.as_deref(), &mut names_seen, &format!("{path}.name"), out);
         checked.push(check_one(port, &path, host_network, out));
     }
     checked
 }
 
-fn check_name<'a>(
-    name: Option<&'a str>,
-    before: &mut HashSet<&'a str>,
-    path: &str,
-    out: &mut Problems,
-) {
+fn check_name<'a>(name: Option<&'a str>, before: &mut HashSet<&'a str>, path: &str, out: &mut Problems) {
     let Some(name) = name.filter(|name| !name.is_empty()) else {
         return;
     };
@@ -47,12 +32,7 @@ fn check_name<'a>(
     }
 }
 
-fn check_one(
-    port: &v1::ContainerPort,
-    path: &str,
-    host_network: bool,
-    out: &mut Problems,
-) -> ContainerPort {
+fn check_one(port: &v1::ContainerPort, path: &str, host_network: bool, out: &mut Problems) -> ContainerPort {
     let container_path = format!("{path}.containerPort");
     let container_port = match port.container_port {
         0 => {
@@ -65,11 +45,7 @@ fn check_one(
     let mut host_port = given.and_then(|given| number(given, &format!("{path}.hostPort"), out));
     if host_network && host_port.unwrap_or(container_port) != container_port {
         let why = "must match `containerPort` when `hostNetwork` is true";
-        out.push(Problem::invalid_number(
-            format!("{path}.hostPort"),
-            i64::from(host_port.unwrap_or(0)),
-            why,
-        ));
+        out.push(Problem::invalid_number(format!("{path}.hostPort"), i64::from(host_port.unwrap_or(0)), why));
     } else if host_network {
         host_port = Some(container_port);
     }
@@ -111,11 +87,7 @@ fn protocol(text: Option<&str>, path: &str, out: &mut Problems) -> Protocol {
             let problem = Problem::unsupported(path, other, &["SCTP", "TCP", "UDP"]);
             let upper = other.to_uppercase();
             let known = matches!(upper.as_str(), "TCP" | "UDP");
-            out.push(if known {
-                problem.with_hint(format!("in capitals: {upper}"))
-            } else {
-                problem
-            });
+            out.push(if known { problem.with_hint(format!("in capitals: {upper}")) } else { problem });
         }
     }
     Protocol::Tcp
@@ -129,11 +101,7 @@ pub fn check_host_ports(init: &[Container], regular: &[Container], out: &mut Pro
     for (n, container) in init.iter().enumerate() {
         check_together(&[(format!("spec.initContainers[{n}]"), container)], out);
     }
-    let members: Vec<_> = regular
-        .iter()
-        .enumerate()
-        .map(|(n, c)| (format!("spec.containers[{n}]"), c))
-        .collect();
+    let members: Vec<_> = regular.iter().enumerate().map(|(n, c)| (format!("spec.containers[{n}]"), c)).collect();
     check_together(&members, out);
 }
 
@@ -154,16 +122,9 @@ fn check_together(containers: &[(String, &Container)], out: &mut Problems) {
 }
 
 fn collision(path: String, port: &ContainerPort) -> Problem {
-    let protocol = if port.protocol == Protocol::Udp {
-        "UDP"
-    } else {
-        "TCP"
-    };
+    let protocol = if port.protocol == Protocol::Udp { "UDP" } else { "TCP" };
     let address = port.host_ip.map(|ip| ip.to_string()).unwrap_or_default();
-    let message = format!(
-        "Duplicate value: \"{protocol}/{address}/{}\"",
-        port.host_port.unwrap_or_default()
-    );
+    let message = format!("Duplicate value: \"{protocol}/{address}/{}\"", port.host_port.unwrap_or_default());
     Problem::new(Cause::Duplicate, path, message)
 }
 

@@ -14,35 +14,17 @@ use crate::quantity::Quantity;
 type Quantities = BTreeMap<String, Written>;
 
 /// A limit of 0 is no limit, and a request that is not given is the limit (SetDefaults_Pod).
-pub fn check(
-    resources: Option<&ResourceRequirements>,
-    path: &str,
-    out: &mut Problems,
-) -> Resources {
+pub fn check(resources: Option<&ResourceRequirements>, path: &str, out: &mut Problems) -> Resources {
     let nothing = Quantities::new();
-    let limits = resources
-        .and_then(|r| r.limits.as_ref())
-        .unwrap_or(&nothing);
-    let requests = resources
-        .and_then(|r| r.requests.as_ref())
-        .unwrap_or(&nothing);
-    let (limits_path, requests_path) = (
-        format!("{path}.resources.limits"),
-        format!("{path}.resources.requests"),
-    );
+    let limits = resources.and_then(|r| r.limits.as_ref()).unwrap_or(&nothing);
+    let requests = resources.and_then(|r| r.requests.as_ref()).unwrap_or(&nothing);
+    let (limits_path, requests_path) = (format!("{path}.resources.limits"), format!("{path}.resources.requests"));
     check_names(limits, &limits_path, out);
     check_names(requests, &requests_path, out);
     let mut both = |name: &str| {
         let limit = quantity(limits, name, &limits_path, out);
         let request = quantity(requests, name, &requests_path, out);
-        check_order(
-            name,
-            limits,
-            requests,
-            (limit, request),
-            &requests_path,
-            out,
-        );
+        check_order(name, limits, requests, (limit, request), &requests_path, out);
         (limit, request.or(limit))
     };
     let (cpu_limit, cpu_request) = both("cpu");
@@ -58,54 +40,26 @@ pub fn check(
 }
 
 fn check_names(quantities: &Quantities, path: &str, out: &mut Problems) {
-    for name in quantities
-        .keys()
-        .filter(|name| !matches!(name.as_str(), "cpu" | "memory"))
-    {
+    for name in quantities.keys().filter(|name| !matches!(name.as_str(), "cpu" | "memory")) {
         let path = format!("{path}[{name}]");
-        let known = name == "ephemeral-storage"
-            || name == "storage"
-            || name.starts_with("hugepages-")
-            || name.contains('/');
+        let known =
+            name == "ephemeral-storage" || name == "storage" || name.starts_with("hugepages-") || name.contains('/');
         if known {
-            out.push(Problem::not_yet(
-                path,
-                "resources other than cpu and memory",
-            ));
+            out.push(Problem::not_yet(path, "resources other than cpu and memory"));
         } else {
-            let near = suggest::nearest(name, ["cpu", "memory"])
-                .map(|near| format!("did you mean {near}?"));
-            let problem = Problem::invalid(
-                path,
-                name,
-                "must be a standard resource type or fully qualified",
-            );
-            out.push(Problem {
-                hint: near,
-                ..problem
-            });
+            let near = suggest::nearest(name, ["cpu", "memory"]).map(|near| format!("did you mean {near}?"));
+            let problem = Problem::invalid(path, name, "must be a standard resource type or fully qualified");
+            out.push(Problem { hint: near, ..problem });
         }
     }
 }
 
-fn quantity(
-    quantities: &Quantities,
-    name: &str,
-    path: &str,
-    out: &mut Problems,
-) -> Option<Quantity> {
+fn quantity(quantities: &Quantities, name: &str, path: &str, out: &mut Problems) -> Option<Quantity> {
     let text = &quantities.get(name)?.0;
     let path = format!("{path}[{name}]");
     match Quantity::parse(text) {
-        Err(error) => out.push(Problem {
-            hint: spelling(text),
-            ..Problem::invalid(path, text, &error.to_string())
-        }),
-        Ok(q) if q.is_negative() => out.push(Problem::invalid(
-            path,
-            text,
-            "must be greater than or equal to 0",
-        )),
+        Err(error) => out.push(Problem { hint: spelling(text), ..Problem::invalid(path, text, &error.to_string()) }),
+        Ok(q) if q.is_negative() => out.push(Problem::invalid(path, text, "must be greater than or equal to 0")),
         Ok(q) if name == "memory" && !q.is_whole() => out.push(fraction(path, text)),
         Ok(q) => return Some(q),
     }
@@ -114,15 +68,9 @@ fn quantity(
 
 /// `512m` of memory is half a byte; nobody means that.
 fn fraction(path: String, text: &str) -> Problem {
-    let problem = Problem::invalid(
-        path,
-        text,
-        "fractional byte value is invalid, must be an integer",
-    );
+    let problem = Problem::invalid(path, text, "fractional byte value is invalid, must be an integer");
     match text.strip_suffix('m') {
-        Some(number) => {
-            problem.with_hint(format!("`m` means thousandths; did you mean {number}Mi?"))
-        }
+        Some(number) => problem.with_hint(format!("`m` means thousandths; did you mean {number}Mi?")),
         None => problem,
     }
 }
@@ -155,15 +103,8 @@ fn check_order(
         return;
     };
     if request > limit {
-        let why = format!(
-            "must be less than or equal to {name} limit of {}",
-            limits[name].0
-        );
+        let why = format!("must be less than or equal to {name} limit of {}", limits[name].0);
         let message = format!("Invalid value: \"{}\": {why}", requests[name].0);
-        out.push(Problem::new(
-            Cause::Invalid,
-            format!("{path}[{name}]"),
-            message,
-        ));
+        out.push(Problem::new(Cause::Invalid, format!("{path}[{name}]"), message));
     }
 }

@@ -10,16 +10,8 @@ use crate::manifest::problem::{Cause, Problem};
 use crate::pod::{HostPathKind, Volume, VolumeSource};
 use crate::quantity::Quantity;
 
-const HOST_PATH_TYPES: [&str; 8] = [
-    "",
-    "BlockDevice",
-    "CharDevice",
-    "Directory",
-    "DirectoryOrCreate",
-    "File",
-    "FileOrCreate",
-    "Socket",
-];
+const HOST_PATH_TYPES: [&str; 8] =
+    ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
 
 pub fn check(volumes: &[v1::Volume], out: &mut Problems) -> Vec<Volume> {
     let (mut checked, mut names_seen) = (Vec::new(), HashSet::new());
@@ -33,10 +25,7 @@ pub fn check(volumes: &[v1::Volume], out: &mut Problems) -> Vec<Volume> {
         } else {
             report(&name_path, &volume.name, names::label(&volume.name), out);
         }
-        checked.push(Volume {
-            name: volume.name.clone(),
-            source: source(volume, &path, out),
-        });
+        checked.push(Volume { name: volume.name.clone(), source: source(volume, &path, out) });
     }
     checked
 }
@@ -45,19 +34,12 @@ pub fn check(volumes: &[v1::Volume], out: &mut Problems) -> Vec<Volume> {
 fn source(volume: &v1::Volume, path: &str, out: &mut Problems) -> VolumeSource {
     if volume.empty_dir.is_some() && volume.host_path.is_some() {
         let message = "Forbidden: may not specify more than 1 volume type";
-        out.push(Problem::new(
-            Cause::Forbidden,
-            format!("{path}.hostPath"),
-            message,
-        ));
+        out.push(Problem::new(Cause::Forbidden, format!("{path}.hostPath"), message));
     }
     match (&volume.host_path, &volume.empty_dir) {
         (Some(host), _) => host_path(host, &format!("{path}.hostPath"), out),
         (None, Some(empty)) => empty_dir(empty, &format!("{path}.emptyDir"), out),
-        (None, None) => VolumeSource::EmptyDir {
-            memory: false,
-            size_limit: None,
-        },
+        (None, None) => VolumeSource::EmptyDir { memory: false, size_limit: None },
     }
 }
 
@@ -68,20 +50,10 @@ fn empty_dir(source: &v1::EmptyDirVolumeSource, path: &str, out: &mut Problems) 
         _ if medium.starts_with("HugePages") => {
             out.push(Problem::not_yet(format!("{path}.medium"), "huge pages"));
         }
-        _ => out.push(Problem::unsupported(
-            format!("{path}.medium"),
-            medium,
-            &["", "Memory"],
-        )),
+        _ => out.push(Problem::unsupported(format!("{path}.medium"), medium, &["", "Memory"])),
     }
-    let limit = source
-        .size_limit
-        .as_ref()
-        .and_then(|q| size_limit(&q.0, &format!("{path}.sizeLimit"), out));
-    VolumeSource::EmptyDir {
-        memory: medium == "Memory",
-        size_limit: limit,
-    }
+    let limit = source.size_limit.as_ref().and_then(|q| size_limit(&q.0, &format!("{path}.sizeLimit"), out));
+    VolumeSource::EmptyDir { memory: medium == "Memory", size_limit: limit }
 }
 
 /// The kubelet takes 0 for no limit.
@@ -89,11 +61,7 @@ fn size_limit(text: &str, path: &str, out: &mut Problems) -> Option<u64> {
     match Quantity::parse(text) {
         Ok(limit) if !limit.is_negative() => Some(limit.units()).filter(|bytes| *bytes > 0),
         Ok(_) => {
-            out.push(Problem::invalid(
-                path,
-                text,
-                "must be greater than or equal to 0",
-            ));
+            out.push(Problem::invalid(path, text, "must be greater than or equal to 0"));
             None
         }
         Err(error) => {
@@ -109,15 +77,8 @@ fn host_path(source: &v1::HostPathVolumeSource, path: &str, out: &mut Problems) 
         "" => out.push(Problem::required(path_path, "")),
         text => out.extend(path_fault(text).map(|fault| Problem::invalid(path_path, text, fault))),
     }
-    let kind = host_path_kind(
-        source.type_.as_deref().unwrap_or_default(),
-        &format!("{path}.type"),
-        out,
-    );
-    VolumeSource::HostPath {
-        path: tidy(&source.path),
-        kind,
-    }
+    let kind = host_path_kind(source.type_.as_deref().unwrap_or_default(), &format!("{path}.type"), out);
+    VolumeSource::HostPath { path: tidy(&source.path), kind }
 }
 
 fn host_path_kind(text: &str, path: &str, out: &mut Problems) -> HostPathKind {

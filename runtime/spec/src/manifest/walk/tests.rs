@@ -7,10 +7,7 @@ fn walk(text: &str) -> (Vec<String>, Vec<String>) {
     let documents = yaml::read(text).unwrap();
     let show = |problems: Vec<Problem>| {
         let line = |p: &Problem| p.at.map_or(0, |at| at.line);
-        problems
-            .iter()
-            .map(|p| format!("{}:{p}", line(p)))
-            .collect::<Vec<_>>()
+        problems.iter().map(|p| format!("{}:{p}", line(p))).collect::<Vec<_>>()
     };
     let findings = pod(&documents[0]);
     (show(findings.problems), show(findings.warnings))
@@ -51,10 +48,7 @@ spec:
             "16:spec.initContainers: expected a list, found a mapping",
         ]
     );
-    assert_eq!(
-        warnings,
-        ["5:spec.nodeName: ignored: it means something in a cluster only"]
-    );
+    assert_eq!(warnings, ["5:spec.nodeName: ignored: it means something in a cluster only"]);
 }
 
 #[test]
@@ -64,22 +58,13 @@ fn defaults_of_kubernetes_pass_and_others_do_not() {
         ("dnsPolicy: ClusterFirst", "dnsPolicy: None"),
         ("hostPID: false", "hostPID: true"),
         ("hostAliases: []", "hostAliases: [{ip: 1.1.1.1}]"),
-        (
-            "containers: [{terminationMessagePath: /dev/termination-log}]",
-            "containers: [{terminationMessagePath: /x}]",
-        ),
+        ("containers: [{terminationMessagePath: /dev/termination-log}]", "containers: [{terminationMessagePath: /x}]"),
         (
             "containers: [{securityContext: {procMount: Default}}]",
             "containers: [{securityContext: {procMount: Unmasked}}]",
         ),
-        (
-            "containers: [{livenessProbe: null}]",
-            "containers: [{livenessProbe: {}}]",
-        ),
-        (
-            "initContainers: [{stdin: true}]",
-            "initContainers: [{restartPolicy: Always}]",
-        ),
+        ("containers: [{livenessProbe: null}]", "containers: [{livenessProbe: {}}]"),
+        ("initContainers: [{stdin: true}]", "initContainers: [{restartPolicy: Always}]"),
         (
             "securityContext: {seccompProfile: {type: RuntimeDefault}}",
             "securityContext: {seccompProfile: {type: Unconfined}}",
@@ -98,28 +83,8 @@ fn a_field_of_another_version_is_known() {
 
 #[test]
 fn numbers_out_of_range_are_a_type_error() {
-    assert_eq!(
-        walk("spec: {containers: [{ports: [{containerPort: 4294967376}]}]}")
-            .0
-            .len(),
-        1
-    );
-    assert_eq!(
-        walk("spec: {containers: [{ports: [{containerPort: 1.5}]}]}")
-            .0
-            .len(),
-        1
-    );
-    assert_eq!(
-        walk("spec: {terminationGracePeriodSeconds: 99999999999999999999}")
-            .0
-            .len(),
-        1
-    );
-    assert_eq!(
-        walk("spec: {terminationGracePeriodSeconds: 4294967376}")
-            .0
-            .len(),
-        0
-    );
+    assert_eq!(walk("spec: {containers: [{ports: [{containerPort: 4294967376}]}]}").0.len(), 1);
+    assert_eq!(walk("spec: {containers: [{ports: [{containerPort: 1.5}]}]}").0.len(), 1);
+    assert_eq!(walk("spec: {terminationGracePeriodSeconds: 99999999999999999999}").0.len(), 1);
+    assert_eq!(walk("spec: {terminationGracePeriodSeconds: 4294967376}").0.len(), 0);
 }

@@ -10,11 +10,7 @@ fn json(text: &str) -> serde_json::Value {
 
 fn fails(text: &str) -> (Option<(u32, u32)>, String, Option<String>) {
     let problem = *read(text).expect_err(text);
-    (
-        problem.at.map(|at| (at.line, at.column)),
-        problem.message,
-        problem.hint,
-    )
+    (problem.at.map(|at| (at.line, at.column)), problem.message, problem.hint)
 }
 
 #[test]
@@ -42,10 +38,7 @@ fn scalars_mean_what_kubectl_makes_of_them() {
 #[test]
 fn json_is_yaml() {
     let text = "{\n\t\"a\": [1, 2.5, null, true],\n\t\"s\": \"\\u00e4 \\/ \\ud83d\\ude00\"\n}\n";
-    assert_eq!(
-        json(text),
-        serde_json::json!({"a": [1, 2.5, null, true], "s": "ä / 😀"})
-    );
+    assert_eq!(json(text), serde_json::json!({"a": [1, 2.5, null, true], "s": "ä / 😀"}));
 }
 
 #[test]
@@ -60,10 +53,7 @@ fn aliases_and_merges() {
 fn a_key_twice_is_an_error_with_both_places() {
     let (at, message, _) = fails("spec:\n  a: 1\n  b: 2\n  a: 3\n");
     assert_eq!(at, Some((4, 3)));
-    assert_eq!(
-        message,
-        "the key \"a\" is written twice, first in line 2, column 3"
-    );
+    assert_eq!(message, "the key \"a\" is written twice, first in line 2, column 3");
     assert!(fails("yes: 1\ntrue: 2\n").1.contains("written twice"));
 }
 
@@ -90,11 +80,7 @@ fn size_and_depth_are_bounded() {
     assert!(read(&nested(MAX_DEPTH)).is_ok());
     assert!(fails(&nested(MAX_DEPTH + 2)).1.contains("deep"));
     assert!(fails(&nested(100_000)).1.len() < 300);
-    assert!(
-        fails(&"---\n- x\n".repeat(MAX_DOCUMENTS + 1))
-            .1
-            .contains("documents")
-    );
+    assert!(fails(&"---\n- x\n".repeat(MAX_DOCUMENTS + 1)).1.contains("documents"));
 }
 
 #[test]
@@ -102,10 +88,7 @@ fn mistakes_have_a_place() {
     let (at, _, hint) = fails("a:\n\tb: 1\n");
     assert_eq!(at.map(|(line, _)| line), Some(2));
     assert!(hint.unwrap().contains("tab"));
-    assert_eq!(
-        fails("a: [1, 2\nb: 3\n").0.map(|(line, _)| line > 0),
-        Some(true)
-    );
+    assert_eq!(fails("a: [1, 2\nb: 3\n").0.map(|(line, _)| line > 0), Some(true));
     assert_eq!(fails("a: !foo bar\n").0, Some((1, 4)));
     assert!(fails("a: !foo bar\n").1.contains("\"!foo\""));
     assert!(fails("a: !!int x\n").1.contains("\"x\" is no"));

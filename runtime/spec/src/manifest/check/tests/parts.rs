@@ -9,41 +9,13 @@ use crate::pod::{ContainerPort, HostPathKind, Protocol, VolumeSource};
 fn ports() {
     let at = "spec.containers[0].ports[0]";
     let port = |port: Json| container(json!({"ports": [port]}));
-    refused(
-        port(json!({"containerPort": 65536})),
-        &format!("{at}.containerPort"),
-        "between 1 and 65535",
-    );
-    refused(
-        port(json!({"hostPort": 1})),
-        &format!("{at}.containerPort"),
-        "Required",
-    );
-    refused(
-        port(json!({"containerPort": 1, "hostPort": -1})),
-        &format!("{at}.hostPort"),
-        "between 1 and 65535",
-    );
-    refused(
-        port(json!({"containerPort": 1, "protocol": "SCTP"})),
-        &format!("{at}.protocol"),
-        "not yet honoured: SCTP",
-    );
-    refused(
-        port(json!({"containerPort": 1, "protocol": "tcp"})),
-        &format!("{at}.protocol"),
-        "supported values",
-    );
-    refused(
-        port(json!({"containerPort": 1, "hostIP": "localhost"})),
-        &format!("{at}.hostIP"),
-        "valid IP address",
-    );
-    refused(
-        port(json!({"containerPort": 1, "name": "Http"})),
-        &format!("{at}.name"),
-        "alpha-numeric",
-    );
+    refused(port(json!({"containerPort": 65536})), &format!("{at}.containerPort"), "between 1 and 65535");
+    refused(port(json!({"hostPort": 1})), &format!("{at}.containerPort"), "Required");
+    refused(port(json!({"containerPort": 1, "hostPort": -1})), &format!("{at}.hostPort"), "between 1 and 65535");
+    refused(port(json!({"containerPort": 1, "protocol": "SCTP"})), &format!("{at}.protocol"), "not yet honoured: SCTP");
+    refused(port(json!({"containerPort": 1, "protocol": "tcp"})), &format!("{at}.protocol"), "supported values");
+    refused(port(json!({"containerPort": 1, "hostIP": "localhost"})), &format!("{at}.hostIP"), "valid IP address");
+    refused(port(json!({"containerPort": 1, "name": "Http"})), &format!("{at}.name"), "alpha-numeric");
     let pod = accepted(port(
         json!({"containerPort": 53, "hostPort": 5353, "hostIP": "::1", "protocol": "UDP", "name": "dns"}),
     ));
@@ -62,141 +34,54 @@ fn host_ports_collide_by_protocol_and_address() {
     let two = |a: Json, b: Json| container(json!({"ports": [a, b]}));
     let tcp = json!({"containerPort": 1, "hostPort": 80});
     let path = "spec.containers[0].ports[1].hostPort";
-    refused(
-        two(tcp.clone(), json!({"containerPort": 2, "hostPort": 80})),
-        path,
-        "Duplicate value: \"TCP//80\"",
-    );
-    refused(
-        two(
-            tcp.clone(),
-            json!({"containerPort": 2, "hostPort": 80, "hostIP": "127.0.0.1"}),
-        ),
-        path,
-        "Duplicate",
-    );
-    accepted(two(
-        tcp,
-        json!({"containerPort": 2, "hostPort": 80, "protocol": "UDP"}),
-    ));
+    refused(two(tcp.clone(), json!({"containerPort": 2, "hostPort": 80})), path, "Duplicate value: \"TCP//80\"");
+    refused(two(tcp.clone(), json!({"containerPort": 2, "hostPort": 80, "hostIP": "127.0.0.1"})), path, "Duplicate");
+    accepted(two(tcp, json!({"containerPort": 2, "hostPort": 80, "protocol": "UDP"})));
     let on = |ip: &str| json!({"containerPort": 1, "hostPort": 80, "hostIP": ip});
     accepted(two(on("127.0.0.1"), on("127.0.0.2")));
-    accepted(two(
-        json!({"containerPort": 1}),
-        json!({"containerPort": 1}),
-    ));
+    accepted(two(json!({"containerPort": 1}), json!({"containerPort": 1})));
 }
 
 #[test]
 fn host_network_binds_container_ports() {
-    let with =
-        |port: Json| json!({"spec": {"hostNetwork": true, "containers": [{"ports": [port]}]}});
-    assert_eq!(
-        accepted(with(json!({"containerPort": 80}))).containers[0].ports[0].host_port,
-        Some(80)
-    );
+    let with = |port: Json| json!({"spec": {"hostNetwork": true, "containers": [{"ports": [port]}]}});
+    assert_eq!(accepted(with(json!({"containerPort": 80}))).containers[0].ports[0].host_port, Some(80));
     let path = "spec.containers[0].ports[0].hostPort";
-    refused(
-        with(json!({"containerPort": 80, "hostPort": 81})),
-        path,
-        "must match `containerPort`",
-    );
+    refused(with(json!({"containerPort": 80, "hostPort": 81})), path, "must match `containerPort`");
 }
 
 #[test]
 fn resources() {
     let at = "spec.containers[0].resources";
     let with = |resources: Json| container(json!({"resources": resources}));
-    let pod = accepted(with(
-        json!({"limits": {"cpu": "1.5", "memory": "64Mi"}, "requests": {"cpu": "250m"}}),
-    ));
+    let pod = accepted(with(json!({"limits": {"cpu": "1.5", "memory": "64Mi"}, "requests": {"cpu": "250m"}})));
     let found = pod.containers[0].resources;
-    assert_eq!(
-        (found.cpu_limit_millis, found.cpu_request_millis),
-        (Some(1500), Some(250))
-    );
-    assert_eq!(
-        (found.memory_limit, found.memory_request),
-        (Some(64 << 20), Some(64 << 20))
-    );
+    assert_eq!((found.cpu_limit_millis, found.cpu_request_millis), (Some(1500), Some(250)));
+    assert_eq!((found.memory_limit, found.memory_request), (Some(64 << 20), Some(64 << 20)));
     let none = accepted(with(json!({"limits": {"cpu": 0, "memory": "0"}}))).containers[0].resources;
     assert_eq!((none.cpu_limit_millis, none.memory_limit), (None, None));
     let over = json!({"limits": {"cpu": "100m"}, "requests": {"cpu": 1}});
-    refused(
-        with(over),
-        &format!("{at}.requests[cpu]"),
-        "must be less than or equal to cpu limit of 100m",
-    );
-    refused(
-        with(json!({"limits": {"memory": "-1"}})),
-        &format!("{at}.limits[memory]"),
-        "greater than or equal to 0",
-    );
-    refused(
-        with(json!({"limits": {"memory": "512m"}})),
-        &format!("{at}.limits[memory]"),
-        "fractional byte value",
-    );
-    refused(
-        with(json!({"limits": {"memory": "64MB"}})),
-        &format!("{at}.limits[memory]"),
-        "regular expression",
-    );
-    refused(
-        with(json!({"limits": {"memory": "9Ei"}})),
-        &format!("{at}.limits[memory]"),
-        "at most 9223372036854775807",
-    );
-    refused(
-        with(json!({"limits": {"ephemeral-storage": 1}})),
-        &format!("{at}.limits[ephemeral-storage]"),
-        "not yet",
-    );
-    refused(
-        with(json!({"limits": {"memroy": 1}})),
-        &format!("{at}.limits[memroy]"),
-        "standard resource type",
-    );
+    refused(with(over), &format!("{at}.requests[cpu]"), "must be less than or equal to cpu limit of 100m");
+    refused(with(json!({"limits": {"memory": "-1"}})), &format!("{at}.limits[memory]"), "greater than or equal to 0");
+    refused(with(json!({"limits": {"memory": "512m"}})), &format!("{at}.limits[memory]"), "fractional byte value");
+    refused(with(json!({"limits": {"memory": "64MB"}})), &format!("{at}.limits[memory]"), "regular expression");
+    refused(with(json!({"limits": {"memory": "9Ei"}})), &format!("{at}.limits[memory]"), "at most 9223372036854775807");
+    refused(with(json!({"limits": {"ephemeral-storage": 1}})), &format!("{at}.limits[ephemeral-storage]"), "not yet");
+    refused(with(json!({"limits": {"memroy": 1}})), &format!("{at}.limits[memroy]"), "standard resource type");
 }
 
 #[test]
 fn volumes_and_mounts() {
     let volume = |volume: Json| json!({"spec": {"volumes": [volume]}});
     let source = |v: Json| accepted(volume(v)).volumes.remove(0).source;
-    assert_eq!(
-        source(json!({"name": "v"})),
-        VolumeSource::EmptyDir {
-            memory: false,
-            size_limit: None
-        }
-    );
+    assert_eq!(source(json!({"name": "v"})), VolumeSource::EmptyDir { memory: false, size_limit: None });
     let memory = json!({"name": "v", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}});
-    assert_eq!(
-        source(memory),
-        VolumeSource::EmptyDir {
-            memory: true,
-            size_limit: Some(1 << 20)
-        }
-    );
+    assert_eq!(source(memory), VolumeSource::EmptyDir { memory: true, size_limit: Some(1 << 20) });
     let host = json!({"name": "v", "hostPath": {"path": "/a//b/", "type": "Directory"}});
-    assert_eq!(
-        source(host),
-        VolumeSource::HostPath {
-            path: "/a/b".into(),
-            kind: HostPathKind::Directory
-        }
-    );
+    assert_eq!(source(host), VolumeSource::HostPath { path: "/a/b".into(), kind: HostPathKind::Directory });
     let at = "spec.volumes[0]";
-    refused(
-        volume(json!({"name": "v", "hostPath": {"path": "a"}})),
-        &format!("{at}.hostPath.path"),
-        "absolute",
-    );
-    refused(
-        volume(json!({"name": "v", "hostPath": {"path": "/a/../b"}})),
-        &format!("{at}.hostPath.path"),
-        "'..'",
-    );
+    refused(volume(json!({"name": "v", "hostPath": {"path": "a"}})), &format!("{at}.hostPath.path"), "absolute");
+    refused(volume(json!({"name": "v", "hostPath": {"path": "/a/../b"}})), &format!("{at}.hostPath.path"), "'..'");
     refused(
         volume(json!({"name": "v", "hostPath": {"path": "/a", "type": "CharDevice"}})),
         &format!("{at}.hostPath.type"),
@@ -217,57 +102,23 @@ fn volumes_and_mounts() {
         &format!("{at}.emptyDir.sizeLimit"),
         "regular",
     );
-    refused(
-        volume(json!({"name": "v", "configMap": {"name": "c"}})),
-        &format!("{at}.configMap"),
-        "not yet",
-    );
+    refused(volume(json!({"name": "v", "configMap": {"name": "c"}})), &format!("{at}.configMap"), "not yet");
     refused(
         volume(json!({"name": "v", "emptyDir": {}, "hostPath": {"path": "/a"}})),
         &format!("{at}.hostPath"),
         "more than 1",
     );
-    refused(
-        json!({"spec": {"volumes": [{"name": "v"}, {"name": "v"}]}}),
-        "spec.volumes[1].name",
-        "Duplicate",
-    );
+    refused(json!({"spec": {"volumes": [{"name": "v"}, {"name": "v"}]}}), "spec.volumes[1].name", "Duplicate");
 
     let mount = |mount: Json| json!({"spec": {"volumes": [{"name": "v"}], "containers": [{"volumeMounts": [mount]}]}});
     let at = "spec.containers[0].volumeMounts[0]";
-    refused(
-        mount(json!({"name": "w", "mountPath": "/a"})),
-        &format!("{at}.name"),
-        "Not found: \"w\"",
-    );
-    refused(
-        mount(json!({"name": "v", "mountPath": "a"})),
-        &format!("{at}.mountPath"),
-        "absolute",
-    );
-    refused(
-        mount(json!({"name": "v", "mountPath": "/a/../b"})),
-        &format!("{at}.mountPath"),
-        "'..'",
-    );
-    refused(
-        mount(json!({"name": "v", "mountPath": "/a:b"})),
-        &format!("{at}.mountPath"),
-        "':'",
-    );
-    refused(
-        mount(json!({"name": "v"})),
-        &format!("{at}.mountPath"),
-        "Required",
-    );
-    accepted(mount(
-        json!({"name": "v", "mountPath": "/", "readOnly": true}),
-    ));
+    refused(mount(json!({"name": "w", "mountPath": "/a"})), &format!("{at}.name"), "Not found: \"w\"");
+    refused(mount(json!({"name": "v", "mountPath": "a"})), &format!("{at}.mountPath"), "absolute");
+    refused(mount(json!({"name": "v", "mountPath": "/a/../b"})), &format!("{at}.mountPath"), "'..'");
+    refused(mount(json!({"name": "v", "mountPath": "/a:b"})), &format!("{at}.mountPath"), "':'");
+    refused(mount(json!({"name": "v"})), &format!("{at}.mountPath"), "Required");
+    accepted(mount(json!({"name": "v", "mountPath": "/", "readOnly": true})));
     let twice = json!({"spec": {"volumes": [{"name": "v"}], "containers": [{"volumeMounts": [
         {"name": "v", "mountPath": "/a"}, {"name": "v", "mountPath": "/a/"}]}]}});
-    refused(
-        twice,
-        "spec.containers[0].volumeMounts[1].mountPath",
-        "must be unique",
-    );
+    refused(twice, "spec.containers[0].volumeMounts[1].mountPath", "must be unique");
 }
