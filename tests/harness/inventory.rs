@@ -1,86 +1,183 @@
-//! An inventory of what dwell could leave behind on a host: processes, zombies, mounts, network devices, addresses,
-//! firewall tables, cgroups of every hierarchy, files. Two of them compare to what came and what went.
+//! An inventory of what dwell could leave behind: processes, zombies, mounts, network devices, addresses, routes,
+//! firewall rules, cgroups of every hierarchy, files. Two of them compare to what came and what went.
+//!
+//! On the host itself only what bears the node's marks is listed, since others live there too. In a `World` of its own
+//! (own pid, mount and network namespaces) everything is listed, and nothing needs a mark but cgroups.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
+
+use dwell::layout::Layout;
+
+/// How long the kernel may take to remove dead namespaces with what is in them.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Depth of cgroups and files that are listed.
+const DEPTH: u32 = 12;
 
 /// What there is, one line a thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inventory(BTreeSet<String>);
 
-impl Inventory {
-    /// Takes one. `marker` limits processes, cgroups, devices and tables to those whose text contains it (a state
-    /// folder's path or id), so that tests may run side by side; mounts and files are those below `folder`.
-    pub fn take(folder: &Path, markers: &[&str]) -> Inventory {
+/// Where to look.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    state: PathBuf,
+    id: String,
+    world: Option<i32>,
+}
+
+impl Scope {
+    /// What the node of a state folder could leave on this host.
+    pub fn host(state: &Path) -> Scope {
+        Scope { state: state.to_owned(), id: Layout::at(Some(state.to_owned())).id(), world: None }
+    }
+
+    /// Everything in the namespaces of a process, which is PID 1 of its own.
+    pub fn world(state: &Path, pid: i32) -> Scope {
+        Scope { world: Some(pid), ..Scope::host(state) }
+    }
+
+    /// Takes an inventory.
+    pub fn take(&self) -> Inventory {
         let mut lines = BTreeSet::new();
-        let marked = |text: &str| markers.iter().any(|marker| text.contains(marker));
-        processes(&mut lines, &marked);
-        mounts(&mut lines, folder);
-        cgroups(&mut lines, &marked);
-        network(&mut lines, &marked);
+        self.processes(&mut lines);
+        self.mounts(&mut lines);
+        self.cgroups(&mut lines);
+        self.network(&mut lines);
+        self.files(&mut lines);
         Inventory(lines)
     }
 
-    /// What is here and was not there.
-    pub fn since(&self, before: &Inventory) -> Vec<String> {
-        self.0.difference(&before.0).cloned().collect()
-    }
-}
-
-fn processes(lines: &mut BTreeSet<String>, marked: &dyn Fn(&str) -> bool) {
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        let read = |name: &str| std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
-        let command = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
-        let stat = String::from_utf8_lossy(&read("stat")).into_owned();
-        let cgroup = String::from_utf8_lossy(&read("cgroup")).into_owned();
-        let name = stat.split(['(', ')']).nth(1).unwrap_or_default().to_owned();
-        let zombie = stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'));
-        let ours = ["pause", "init", "relay", "dwell", "dwell-worker", "dwell-compile"].contains(&name.as_str());
-        if marked(&command) || marked(&cgroup) || (zombie && ours) {
-            lines.insert(format!("process {pid} {name} {}{}", command.trim(), if zombie { " (zombie)" } else { "" }));
-        }
-    }
-}
-
-fn mounts(lines: &mut BTreeSet<String>, folder: &Path) {
-    let folder = folder.display().to_string();
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    lines.extend(mounts.lines().filter(|line| line.contains(&folder)).map(|line| format!("mount {line}")));
-}
-
-fn cgroups(lines: &mut BTreeSet<String>, marked: &dyn Fn(&str) -> bool) {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    for mount in mounts.lines() {
-        let words: Vec<&str> = mount.split(' ').collect();
-        if words.get(2).is_some_and(|kind| kind.starts_with("cgroup")) {
-            walk(Path::new(words[1]), lines, marked, 0);
-        }
-    }
-}
-
-fn walk(folder: &Path, lines: &mut BTreeSet<String>, marked: &dyn Fn(&str) -> bool, depth: u32) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        if depth < 8 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            let path = entry.path();
-            if marked(&path.display().to_string()) {
-                lines.insert(format!("cgroup {}", path.display()));
+    /// What differs from an earlier inventory once the kernel has had some seconds to clean up; nothing, one hopes.
+    pub fn differences(&self, before: &Inventory) -> Vec<String> {
+        let began = Instant::now();
+        loop {
+            let now = self.take();
+            let differences = now.differences(before);
+            if differences.is_empty() || began.elapsed() > PATIENCE {
+                return differences;
             }
-            walk(&path, lines, marked, depth + 1);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Bridge, table, links and cgroups of a state folder bear (the beginning of) its id.
+    fn marked(&self, text: &str) -> bool {
+        text.contains(&self.id[..6]) || text.contains(&*self.state.to_string_lossy())
+    }
+
+    fn root(&self) -> PathBuf {
+        self.world.map_or_else(|| PathBuf::from("/"), |pid| PathBuf::from(format!("/proc/{pid}/root")))
+    }
+
+    fn processes(&self, lines: &mut BTreeSet<String>) {
+        let proc = self.root().join("proc");
+        for entry in std::fs::read_dir(&proc).into_iter().flatten().flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+            let read = |name: &str| std::fs::read(proc.join(format!("{pid}/{name}"))).unwrap_or_default();
+            let text = |name: &str| String::from_utf8_lossy(&read(name)).replace('\0', " ");
+            let (command, stat) = (text("cmdline"), text("stat"));
+            let name = stat.split(['(', ')']).nth(1).unwrap_or_default().to_owned();
+            let zombie = stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'));
+            let holders = self.world.is_some() && (pid == 1 || command.starts_with("sleep 0.2"));
+            let listed = match self.world {
+                Some(_) => !holders && !stat.is_empty() && name != "sleep",
+                None => self.marked(&command) || self.marked(&text("cgroup")) || (zombie && is_ours(&name)),
+            };
+            if listed {
+                lines.insert(format!("process {pid} {name} {}{}", command.trim(), if zombie { " (zombie)" } else { "" }));
+            }
+        }
+    }
+
+    fn mounts(&self, lines: &mut BTreeSet<String>) {
+        let of = self.world.map_or_else(|| "self".into(), |pid| pid.to_string());
+        let mounts = std::fs::read_to_string(format!("/proc/{of}/mountinfo")).unwrap_or_default();
+        let listed = mounts.lines().filter(|line| self.world.is_some() || self.marked(line));
+        lines.extend(listed.map(|line| format!("mount {line}")));
+    }
+
+    fn cgroups(&self, lines: &mut BTreeSet<String>) {
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        for mount in mounts.lines() {
+            let words: Vec<&str> = mount.split(' ').collect();
+            if words.get(2).is_some_and(|kind| kind.starts_with("cgroup")) {
+                walk(Path::new(words[1]), 0, &mut |path, is_dir| {
+                    if is_dir && path.to_string_lossy().contains(&self.id) {
+                        lines.insert(format!("cgroup {}", path.display()));
+                    }
+                });
+            }
+        }
+    }
+
+    fn network(&self, lines: &mut BTreeSet<String>) {
+        for (what, command) in [
+            ("device", &["ip", "-o", "link"][..]),
+            ("address", &["ip", "-o", "address"]),
+            ("route", &["ip", "-4", "route", "show", "table", "all"]),
+            ("route", &["ip", "-6", "route", "show", "table", "all"]),
+            ("table", &["nft", "list", "tables"]),
+            ("rule", &["nft", "list", "ruleset"]),
+        ] {
+            let text = self.run(command);
+            // A rule alone bears no mark; on the host the list of tables has to do.
+            let listed = text.lines().filter(|line| self.world.is_some() || (what != "rule" && self.marked(line)));
+            lines.extend(listed.map(|line| format!("{what} {}", line.trim())));
+        }
+    }
+
+    fn run(&self, command: &[&str]) -> String {
+        let mut words = command.to_vec();
+        let target = self.world.map(|pid| pid.to_string());
+        if let Some(target) = &target {
+            words.splice(0..0, ["nsenter", "-n", "-t", target]);
+        }
+        let output = Command::new(words[0]).args(&words[1..]).output();
+        output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+    }
+
+    fn files(&self, lines: &mut BTreeSet<String>) {
+        let root = self.root();
+        let shown = |path: &Path| format!("file /{}", path.strip_prefix(&root).unwrap_or(path).display());
+        let state = root.join(self.state.strip_prefix("/").unwrap_or(&self.state));
+        walk(&state, 0, &mut |path, _| drop(lines.insert(shown(path))));
+        for folder in ["tmp", "run", "dev/shm"] {
+            walk(&root.join(folder), 0, &mut |path, _| {
+                if self.world.is_some() || self.marked(&path.to_string_lossy()) {
+                    lines.insert(shown(path));
+                }
+            });
         }
     }
 }
 
-fn network(lines: &mut BTreeSet<String>, marked: &dyn Fn(&str) -> bool) {
-    for (what, command) in [
-        ("device", &["ip", "-o", "link"][..]),
-        ("address", &["ip", "-o", "address"]),
-        ("route", &["ip", "route"]),
-        ("table", &["nft", "list", "tables"]),
-    ] {
-        let output = Command::new(command[0]).args(&command[1..]).output();
-        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-        lines.extend(text.lines().filter(|line| marked(line)).map(|line| format!("{what} {}", line.trim())));
+impl Inventory {
+    /// What is here and was not there, and the other way round.
+    pub fn differences(&self, before: &Inventory) -> Vec<String> {
+        let came = self.0.difference(&before.0).map(|line| format!("left behind: {line}"));
+        let went = before.0.difference(&self.0).map(|line| format!("gone: {line}"));
+        came.chain(went).collect()
+    }
+
+    /// Whether any line contains the text: for the control that an inventory sees what it should.
+    pub fn mentions(&self, text: &str) -> bool {
+        self.0.iter().any(|line| line.contains(text))
+    }
+}
+
+fn is_ours(name: &str) -> bool {
+    ["pause", "init", "relay", "dwell", "dwell-worker", "dwell-compile"].contains(&name)
+}
+
+fn walk(folder: &Path, depth: u32, seen: &mut dyn FnMut(&Path, bool)) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (path, is_dir) = (entry.path(), entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        seen(&path, is_dir);
+        if is_dir && depth < DEPTH {
+            walk(&path, depth + 1, seen);
+        }
     }
 }

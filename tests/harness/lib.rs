@@ -7,3 +7,4 @@ pub mod guest;
 pub mod inventory;
 pub mod node;
 pub mod rootfs;
+pub mod world;

@@ -13,8 +13,10 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A state folder and whatever runs in it.
+#[derive(Debug)]
 pub struct Node {
     folder: PathBuf,
+    prefix: Vec<String>,
 }
 
 /// What a command said.
@@ -69,11 +71,16 @@ impl Default for Node {
 impl Node {
     /// A fresh folder; no node is started yet.
     pub fn new() -> Node {
+        Node::behind(Vec::new())
+    }
+
+    /// As `new`; every command is started by this one (`nsenter …`, say).
+    pub fn behind(prefix: Vec<String>) -> Node {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let base = std::env::var_os("DWELL_TEST_DIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
         let folder = base.join(format!("dwell-test-{}-{number}", std::process::id()));
         std::fs::create_dir_all(folder.join("files")).expect("make the test's folder");
-        Node { folder }
+        Node { folder, prefix }
     }
 
     /// The state folder.
@@ -95,7 +102,14 @@ impl Node {
 
     /// A command of dwell's, not started.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = match self.prefix.split_first() {
+            None => Command::new(binary()),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(binary());
+                command
+            }
+        };
         command.arg("--state-dir").arg(self.state_dir()).args(args).current_dir(self.files()).stdin(Stdio::null());
         command.env_remove("RUST_BACKTRACE").env("NO_COLOR", "1");
         command
@@ -203,13 +217,12 @@ fn finish(child: Child, args: &[&str]) -> Said {
     }
 }
 
-/// Sends a signal.
+/// Sends a signal; a process that is gone needs none.
 pub fn kill(pid: i32, signal: i32) {
-    dwell_sys_kill(pid, signal);
-}
-
-fn dwell_sys_kill(pid: i32, signal: i32) {
-    let _ = Command::new("/bin/kill").arg(format!("-{signal}")).arg(pid.to_string()).stderr(Stdio::null()).status();
+    let target = rustix::process::Pid::from_raw(pid).zip(rustix::process::Signal::from_named_raw(signal));
+    if let Some((pid, signal)) = target {
+        let _ = rustix::process::kill_process(pid, signal);
+    }
 }
 
 /// Waits for a condition; `false` if it did not come.

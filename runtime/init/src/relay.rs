@@ -116,9 +116,9 @@ fn serve(tcp: Vec<Listener>, udp: Vec<Listener>) -> Result<Infallible, Errno> {
         for event in events.drain(..) {
             match Token::from(event.data) {
                 Token::Tcp(index) => streams.accept(index),
-                Token::Udp(index) => flows.from_host(index, &mut scratch),
+                Token::Udp(index) => flows.take_from_host(index, &mut scratch),
                 Token::Stream(index, side) => streams.ready(index, side, event.flags, &mut scratch),
-                Token::Flow(index) => flows.from_pod(index, &mut scratch),
+                Token::Flow(index) => flows.take_from_pod(index, &mut scratch),
             }
         }
         flows.end_idle();

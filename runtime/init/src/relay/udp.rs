@@ -52,7 +52,7 @@ impl<'a> Flows<'a> {
     }
 
     /// Takes waiting datagrams of one of the host's sockets into the Pod.
-    pub fn from_host(&mut self, index: usize, scratch: &mut [u8]) {
+    pub fn take_from_host(&mut self, index: usize, scratch: &mut [u8]) {
         for _ in 0..DATAGRAMS {
             let received = recvfrom(self.listeners[index].socket, &mut *scratch, RecvFlags::empty());
             let Ok((_, length, Some(client))) = received else {
@@ -79,7 +79,7 @@ impl<'a> Flows<'a> {
     }
 
     /// Takes waiting answers of one flow back to its client.
-    pub fn from_pod(&mut self, at: usize, scratch: &mut [u8]) {
+    pub fn take_from_pod(&mut self, at: usize, scratch: &mut [u8]) {
         for _ in 0..DATAGRAMS {
             let Some(flow) = self.flows.get_mut(at).and_then(Option::as_mut) else {
                 return;

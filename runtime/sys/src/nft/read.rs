@@ -112,11 +112,14 @@ pub fn rules(socket: &mut Socket, chain: &BaseChain) -> Result<Vec<Rule>, Netlin
     Ok(socket.dump(&message)?.iter().filter_map(rule).collect())
 }
 
+/// A map's key and value, as the kernel lays them out.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
 /// The keys and values of a map in an `inet` table, raw.
 ///
 /// # Errors
 /// When the kernel refuses the list, ENOENT without such a map.
-pub fn elements(socket: &mut Socket, table: &str, map: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, NetlinkError> {
+pub fn elements(socket: &mut Socket, table: &str, map: &str) -> Result<Vec<Pair>, NetlinkError> {
     let mut message = Message::new(GET_ELEMENT, DUMP, &[INET, 0, 0, 0]);
     message.text(1, table).text(2, map);
     Ok(socket.dump(&message)?.iter().flat_map(element_list).collect())

@@ -3,8 +3,9 @@
 //! No execve and no clone, so no process and no thread beyond the one made ahead. No new executable memory: the
 //! compiled module was mapped before. Descriptors come from grants (`openat2` and its kin) and, with a network, from
 //! `socket`, for IPv4 and IPv6 streams and datagrams alone. Without one, `socket` fails with `EACCES`, so that a guest
-//! hears of it instead of dying. A compiler opens nothing, but the C library's allocator
-//! wants to read `/proc/sys/vm/overcommit_memory` when it shrinks a heap, and is content with `EACCES`. `ioctl` is what standard streams need, without `TIOCSTI` (input forged into a terminal).
+//! hears of it instead of dying. A compiler opens nothing, but the C library's allocator wants to read
+//! `/proc/sys/vm/overcommit_memory` when it shrinks a heap, and is content with `EACCES`. `ioctl` is what standard
+//! streams need, without `TIOCSTI` (input forged into a terminal).
 //! `clone`, `execve` and `prctl` stay out also because memory files would otherwise let a guest run its own code.
 
 use seccompiler::{
@@ -216,7 +217,7 @@ fn sockets() -> Result<Vec<SeccompRule>, seccompiler::Error> {
 fn ioctls() -> Result<Vec<SeccompRule>, seccompiler::Error> {
     [libc::FIONBIO, libc::FIONREAD, libc::TCGETS, libc::TIOCGWINSZ]
         .iter()
-        .map(|&request| all(vec![equals(1, request as u64)?]))
+        .map(|&request| all(vec![equals(1, request)?]))
         .collect()
 }
 

@@ -68,3 +68,19 @@ fn hostile_names_do_not_reach_a_terminal() {
     let message = refusal(&wat::parse_str(source).unwrap()).1;
     assert!(!message.contains('\u{1b}') && message.contains("\\u{1b}[2J"), "{message}");
 }
+
+/// Enough work for the allocator to shrink its heaps, which asks for a file that the walls refuse.
+#[test]
+fn a_large_module_is_compiled_within_the_walls() {
+    let arithmetic = "(i32.mul (i32.add (local.get 0) (i32.const 7)) (i32.xor (local.get 0) (i32.const 99)))";
+    let one = |n: u32| {
+        format!(
+            "(func $f{n} (param i32) (result i32) (i32.add {arithmetic} (i32.rotl {arithmetic} (i32.const {})))) ",
+            n % 31
+        )
+    };
+    let functions: String = (0..4000).map(one).collect();
+    let source = format!(r#"(module {functions} (func (export "_start") (drop (call $f0 (i32.const 1)))))"#);
+    let compiled = compile(&wat::parse_str(source).unwrap());
+    assert!(compiled.status.success(), "{:?} {:?}", compiled.status, compiled.report);
+}

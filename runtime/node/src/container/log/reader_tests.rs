@@ -199,7 +199,13 @@ fn hostile_bytes_are_handed_on() {
     let folder = Folder::new();
     File::create(folder.0.join("0.0.log")).unwrap().write_all(b"\0\xff\n\n stdout F x\n").unwrap();
     let mut seen = Vec::new();
-    folder.reader(ALL).drain(|r| Ok(seen.push(r.bytes.to_vec()))).unwrap();
+    folder
+        .reader(ALL)
+        .drain(|r| {
+            seen.push(r.bytes.to_vec());
+            Ok(())
+        })
+        .unwrap();
     assert_eq!(seen, [&b"\0\xff"[..], b"", b" stdout F x"]);
 }
 
