@@ -9,10 +9,12 @@ import glob
 import json
 import os
 import resource
+import select
 import shutil
 import subprocess
 
 from clock import Fifo, quietly
+from world import mount
 
 IMAGE = "localhost/dwell-perf:latest"
 
@@ -24,6 +26,7 @@ class Dwell:
         self.binary, self.rootfs, self.wasm = binary, f"rootfs:{rootfs}", f"wasm:{wasm}"
         self.state, self.scratch = f"{scratch}/dwell", scratch
         os.makedirs(f"{self.state}/run")
+        mount("tmpfs", f"{self.state}/run", "tmpfs")
 
     def argv(self, *words: str) -> list:
         return [self.binary, "--state-dir", self.state, *words]
@@ -56,7 +59,6 @@ class Dwell:
         if pid:
             pidfd = os.pidfd_open(pid)
             os.kill(pid, 15)
-            import select
             select.select([pidfd], [], [], 30)
             os.close(pidfd)
 
@@ -113,7 +115,7 @@ class Podman:
 
     def _import(self, rootfs: str):
         tar = subprocess.Popen(["tar", "-C", rootfs, "-c", "."], stdout=subprocess.PIPE)
-        subprocess.run(["podman", "import", "-q", "-", IMAGE], stdin=tar.stdout, env=self.env, check=True,
+        subprocess.run(["podman", "import", "-q", "-c", "ENV PATH=/bin", "-", IMAGE], stdin=tar.stdout, env=self.env, check=True,
                        stdout=subprocess.DEVNULL)
         tar.wait()
 

@@ -16,14 +16,14 @@ FAST_MOVE_MS = 1.0
 
 
 def cgroup_mounts() -> list:
-    """(mount point, options) of every hierarchy, version 2 included."""
+    """(mount point, version, options) of every hierarchy."""
     words = [line.split() for line in open("/proc/self/mounts")]
-    return [(word[1], word[3]) for word in words if word[2] in ("cgroup", "cgroup2")]
+    return [(word[1], word[2], word[3]) for word in words if word[2] in ("cgroup", "cgroup2")]
 
 
 def is_hybrid() -> bool:
     """Whether version 1 and version 2 hierarchies are both mounted."""
-    return len({line.split()[2] for line in open("/proc/self/mounts") if line.split()[2].startswith("cgroup")}) == 2
+    return len({version for _, version, _ in cgroup_mounts()}) == 2
 
 
 def refuse_favordynmods():
@@ -91,17 +91,17 @@ class World:
             os.makedirs(f"/run/{folder}")
         # crun 1.8 refuses a hybrid host whose version 2 hierarchy has any controller.
         if is_hybrid():
-            for point, _ in cgroup_mounts():
+            for point, *_ in cgroup_mounts():
                 if os.path.exists(f"{point}/cgroup.controllers"):
                     mount(empty, f"{point}/cgroup.controllers", bind=True)
 
     def filesystem(self) -> str:
         """Type of the file system below the scratch folder."""
-        kind = subprocess.run(["stat", "-f", "-c", "%T", self.scratch], check=True, capture_output=True, text=True)
-        return kind.stdout.strip()
+        found = subprocess.run(["findmnt", "-n", "-o", "FSTYPE", "-T", self.scratch], check=True, capture_output=True)
+        return found.stdout.decode().strip()
 
     def _cgroups(self) -> list:
-        return [path for point, _ in cgroup_mounts() for path, _, _ in os.walk(point)]
+        return [path for point, *_ in cgroup_mounts() for path, _, _ in os.walk(point)]
 
     def strays(self) -> list:
         """Processes beside this one that are in our network namespace: nobody else's can be."""
