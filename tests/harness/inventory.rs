@@ -55,7 +55,9 @@ impl Scope {
         let began = Instant::now();
         loop {
             let now = self.take();
-            let differences = now.differences(before);
+            let mut differences = now.differences(before);
+            // On the host, what others have removed meanwhile is theirs.
+            differences.retain(|line| self.world.is_some() || !line.starts_with("gone: process"));
             if differences.is_empty() || began.elapsed() > PATIENCE {
                 return differences;
             }
@@ -143,7 +145,7 @@ impl Scope {
         let root = self.root();
         let shown = |path: &Path| format!("file /{}", path.strip_prefix(&root).unwrap_or(path).display());
         let state = root.join(self.state.strip_prefix("/").unwrap_or(&self.state));
-        walk(&state, 0, &mut |path, _| drop(lines.insert(shown(path))));
+        walk(&state, 0, &mut |path, _| _ = lines.insert(shown(path)));
         for folder in ["tmp", "run", "dev/shm"] {
             walk(&root.join(folder), 0, &mut |path, _| {
                 if self.world.is_some() || self.marked(&path.to_string_lossy()) {

@@ -3,6 +3,7 @@
 //! Every test gets a state folder of its own, so that tests run side by side and beside a user's node. What a test
 //! made goes when its `Node` is dropped, also when the test panicked. Nothing here is stubbed.
 
+pub mod embedded;
 pub mod guest;
 pub mod inventory;
 pub mod node;

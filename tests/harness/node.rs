@@ -17,6 +17,7 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Node {
     folder: PathBuf,
     prefix: Vec<String>,
+    root: PathBuf,
 }
 
 /// What a command said.
@@ -71,16 +72,16 @@ impl Default for Node {
 impl Node {
     /// A fresh folder; no node is started yet.
     pub fn new() -> Node {
-        Node::behind(Vec::new())
+        Node::behind(Vec::new(), PathBuf::from("/"))
     }
 
-    /// As `new`; every command is started by this one (`nsenter …`, say).
-    pub fn behind(prefix: Vec<String>) -> Node {
+    /// As `new`; every command is started by this one (`nsenter …`, say), and sees this folder as `/`.
+    pub fn behind(prefix: Vec<String>, root: PathBuf) -> Node {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let base = std::env::var_os("DWELL_TEST_DIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
         let folder = base.join(format!("dwell-test-{}-{number}", std::process::id()));
         std::fs::create_dir_all(folder.join("files")).expect("make the test's folder");
-        Node { folder, prefix }
+        Node { folder, prefix, root }
     }
 
     /// The state folder.
@@ -170,7 +171,8 @@ impl Node {
 
     /// Pid of the node that serves this folder now.
     pub fn node_pid(&self) -> Option<i32> {
-        holder(&self.state_dir().join("lib/lock"))
+        let lock = self.state_dir().join("lib/lock");
+        holder(&self.root.join(lock.strip_prefix("/").unwrap_or(&lock)))
     }
 
     /// Kills the node with SIGKILL, and waits until it is gone.

@@ -43,7 +43,7 @@ impl World {
         assert_eq!(line, "ready\n", "the world was not made");
         let pid = child_of(holder.id() as i32).expect("unshare has forked");
         let prefix = ["nsenter", "-p", "-m", "-n", "-t", &pid.to_string()].map(str::to_owned).to_vec();
-        World { node: Node::behind(prefix), holder, pid }
+        World { node: Node::behind(prefix, format!("/proc/{pid}/root").into()), holder, pid }
     }
 
     /// PID 1 of the world, as the host sees it.

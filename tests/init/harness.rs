@@ -20,23 +20,10 @@ use dwell_sys::mount::{self, Attributes};
 
 use crate::samples::{host, pod, scripted};
 
-/// The program under test, built beside these tests.
+/// The program under test: the very bytes that a node carries, in a file of this test's.
 fn init_program() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        // TARGET/TRIPLE/debug/deps/init-…
-        let own = std::env::current_exe().expect("has a path");
-        let folder = own.parent().and_then(Path::parent).expect("deps lies in a folder");
-        let target = folder.parent().and_then(Path::parent).expect("and that in the target folder");
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "dwell-init", "--target-dir"]).arg(target);
-        build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-        if folder.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().expect("cargo runs").success(), "dwell-init does not build");
-        folder.join("dwell-init")
-    })
+    static WRITTEN: OnceLock<PathBuf> = OnceLock::new();
+    WRITTEN.get_or_init(|| dwell_tests::embedded::init("init"))
 }
 
 /// Set in the environment of a member that is this program.

@@ -38,26 +38,11 @@ impl Relay {
     }
 }
 
-/// The program that pause is given, built beside these tests; `DWELL_TEST_INIT` names another.
+/// The program that pause is given: the very bytes that a node carries.
 fn program() -> OwnedFd {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    let path = PATH.get_or_init(|| std::env::var_os("DWELL_TEST_INIT").map_or_else(build, PathBuf::from));
+    let path = PATH.get_or_init(|| dwell_tests::embedded::init("relay"));
     std::fs::File::open(path).unwrap().into()
-}
-
-fn build() -> PathBuf {
-    // TARGET/TRIPLE/debug/deps/network-…
-    let own = std::env::current_exe().expect("has a path");
-    let folder = own.parent().and_then(Path::parent).expect("deps lies in a folder");
-    let target = folder.parent().and_then(Path::parent).expect("and that in the target folder");
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "dwell-init", "--target-dir"]).arg(target);
-    build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    if folder.ends_with("release") {
-        build.arg("--release");
-    }
-    assert!(build.status().expect("cargo runs").success(), "dwell-init does not build");
-    folder.join("dwell-init")
 }
 
 /// Starts the relay inside the Pod, with the host's sockets from descriptor 5.

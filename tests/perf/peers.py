@@ -44,12 +44,13 @@ class Dwell:
     def node(self):
         """Pid of the node, if there is one: it holds the lock of the state folder."""
         try:
-            wanted = f":{os.stat(f'{self.state}/lib/lock').st_ino}"
+            lock = os.stat(f"{self.state}/lib/lock")
         except FileNotFoundError:
             return None
+        wanted = f"{os.major(lock.st_dev):02x}:{os.minor(lock.st_dev):02x}:{lock.st_ino}"
         for line in open("/proc/locks"):
             words = line.split()
-            if "FLOCK" in words and any(word.endswith(wanted) for word in words):
+            if "FLOCK" in words and wanted in words:
                 return int(words[4])
         return None
 

@@ -71,11 +71,13 @@ def versions(dwell: str) -> dict:
 def binary(path: str) -> tuple:
     """Size in bytes, and whether it is stripped: no section holds symbols or debug information."""
     data = open(path, "rb").read()
-    offset = int.from_bytes(data[0x28:0x30], "little")
-    size, count = (int.from_bytes(data[at:at + 2], "little") for at in (0x3A, 0x3C))
-    kinds = [int.from_bytes(data[offset + n * size + 4:offset + n * size + 8], "little") for n in range(count)]
-    symbols = 2
-    return len(data), symbols not in kinds and b".debug_info" not in data[offset - 4096:offset]
+    number = lambda at, size: int.from_bytes(data[at:at + size], "little")
+    table, size, count, names = number(0x28, 8), number(0x3A, 2), number(0x3C, 2), number(0x3E, 2)
+    sections = [table + at * size for at in range(count)]
+    text = number(sections[names] + 0x18, 8)
+    starts = [text + number(at, 4) for at in sections]
+    symbols = [number(at + 4, 4) == 2 for at in sections]
+    return len(data), not any(symbols) and not any(data[at:at + 6] == b".debug" for at in starts)
 
 
 PAGE = ("<!-- printed by tests/perf/run: begin -->", "<!-- printed by tests/perf/run: end -->")

@@ -7,8 +7,10 @@ use std::os::fd::OwnedFd;
 
 use dwell_sys::memfd;
 
-const PAUSE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pause"));
-const INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
+/// The keeper, as it is executed.
+pub const PAUSE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pause"));
+/// init and relay, as they are executed.
+pub const INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
 
 /// The two executables, opened once per node.
 #[derive(Debug)]

@@ -120,6 +120,16 @@ impl Layout {
         self.run.join("pods").join(one_component(uid))
     }
 
+    /// The object of a Pod that is not finished, as it is now; it wins over `pod_object`.
+    pub fn run_object(&self, uid: &str) -> PathBuf {
+        self.run_pod(uid).join("pod.json")
+    }
+
+    /// The journal of a Pod that is not finished, as it is now; it wins over `journal`.
+    pub fn run_journal(&self, uid: &str) -> PathBuf {
+        self.run_pod(uid).join("journal.json")
+    }
+
     /// The socket on which a Pod's pause listens.
     pub fn pause_socket(&self, uid: &str) -> PathBuf {
         self.run_pod(uid).join("pause.sock")

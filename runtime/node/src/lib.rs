@@ -12,7 +12,7 @@
 mod chain;
 mod clock;
 pub mod container;
-mod embedded;
+pub mod embedded;
 pub mod host;
 mod image;
 pub mod layout;

@@ -19,7 +19,7 @@ const OBJECT_MAX: u64 = 16 * 1024 * 1024;
 pub fn read_all(layout: &Layout) -> Result<Vec<Pod>, Failure> {
     let mut pods = Vec::new();
     for uid in uids(layout)? {
-        match read_object(&layout.pod_object(&uid)) {
+        match read_newest(layout, &uid) {
             Ok(pod) => pods.extend(pod),
             Err(e) => {
                 eprintln!("warning: the record of the Pod with uid {}: {}", printable(&uid), printable(&e.to_string()))
@@ -33,7 +33,7 @@ pub fn read_all(layout: &Layout) -> Result<Vec<Pod>, Failure> {
 /// One Pod; `None` if its record is gone.
 pub fn read_one(layout: &Layout, uid: &str) -> Result<Option<Pod>, Failure> {
     let path = layout.pod_object(uid);
-    read_object(&path).map_err(|e| Failure::new(format!("read the record {}", path.display())).caused_by(&e))
+    read_newest(layout, uid).map_err(|e| Failure::new(format!("read the record {}", path.display())).caused_by(&e))
 }
 
 fn uids(layout: &Layout) -> Result<Vec<String>, Failure> {
@@ -48,6 +48,14 @@ fn uids(layout: &Layout) -> Result<Vec<String>, Failure> {
         uids.extend(entry.map_err(failed)?.file_name().into_string().ok());
     }
     Ok(uids)
+}
+
+/// A Pod that is not finished has its newest object in the run folder.
+fn read_newest(layout: &Layout, uid: &str) -> io::Result<Option<Pod>> {
+    match read_object(&layout.run_object(uid))? {
+        Some(pod) => Ok(Some(pod)),
+        None => read_object(&layout.pod_object(uid)),
+    }
 }
 
 fn read_object(path: &Path) -> io::Result<Option<Pod>> {

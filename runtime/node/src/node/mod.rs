@@ -71,7 +71,7 @@ impl Node {
         let object = handle.object();
         let (layout, uid) = (self.shared.layout.clone(), handle.uid.clone());
         let synced = tokio::task::spawn_blocking(move || {
-            record::sync(&layout.journal(&uid)).and(record::sync(&layout.pod_object(&uid)))
+            record::sync(&layout.pod(&uid), &[layout.journal(&uid), layout.pod_object(&uid)])
         })
         .await;
         match synced {

@@ -70,7 +70,6 @@ impl Driver {
             handle,
             pod,
             plan: None,
-            journal,
             sandbox: None,
             volumes: BTreeMap::new(),
             relay_deaths: 0,
@@ -80,7 +79,9 @@ impl Driver {
             prepared: JoinSet::new(),
             requests,
             written: Vec::new(),
-            announced: Vec::new(),
+            // What was accepted is known already.
+            announced: serde_json::to_vec(&journal).unwrap_or_default(),
+            journal,
         }
     }
 
@@ -176,6 +177,7 @@ impl Driver {
         match request {
             Request::Stop { grace_seconds, remove, reply } => {
                 self.begin_stop(grace_seconds, if remove { Intent::Remove } else { Intent::Stop });
+                self.save_lasting();
                 self.publish();
                 let _ = reply.send(Ok(()));
             }
@@ -218,6 +220,7 @@ impl Driver {
         }
         self.begin_stop(None, Intent::Restart);
         self.journal.finished = false;
+        self.save_lasting();
         self.publish();
         Ok(())
     }
@@ -234,30 +237,49 @@ impl Driver {
         self.shared.forget(&self.handle);
     }
 
-    /// Writes the journal if it changed. A full disk ends nothing that runs: the next change tries again.
+    /// Writes the journal of this boot, if it changed. A full disk ends nothing that runs: the next change tries again.
     pub(super) fn save(&mut self) -> std::io::Result<()> {
         let bytes = serde_json::to_vec(&self.journal)?;
         if bytes != self.written {
-            record::write(&self.shared.layout.journal(&self.handle.uid), &self.journal)?;
+            let path = self.shared.layout.run_journal(&self.handle.uid);
+            std::fs::create_dir_all(self.shared.layout.run_pod(&self.handle.uid))?;
+            record::write(&path, &self.journal)?;
             self.written = bytes;
         }
         Ok(())
     }
 
+    /// Writes what must outlast the boot. Also the object, which readers find in the state folder from then on.
+    pub(super) fn save_lasting(&mut self) {
+        let (layout, uid) = (&self.shared.layout, &self.handle.uid);
+        let object = self.object();
+        let written = record::write(&layout.journal(uid), &self.journal)
+            .and_then(|()| record::write(&layout.pod_object(uid), &object));
+        if let Err(error) = written {
+            eprintln!("write the record of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
+        }
+    }
+
+    fn object(&self) -> k8s_openapi::api::core::v1::Pod {
+        status::object(&self.handle.object(), &self.pod, &self.journal, &self.shared, self.sandbox.as_ref())
+    }
+
     /// Writes down and makes known what changed.
     pub(super) fn publish(&mut self) {
-        if let Err(error) = self.save() {
-            eprintln!("write the journal of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
-        }
         let now = serde_json::to_vec(&self.journal).unwrap_or_default();
         if self.announced == now {
             return;
         }
         self.announced = now;
-        let object =
-            status::object(&self.handle.object(), &self.pod, &self.journal, &self.shared, self.sandbox.as_ref());
-        if let Err(error) = record::write(&self.shared.layout.pod_object(&self.handle.uid), &object) {
-            eprintln!("write the object of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
+        let object = self.object();
+        // A finished Pod has only its lasting record.
+        if !self.journal.finished {
+            let saved = self.save().and_then(|()| {
+                record::write(&self.shared.layout.run_object(&self.handle.uid), &object)
+            });
+            if let Err(error) = saved {
+                eprintln!("write the state of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
+            }
         }
         self.shared.publish(&self.handle, object, self.journal.finished);
     }

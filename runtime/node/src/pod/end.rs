@@ -16,6 +16,8 @@ impl Driver {
         self.drop_sandbox().await;
         let (folders, layout, uid) = (self.volume_folders(), self.shared.layout.clone(), self.handle.uid.clone());
         self.volumes.clear();
+        self.journal.finished = true;
+        self.save_lasting();
         let cleaned = tokio::task::spawn_blocking(move || {
             volume::remove_all(&folders)?;
             volume::remove_tree(&layout.run_pod(&uid))?;
@@ -24,19 +26,11 @@ impl Driver {
         if let Ok(Err(error)) = cleaned.await {
             eprintln!("clean up after Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
         }
-        self.journal.finished = true;
-        if let Some(reason) = self.failure_of_its_own() {
-            self.journal.reason = Some(reason);
-        }
         self.publish();
         let (layout, uid) = (self.shared.layout.clone(), self.handle.uid.clone());
         tokio::task::spawn_blocking(move || {
-            super::record::sync(&layout.journal(&uid)).and(super::record::sync(&layout.pod_object(&uid)))
+            super::record::sync(&layout.pod(&uid), &[layout.journal(&uid), layout.pod_object(&uid)])
         });
-    }
-
-    fn failure_of_its_own(&self) -> Option<(String, String)> {
-        None
     }
 
     /// Ends pause, and with it every member; gives back cgroup, address and ports.

@@ -1,11 +1,13 @@
 //! The files of a Pod's record: the object for readers, the journal for the next node. Each is written whole, beside
 //! its place, and renamed into it: whoever reads finds the old one or the new one, never half of either.
 //!
-//! `sync` makes a record survive a power cut; it costs a disk flush, so only what the caller was promised is synced.
+//! A Pod that is not finished has its newest record in the run folder, which is memory and dies with the boot as the
+//! Pod's processes do; what must outlast the boot (that it was accepted, that it is to stop, how it ended) is written
+//! to the state folder as well. `sync` makes a record survive a power cut; it costs a disk flush, so only what the caller was promised is synced.
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -30,11 +32,24 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
     Ok(serde_json::from_slice(&std::fs::read(path)?)?)
 }
 
-/// Flushes the file and its folder's entry of it to the disk.
+/// Reads the newer of two: `now` if it is there, else `lasting`.
+///
+/// # Errors
+/// Neither is there, or it is not such a value.
+pub fn read_newest<T: DeserializeOwned>(now: &Path, lasting: &Path) -> io::Result<T> {
+    match read(now) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => read(lasting),
+        other => other,
+    }
+}
+
+/// Flushes files of one folder, and their names in it, to the disk.
 ///
 /// # Errors
 /// What `fsync` said.
-pub fn sync(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()?;
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+pub fn sync(folder: &Path, files: &[PathBuf]) -> io::Result<()> {
+    for path in files {
+        File::open(path)?.sync_data()?;
+    }
+    File::open(folder)?.sync_all()
 }

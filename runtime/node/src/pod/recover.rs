@@ -8,7 +8,7 @@
 //! ```
 //! Must never start anything: that is the driver's, once it knows what lives.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dwell_spec::pod as checked;
@@ -57,14 +57,17 @@ fn recorded(pods: &Path) -> Vec<String> {
 }
 
 fn read(shared: &Shared, uid: &str) -> Result<(Pod, checked::Pod, Journal), String> {
-    let object: Pod = record::read(&shared.layout.pod_object(uid)).map_err(|error| format!("pod.json: {error}"))?;
-    let journal: Journal =
-        record::read(&shared.layout.journal(uid)).map_err(|error| format!("journal.json: {error}"))?;
+    let object: Pod = newest(shared.layout.run_object(uid), shared.layout.pod_object(uid), "pod.json")?;
+    let journal: Journal = newest(shared.layout.run_journal(uid), shared.layout.journal(uid), "journal.json")?;
     let problems = |problems: Vec<dwell_spec::manifest::problem::Problem>| {
         problems.first().map_or_else(String::new, |problem| format!("{}: {}", problem.path, problem.message))
     };
     let pod = checked::Pod::try_from(&object).map_err(problems)?;
     Ok((object, pod, journal))
+}
+
+fn newest<T: serde::de::DeserializeOwned>(now: PathBuf, lasting: PathBuf, name: &str) -> Result<T, String> {
+    record::read_newest(&now, &lasting).map_err(|error| format!("{name}: {error}"))
 }
 
 /// A folder without a whole record is that of a Pod whose acceptance was never answered: nothing was promised.
@@ -88,11 +91,14 @@ async fn take_over(shared: &Arc<Shared>, object: Pod, pod: checked::Pod, journal
 
 async fn find(shared: &Shared, object: &Pod, journal: &Journal) -> Found {
     let uid = object.metadata.uid.as_deref().unwrap_or_default();
-    if journal.sandbox.is_none() {
+    if journal.finished {
         return Found::Never;
     }
     if journal.boot_id != shared.boot_id {
         return Found::Gone;
+    }
+    if journal.sandbox.is_none() {
+        return Found::Never;
     }
     match Keeper::connect(&shared.layout.pause_socket(uid)).await {
         Ok(alive) => Found::Alive(Box::new(alive)),
@@ -131,6 +137,11 @@ impl Driver {
         let Ok(group) = self.shared.cgroups.pod(&self.handle.uid) else { return };
         self.journal.next_seq = self.journal.next_seq.max(hello.last_seq + 1);
         self.sandbox = Some(Sandbox::adopt(keeper, hello.pidfd, group));
+        let network = self.journal.sandbox.as_ref().and_then(|sandbox| sandbox.network.as_ref());
+        if network.is_none() && !self.pod.host_network {
+            // The node before died while it made the sandbox: nothing was born in it.
+            return self.drop_sandbox().await;
+        }
         if let Err(error) = self.open_volumes() {
             eprintln!("open the volumes of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
         }

@@ -167,7 +167,8 @@ impl Driver {
         self.start_relay(sockets).await?;
         self.journal.started_ns.get_or_insert(now_ns());
         self.plan = Some(plan);
-        self.save().map_err(|error| format!("write the sandbox down: {error}"))
+        // Written down with the first birth: a sandbox whose network is not in the journal is made anew.
+        Ok(())
     }
 
     /// Opens every volume of the Pod that is not open yet.

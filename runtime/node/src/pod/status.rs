@@ -113,7 +113,8 @@ fn will_restart(pod: &Pod, member: &Member, journal: &Journal, end: &Termination
         (false, RestartPolicy::Always) => true,
         (_, RestartPolicy::Never) => false,
     };
-    policy_says && !journal.finished && journal.intent == Intent::Run
+    // The first restart is immediate: no back-off to speak of.
+    policy_says && member.backoff.delay_seconds() > 0 && !journal.finished && journal.intent == Intent::Run
 }
 
 fn last(member: &Member, id: Option<String>) -> Option<Terminated> {

@@ -1,0 +1,221 @@
+//! Two hundred Pods of every kind, half of them hit by SIGKILL at a random point, and nothing is left of them.
+
+use std::process::{Child, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use dwell_tests::node::{PATIENCE, Said, kill};
+use dwell_tests::world::{Process, World, child_of};
+
+use crate::random::Random;
+use crate::{amount, shell_container, wasm_container};
+
+/// Pods that live at the same time.
+const GROUP: usize = 10;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    Node,
+    Pause,
+    Init,
+    Worker,
+    Relay,
+    Member,
+    Client,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    SetUp,
+    Running,
+    Stopping,
+}
+
+const VICTIMS: [Victim; 7] =
+    [Victim::Node, Victim::Pause, Victim::Init, Victim::Worker, Victim::Relay, Victim::Member, Victim::Client];
+const MOMENTS: [Moment; 3] = [Moment::SetUp, Moment::Running, Moment::Stopping];
+
+#[test]
+fn nothing_is_left_of_pods_that_were_hit_at_random_points() {
+    let (world, mut random) = (World::new(), Random::new("chaos"));
+    warm_up(&world);
+    let before = world.scope().take();
+    let hits = AtomicUsize::new(0);
+    let pods = amount(60, 200);
+    for group in 0..pods / GROUP {
+        std::thread::scope(|scope| {
+            for place in 0..GROUP {
+                let life = Life { number: group * GROUP + place, random: random.branch(), world: &world, hits: &hits };
+                scope.spawn(|| life.live());
+            }
+        });
+        let left = world.dwell(&["ps", "-a", "-o", "name"]).out;
+        assert!(left.trim().is_empty(), "Pods that could not be removed: {left}");
+    }
+    world.end();
+    println!("{pods} Pods, {} hits", hits.load(Ordering::Relaxed));
+    let differences = world.scope().differences(&before);
+    assert!(differences.is_empty(), "{differences:#?}");
+    let log = std::fs::read_to_string(world.state_dir().join("lib/node.log")).unwrap_or_default();
+    assert!(!log.contains("panicked"), "{log}");
+    assert!(hits.load(Ordering::Relaxed) > pods / 5, "control: too few were hit to mean anything");
+}
+
+/// Compiles the guests and makes what a state folder keeps.
+fn warm_up(world: &World) {
+    let containers = [
+        shell_container(world, "native", "true"),
+        wasm_container("hello", "hello.wasm", ""),
+        wasm_container("sleep", "sleep.wasm", "'0'"),
+        wasm_container("counter", "counter.wasm", "'1'"),
+    ];
+    world.run(&crate::pod("warm", "Never", 1, &containers)).ok();
+    world.dwell(&["rm", "warm"]).ok();
+    world.end();
+}
+
+struct Life<'a> {
+    number: usize,
+    random: Random,
+    world: &'a World,
+    hits: &'a AtomicUsize,
+}
+
+impl Life<'_> {
+    fn name(&self) -> String {
+        format!("chaos-{}-{}", std::process::id(), self.number)
+    }
+
+    fn live(mut self) {
+        let manifest = self.manifest();
+        let path = self.world.file(&format!("{}.yaml", self.name()), &manifest);
+        let hit = (self.number % 2 == 1).then(|| (self.random.one(&VICTIMS), self.random.one(&MOMENTS)));
+        let of = |moment| hit.filter(|hit| hit.1 == moment).map(|hit| hit.0);
+        self.command(&["run", "-d", path.to_str().unwrap()], of(Moment::SetUp), 60);
+        self.random.pause(300);
+        if let Some(victim) = of(Moment::Running) {
+            self.strike(victim, None);
+        }
+        self.random.pause(50);
+        let name = self.name();
+        if self.random.percent(70) {
+            self.command(&["stop", &name], of(Moment::Stopping), 40);
+        }
+        self.remove(of(Moment::Stopping));
+    }
+
+    /// A Pod is removed at last, however often the node was killed under the command.
+    fn remove(&mut self, mut victim: Option<Victim>) {
+        let (name, began) = (self.name(), Instant::now());
+        loop {
+            let said = self.command(&["rm", "-f", &name], victim.take(), 40);
+            if said.code == 0 || said.err.contains("no Pod") {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{name} cannot be removed: {said:#?}");
+            self.random.pause(100);
+        }
+    }
+
+    /// Runs a command to its end, and strikes meanwhile.
+    fn command(&mut self, args: &[&str], victim: Option<Victim>, within_ms: usize) -> Said {
+        let child = self.world.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start dwell");
+        if let Some(victim) = victim {
+            self.random.pause(within_ms);
+            self.strike(victim, Some(&child));
+        }
+        let said = Said::from(ended(child, args));
+        assert!(!said.err.contains("panicked"), "{args:?}: {said:#?}");
+        said
+    }
+
+    fn strike(&mut self, victim: Victim, client: Option<&Child>) {
+        let until = Instant::now() + Duration::from_millis(200);
+        loop {
+            if let Some(pid) = self.find(victim, client) {
+                kill(pid, libc::SIGKILL);
+                self.hits.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            if Instant::now() > until {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn find(&mut self, victim: Victim, client: Option<&Child>) -> Option<i32> {
+        match victim {
+            Victim::Node => return self.world.node_pid(),
+            Victim::Client => return client.and_then(|client| child_of(client.id() as i32)),
+            _ => {}
+        }
+        let all = Process::all();
+        let title = format!("pause default/{}", self.name());
+        let pause = all.iter().rfind(|process| process.command == title)?;
+        let fits = |process: &&Process| match victim {
+            Victim::Init => process.command.starts_with("init"),
+            Victim::Relay => process.command.starts_with("relay"),
+            Victim::Worker => process.command.starts_with("dwell-worker"),
+            _ => !["init", "relay", "dwell-worker", "pause"].iter().any(|name| process.command.starts_with(name)),
+        };
+        match victim {
+            Victim::Pause => Some(pause.pid),
+            _ => all.iter().filter(|process| process.parent == pause.pid).find(fits).map(|process| process.pid),
+        }
+    }
+
+    fn manifest(&mut self) -> String {
+        let policy = self.random.one(&["Always", "OnFailure", "Never"]);
+        let mounts = "    volumeMounts: [{name: disk, mountPath: /disk}, {name: memory, mountPath: /memory}]\n";
+        let mut text = format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {}}}\nspec:\n  restartPolicy: {policy}\n  \
+             terminationGracePeriodSeconds: 1\n  volumes:\n  - {{name: disk, emptyDir: {{}}}}\n  \
+             - {{name: memory, emptyDir: {{medium: Memory, sizeLimit: 1Mi}}}}\n",
+            self.name()
+        );
+        if self.random.percent(15) {
+            text += "  hostNetwork: true\n";
+        }
+        if self.random.percent(60) {
+            text += "  initContainers:\n";
+            text += &(shell_container(self.world, "prepare", "echo x > /disk/x; echo y > /memory/y") + mounts);
+            if self.random.percent(50) {
+                text += &wasm_container("greet", "hello.wasm", "");
+            }
+        }
+        let script = self.random.one(&[
+            "exec sleep 600",
+            "trap 'exit 0' TERM; while :; do sleep 0.1; done",
+            "sleep 0.1; exit 3",
+            "mkdir -p /disk/a/b; echo z > /memory/z; sleep 0.2",
+            "seq 1 20000; exec sleep 600",
+        ]);
+        text += "  containers:\n";
+        text += &(shell_container(self.world, "native", script) + mounts);
+        let with_port = !text.contains("hostNetwork") && self.random.percent(50);
+        if with_port {
+            text += &format!("    ports: [{{containerPort: 8080, hostPort: {}}}]\n", 20_000 + self.number);
+        }
+        if self.random.percent(60) {
+            let (guest, args) = self.random.one(&[("sleep.wasm", "'600'"), ("counter.wasm", "'20000'"), ("sleep.wasm", "'0'")]);
+            text += &(wasm_container("wasm", guest, args) + mounts);
+        }
+        text
+    }
+}
+
+#[track_caller]
+fn ended(mut child: Child, args: &[&str]) -> Output {
+    let began = Instant::now();
+    while child.try_wait().expect("wait for dwell").is_none() {
+        if began.elapsed() > PATIENCE {
+            if let Some(pid) = child_of(child.id() as i32) {
+                kill(pid, libc::SIGKILL);
+            }
+            panic!("dwell {args:?} did not end: {:#?}", child.wait_with_output().map(Said::from));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().expect("read what dwell says")
+}
