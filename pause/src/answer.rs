@@ -4,6 +4,7 @@
 //! are put into the connection's outgoing message. Numbers instead of enums, because a program of 8 KB moves values in
 //! registers.
 
+use crate::connection::Connection;
 use crate::keeper::{Keeper, find};
 use crate::log::{self, Buffers};
 use crate::protocol::{Held, MAGIC, Operation, Refusal, SIZE, VERSION, kind};
@@ -20,7 +21,7 @@ pub const fn refused(reason: Refusal) -> Answer {
 
 /// A refusal because a system call failed.
 pub const fn failed(operation: Operation, outcome: Outcome) -> Answer {
-    -(Refusal::System as i32 | (operation as i32) << 8 | (-outcome as i32) << 16)
+    -(Refusal::System as i32 | (operation as i32) << 8 | -outcome << 16)
 }
 
 impl Keeper {
@@ -75,13 +76,12 @@ impl Keeper {
             }
             kind::KEEP..=kind::FORGET => self.kept(kind, subject),
             _ => {
-                let Some(member) = find(&mut self.members, subject) else {
+                // 0 is what a free slot bears.
+                let found = if subject == 0 { None } else { find(&self.members, subject) };
+                let Some(at) = found else {
                     return refused(Refusal::NotFound);
                 };
-                if kind == kind::TAKE {
-                    self.connection.kind = kind::GIVEN;
-                }
-                of_member(member, kind, &mut self.mail, buffers)
+                of_member(&mut self.members[usize::from(at)], &mut self.connection, &mut self.mail, buffers, kind)
             }
         }
     }
@@ -115,34 +115,50 @@ impl Keeper {
     }
 }
 
-fn of_member(member: &mut Member, kind: u16, mail: &mut Mail, buffers: &mut Buffers) -> Answer {
-    const PIDFD: u64 = Held::Pidfd as u64;
-    const STDIN: u64 = Held::Stdin as u64;
-    const TERMINAL: u64 = Held::Terminal as u64;
-    let refusal = match (kind, mail.words[3] as u32 as u64) {
-        (kind::ACK, _) if member.is_done() => {
-            member.seq = 0;
-            return 0;
+#[inline(never)]
+fn of_member(
+    member: &mut Member,
+    connection: &mut Connection,
+    mail: &mut Mail,
+    buffers: &mut Buffers,
+    asked: u16,
+) -> Answer {
+    if asked == kind::ACK {
+        if !member.is_done() {
+            return refused(Refusal::NotEnded);
         }
-        (kind::ACK, _) => Refusal::NotEnded,
-        (kind::LOG_NEXT, _) if member.log.current == 0 => Refusal::NotFound,
-        (kind::LOG_NEXT, _) if member.log.next != 0 => Refusal::Full,
-        (kind::LOG_NEXT, _) => {
-            member.log.next = mail.take(0);
-            log::settle(member, buffers);
-            return 0;
+        member.seq = 0;
+        return 0;
+    }
+    if asked == kind::LOG_NEXT {
+        if member.log.current == 0 {
+            return refused(Refusal::NotFound);
         }
-        (kind::CLOSE, STDIN) if member.stdin != 0 => {
-            sys::close(&mut member.stdin);
-            return 0;
+        if member.log.next != 0 {
+            return refused(Refusal::Full);
         }
-        (kind::TAKE, PIDFD) if member.pidfd != 0 => return member.pidfd,
-        (kind::TAKE, STDIN) if member.stdin != 0 => return member.stdin,
-        (kind::TAKE, TERMINAL) if member.terminal && member.streams[0].fd != 0 => {
-            return member.streams[0].fd;
+        member.log.next = mail.take(0);
+        log::settle(member, buffers);
+        return 0;
+    }
+    let what = mail.words[3] as u32;
+    let mut held = member.stdin;
+    if what != Held::Stdin as u32 {
+        if asked == kind::CLOSE || what > Held::Terminal as u32 {
+            return refused(Refusal::Malformed);
         }
-        (kind::CLOSE, STDIN) | (kind::TAKE, PIDFD | STDIN | TERMINAL) => Refusal::NotFound,
-        _ => Refusal::Malformed,
-    };
-    refused(refusal)
+        held = member.pidfd;
+        if what == Held::Terminal as u32 {
+            held = member.streams[0].fd * i32::from(member.streams[0].terminal);
+        }
+    }
+    if held == 0 {
+        return refused(Refusal::NotFound);
+    }
+    if asked == kind::TAKE {
+        connection.kind = kind::GIVEN;
+        return held;
+    }
+    sys::close(&mut member.stdin);
+    0
 }

@@ -10,16 +10,19 @@ use crate::keeper::{Keeper, find};
 use crate::log::Buffers;
 use crate::protocol::{ARGV_MAX, Birth, DESCRIPTORS_MAX, Operation, Refusal, SIZE, Stdio, kind};
 use crate::sandbox::OWN_PIDFD;
-use crate::sys::{self, AT_EMPTY_PATH, F_DUPFD_CLOEXEC, F_SETFL, O_NONBLOCK, Outcome};
-use crate::table::Member;
+use crate::sys::{self, AT_EMPTY_PATH, F_DUPFD_CLOEXEC, F_SETFL, Mail, O_NONBLOCK, Outcome};
+use crate::table::{Member, due};
 
 /// Descriptors 0 to 4 of a newborn: stdio, plan, report.
 const FIXED: usize = 5;
 
 /// What the newborn needs to know beside the message, in memory that both see.
+#[repr(C)]
 pub struct Newborn {
-    /// Where its descriptors 0, 1 and 2 come from.
-    stdio: [i32; 3],
+    /// Where its first descriptors come from.
+    fixed: [i32; FIXED],
+    /// The newborn's own pidfd, written by the kernel.
+    pidfd: i32,
     /// What failed; written by the newborn.
     failure: Answer,
     /// Position of the first slot in the message.
@@ -27,15 +30,9 @@ pub struct Newborn {
     argv: [*const u8; ARGV_MAX + 1],
 }
 
-impl Newborn {
-    pub const NONE: Self = Self { stdio: [0; 3], failure: 0, slots_at: 0, argv: [core::ptr::null(); ARGV_MAX + 1] };
-}
-
-/// Read and write ends of standard input, output and error; zeros when there are none.
-type Pipes = [[i32; 2]; 3];
-
 impl Keeper {
     /// Gives birth to what the message asks for. The descriptors that pause keeps are taken out of it.
+    #[inline(never)]
     pub fn birth(&mut self, seq: u64, buffers: &mut Buffers) -> Answer {
         let [_, _, _, shape, target, _, length, ..] = self.mail.words;
         let (flags, stdio) = (shape as u32, (shape >> 32) as u8);
@@ -52,77 +49,66 @@ impl Keeper {
         if seq <= self.last_seq {
             return refused(Refusal::Repeat);
         }
-        let mut pidfd = 0;
+        let mut target_pidfd = 0;
         if flags & Birth::JOIN != 0 {
-            pidfd = find(&mut self.members, target).map_or(0, |member| member.pidfd);
-            if pidfd == 0 {
+            if let Some(at) = find(&self.members, target) {
+                target_pidfd = self.members[usize::from(at)].pidfd;
+            }
+            if target_pidfd == 0 {
                 return refused(Refusal::NotFound);
             }
         }
-        let Some(at) = self.members.iter().position(|member| member.seq == 0) else {
+        let Some(at) = find(&self.members, 0) else {
             return refused(Refusal::TableFull);
         };
-        let mut pipes = [[0; 2]; 3];
-        let mut answer = self.streams(flags, stdio, &mut pipes);
-        let start = sys::now().nanoseconds();
+        let at = usize::from(at);
+        let mut member = &mut self.members[at];
+        *member = Member::EMPTY;
+        self.newborn.fixed = [0, 0, 0, self.mail.peek(1), self.mail.peek(2)];
+        let mut answer = streams(member, &mut self.newborn, &self.mail, flags, stdio);
+        member.start = sys::now();
         if answer >= 0 {
-            answer = self.deliver(flags, &mut pidfd, buffers);
+            answer = self.deliver(flags, target_pidfd, buffers);
         }
-        if answer >= 0 {
-            self.last_seq = seq;
-            self.used = self.used.max(at + 1);
-            self.connection.kind = kind::BORN;
-            self.connection.out[3] = answer as u64;
-            self.connection.out[4] = start;
-            if let Some(member) = self.members.get_mut(at) {
-                *member = Member::EMPTY;
-                (member.seq, member.start, member.pid, member.pidfd) = (seq, start, answer, pidfd);
-            }
-            self.keep(at, flags, stdio, &mut pipes);
-            answer = pidfd;
-        }
-        for end in pipes.as_flattened_mut() {
-            sys::close(end);
-        }
-        answer
-    }
-
-    /// Makes the pipes and says where 0, 1 and 2 come from.
-    fn streams(&mut self, flags: u32, stdio: u8, pipes: &mut Pipes) -> Answer {
-        let mut at = Birth::stdio_at(flags) + usize::from(stdio == Stdio::Terminal as u8);
-        for (which, (source, ends)) in self.newborn.stdio.iter_mut().zip(pipes).enumerate() {
-            if stdio == Stdio::Logged as u8 {
-                // Without a pipe standard input is descriptor 0 of pause: /dev/null.
-                if which > 0 || flags & Birth::STDIN_PIPE != 0 {
-                    let made = sys::pipe(ends);
-                    if made < 0 {
-                        return failed(Operation::Pipe, made);
-                    }
-                }
-                *source = if which == 0 { ends[0] } else { ends[1] };
-                if which > 0 {
-                    sys::fcntl(ends[0], F_SETFL, O_NONBLOCK);
-                }
-            } else {
-                *source = self.mail.peek(at);
-                at += usize::from(stdio == Stdio::Direct as u8);
+        member = &mut self.members[at];
+        if stdio == Stdio::Logged as u8 {
+            // The newborn's ends of the pipes. Otherwise these are the message's.
+            for end in &mut self.newborn.fixed[..3] {
+                sys::close(end);
             }
         }
-        0
+        if answer < 0 {
+            sys::close(&mut member.stdin);
+            for stream in &mut member.streams {
+                sys::close(&mut stream.fd);
+            }
+            return answer;
+        }
+        keep(member, &mut self.mail, flags, stdio);
+        member.seq = seq;
+        member.pid = answer;
+        member.pidfd = self.newborn.pidfd;
+        self.last_seq = seq;
+        self.used = self.used.max(at + 1);
+        self.connection.kind = kind::BORN;
+        self.connection.out[3] = answer as u64;
+        self.connection.out[4] = member.start;
+        member.pidfd
     }
 
-    /// Clones and executes: the pid. `pidfd` is that of the member to join (0: none), and then the newborn's.
-    fn deliver(&mut self, flags: u32, pidfd: &mut i32, buffers: &mut Buffers) -> Answer {
+    /// Clones and executes: the pid. `target` is the pidfd of the member to join (0: none).
+    #[inline(never)]
+    fn deliver(&mut self, flags: u32, target: i32, buffers: &mut Buffers) -> Answer {
         let mut outcome = self.go_home();
-        if outcome >= 0 && *pidfd != 0 {
+        if outcome >= 0 && target != 0 {
             self.astray = true;
-            outcome = sys::enter_pid_namespace(*pidfd);
+            outcome = sys::enter_pid_namespace(target);
         }
         if outcome < 0 {
             return failed(Operation::JoinPid, outcome);
         }
         self.newborn.failure = 0;
-        let pid = self.clone_newborn(flags, pidfd, buffers);
+        let pid = self.clone_newborn(flags, buffers);
         if self.go_home() < 0 {
             // From here nothing could be born in the right place any more.
             sys::exit(71);
@@ -131,11 +117,11 @@ impl Keeper {
             return failed(Operation::Clone, pid);
         }
         if self.newborn.failure < 0 {
-            sys::close(pidfd);
-            sys::reap_this(pid as i32);
+            sys::close(&mut self.newborn.pidfd);
+            sys::reap_this(pid);
             return self.newborn.failure;
         }
-        pid as i32
+        pid
     }
 
     /// Children to come are born into pause's own pid namespace again.
@@ -148,12 +134,13 @@ impl Keeper {
         outcome
     }
 
-    fn clone_newborn(&mut self, birth: u32, pidfd: &mut i32, buffers: &mut Buffers) -> Outcome {
+    #[inline(never)]
+    fn clone_newborn(&mut self, birth: u32, buffers: &mut Buffers) -> Outcome {
         const VM_VFORK_PIDFD_NEWNS_CLEAR_SIGHAND: u64 = 0x100 | 0x4000 | 0x1000 | 0x0002_0000 | 0x1_0000_0000;
         const NEWPID: u64 = 0x2000_0000;
         const INTO_CGROUP: u64 = 0x2_0000_0000;
         const SIGCHLD: u64 = 17;
-        const STACK: usize = 4096;
+        const STACK: usize = 16 * 1024;
         let flag = |flag: u32, clone: u64| u64::from(birth & flag) * (clone / u64::from(flag));
         let flags =
             VM_VFORK_PIDFD_NEWNS_CLEAR_SIGHAND | flag(Birth::NEW_PID, NEWPID) | flag(Birth::INTO_CGROUP, INTO_CGROUP);
@@ -161,41 +148,73 @@ impl Keeper {
         // The log's buffers are free now, and their pages are given back when nothing is written for a while.
         self.buffers_used = true;
         let (low, size) = (&raw mut *buffers as u64, STACK as u64);
-        let pidfd = &raw mut *pidfd as u64;
+        let pidfd = &raw mut self.newborn.pidfd as u64;
         let arguments = [flags, pidfd, 0, 0, SIGCHLD, low, size, 0, 0, 0, cgroup];
         let keeper = (&raw mut *self).cast();
-        // SAFETY: the stack is memory that nobody else reads or writes until this returns, and pause is suspended until the newborn has executed or
-        // exited; `run` never returns, and of what pause relies on it writes the failure alone.
-        unsafe { clone_onto_stack(arguments.as_ptr(), size_of_val(&arguments), run, keeper) }
+        // SAFETY: the stack is memory that nobody else reads or writes until this returns, and pause is suspended until
+        // the newborn has executed or exited; `run` never returns, and of what pause relies on it writes the failure
+        // alone.
+        unsafe { clone_onto_stack(arguments.as_ptr(), size_of_val(&arguments), run, keeper) as Outcome }
     }
+}
 
-    /// What pause keeps of a birth.
-    fn keep(&mut self, at: usize, flags: u32, stdio: u8, pipes: &mut Pipes) {
-        let Some(member) = self.members.get_mut(at) else {
-            return;
-        };
-        member.stdin = core::mem::take(&mut pipes[0][1]);
-        for (stream, pipe) in member.streams.iter_mut().zip(&mut pipes[1..]) {
-            stream.fd = core::mem::take(&mut pipe[0]);
+/// Makes the pipes and says where 0, 1 and 2 come from. What it made before it failed lies in `member` and `newborn`.
+#[inline(never)]
+fn streams(member: &mut Member, newborn: &mut Newborn, mail: &Mail, flags: u32, stdio: u8) -> Answer {
+    let [input, outputs @ .., _, _] = &mut newborn.fixed;
+    if stdio != Stdio::Logged as u8 {
+        let mut at = Birth::stdio_at(flags);
+        let direct = usize::from(stdio == Stdio::Direct as u8);
+        at += 1 - direct;
+        *input = mail.peek(at);
+        for output in outputs {
+            at += direct;
+            *output = mail.peek(at);
         }
-        if stdio == Stdio::Terminal as u8 {
-            member.terminal = true;
-            let master = self.mail.take(Birth::stdio_at(flags));
-            member.streams[0].fd = master;
-            sys::fcntl(master, F_SETFL, sys::O_RDWR | O_NONBLOCK);
+        return 0;
+    }
+    let mut ends = [0; 2];
+    // Without a pipe standard input is descriptor 0 of pause: /dev/null.
+    if flags & Birth::STDIN_PIPE != 0 {
+        let made = sys::pipe(&mut ends);
+        if made < 0 {
+            return failed(Operation::Pipe, made);
         }
-        member.log.limit = self.mail.words[5];
-        if flags & Birth::LOG_CURRENT != 0 {
-            member.log.current = self.mail.take(3);
-            member.log.size = sys::file_size(member.log.current);
+        [*input, member.stdin] = ends;
+    }
+    for (stream, output) in member.streams.iter_mut().zip(outputs) {
+        let made = sys::pipe(&mut ends);
+        if made < 0 {
+            return failed(Operation::Pipe, made);
         }
-        if flags & Birth::LOG_NEXT != 0 {
-            member.log.next = self.mail.take(4);
-        }
+        [stream.fd, *output] = ends;
+        sys::fcntl(stream.fd, F_SETFL, O_NONBLOCK);
+    }
+    0
+}
+
+/// What pause keeps of a birth's descriptors.
+#[inline(never)]
+fn keep(member: &mut Member, mail: &mut Mail, flags: u32, stdio: u8) {
+    if stdio == Stdio::Terminal as u8 {
+        member.streams[0].terminal = true;
+        let master = mail.take(Birth::stdio_at(flags));
+        member.streams[0].fd = master;
+        sys::fcntl(master, F_SETFL, sys::O_RDWR | O_NONBLOCK);
+    }
+    member.log.due = due::EXIT;
+    member.log.limit = mail.words[5];
+    if flags & Birth::LOG_CURRENT != 0 {
+        member.log.current = mail.take(3);
+        member.log.size = sys::file_size(member.log.current);
+    }
+    if flags & Birth::LOG_NEXT != 0 {
+        member.log.next = mail.take(4);
     }
 }
 
 /// Points at the strings of the block. False: there are too many, or the last one has no end.
+#[inline(never)]
 fn point_at_arguments(block: &[u8], argv: &mut [*const u8; ARGV_MAX + 1]) -> bool {
     let block = if block.is_empty() { b"init\0" } else { block };
     *argv = [core::ptr::null(); ARGV_MAX + 1];
@@ -229,22 +248,21 @@ extern "C" fn run(keeper: *mut u8) -> ! {
 }
 
 /// First everything goes up above the numbers to be filled, then each to its place.
+#[inline(never)]
 fn place_all(keeper: &Keeper, executable: &mut i32) -> Outcome {
     let Keeper { mail, newborn, .. } = keeper;
     let above = FIXED + mail.count - newborn.slots_at;
     let mut lifted = [0; FIXED + DESCRIPTORS_MAX];
-    *executable = sys::fcntl(mail.peek(0), F_DUPFD_CLOEXEC, above) as i32;
-    let mut worst = *executable as Outcome;
-    for (at, place) in lifted.iter_mut().enumerate().take(above) {
-        let fd = match at {
-            0..3 => newborn.stdio.get(at).copied().unwrap_or(0),
-            3..FIXED => mail.peek(at - 2),
-            _ => mail.peek(newborn.slots_at + at - FIXED),
-        };
-        *place = sys::fcntl(fd, F_DUPFD_CLOEXEC, above) as i32;
-        worst = worst.min(*place as Outcome);
+    let lifted = lifted.get_mut(..above).unwrap_or(&mut []);
+    *executable = sys::fcntl(mail.peek(0), F_DUPFD_CLOEXEC, above);
+    let mut worst = *executable;
+    for (at, place) in lifted.iter_mut().enumerate() {
+        let fixed = newborn.fixed.get(at).copied();
+        let fd = fixed.unwrap_or_else(|| mail.peek(newborn.slots_at + at - FIXED));
+        *place = sys::fcntl(fd, F_DUPFD_CLOEXEC, above);
+        worst = worst.min(*place);
     }
-    for (at, fd) in lifted.iter().enumerate().take(above) {
+    for (at, fd) in lifted.iter().enumerate() {
         worst = worst.min(sys::place(*fd, at as i32));
     }
     worst.min(sys::close_from(above as i32, true))

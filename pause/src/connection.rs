@@ -8,16 +8,18 @@
 //! none ─accept→ greeting ─READY sent→ open ─end of file→ none
 //! ```
 
-use crate::keeper::Keeper;
+use crate::keeper::{Keeper, slots};
 use crate::log::Buffers;
 use crate::protocol::{first_word, kind};
 use crate::sandbox::OWN_PIDFD;
 use crate::sys::{self, EAGAIN, ECONNRESET, EINTR, EPIPE, POLLHUP, POLLIN, POLLOUT};
-use crate::table::Member;
+use crate::table::{Member, due};
 
 const POLLRDHUP: i16 = 0x2000;
+const BUSY: [u64; 8] = [first_word(kind::BUSY), 0, 0, 0, 0, 0, 0, 0];
 
 /// State of the connection.
+#[repr(C)]
 pub struct Connection {
     /// 0: none.
     pub fd: i32,
@@ -40,6 +42,7 @@ impl Connection {
     }
 
     /// Sends the outgoing message; false: not now. To a node that is gone everything can be said.
+    #[inline(never)]
     pub fn say(&mut self, fd: i32) -> bool {
         self.out[0] = first_word(self.kind);
         let sent = sys::send(self.fd, &self.out, fd);
@@ -49,49 +52,56 @@ impl Connection {
             if sent != EAGAIN {
                 sys::close(&mut self.fd);
             }
+        }
+        !self.blocked
+    }
+
+    /// Tells the next news of this member; false: there is none, or the socket takes no more.
+    fn tell(&mut self, member: &mut Member) -> bool {
+        let (mut unwanted, mut fd) = (due::EXIT, 0);
+        if member.is_done() {
+            unwanted = due::LIVE;
+        }
+        let left = member.log.due & !unwanted;
+        if left == 0 {
             return false;
         }
-        true
-    }
-
-    fn push(&mut self, kind: u16, subject: u64, fd: i32) -> bool {
-        self.kind = kind;
-        self.out[2] = subject;
-        self.say(fd)
-    }
-
-    /// What this member is still to be told; false: the socket takes no more.
-    fn tell(&mut self, member: &mut Member) -> bool {
-        let done = member.is_done();
-        if !self.ready && !member.listed && !done {
-            member.live(&mut self.out);
-            member.listed = self.push(kind::LIVE, member.seq, member.pidfd);
-            member.log.announced = member.log.rotations;
-            return member.listed;
+        let rotations = member.log.rotations;
+        let mut told = left & left.wrapping_neg();
+        let (mut low, mut high) = (rotations, 0);
+        self.kind = kind::ROTATED;
+        if told != due::ROTATED {
+            self.kind = kind::EXIT;
+            (low, high) = (member.status as u32, rotations);
+            self.out[4] = member.start;
+            self.out[5] = member.end;
+            self.out[6] = member.log.dropped_lines;
+            self.out[7] = member.log.dropped_bytes;
         }
-        if member.log.announced != member.log.rotations {
-            self.out[3] = u64::from(member.log.rotations);
-            if !self.push(kind::ROTATED, member.seq, 0) {
-                return false;
-            }
-            member.log.announced = member.log.rotations;
+        if told == due::LIVE {
+            self.kind = kind::LIVE;
+            (low, high) = (member.pid as u32, member.flags());
+            self.out[5] = u64::from(rotations);
+            fd = member.pidfd;
+            told = due::LIVE | due::ROTATED;
         }
-        if done && !member.told {
-            member.exit(&mut self.out);
-            member.told = self.push(kind::EXIT, member.seq, 0);
-            return member.told;
+        self.out[2] = member.seq;
+        self.out[3] = u64::from(low) | u64::from(high) << 32;
+        let said = self.say(fd);
+        if said {
+            member.log.due &= !told;
         }
-        true
+        said
     }
 }
 
 impl Keeper {
     /// Begins to talk over a connected socket.
     pub fn adopt(&mut self, fd: i32) {
-        self.connection = Connection { fd, ..Connection::NONE };
-        for member in self.slots() {
-            member.listed = false;
-            member.told = false;
+        self.connection = Connection::NONE;
+        self.connection.fd = fd;
+        for member in slots(&mut self.members, self.used) {
+            member.log.due |= due::LIVE | due::EXIT;
         }
     }
 
@@ -109,36 +119,42 @@ impl Keeper {
         if current == 0 {
             return self.adopt(fd);
         }
-        sys::send(fd, &[first_word(kind::BUSY), 0, 0, 0, 0, 0, 0, 0], 0);
+        sys::send(fd, &BUSY, 0);
         sys::close(&mut fd);
     }
 
     /// Says what there is to say, as far as the socket takes it.
     pub fn tell(&mut self) {
-        let connection = &mut self.connection;
+        let (used, connection) = (self.used, &mut self.connection);
         connection.blocked = false;
         if connection.fd == 0 {
             return;
         }
+        let members = slots(&mut self.members, used);
         if !connection.greeted {
             connection.out[5] = self.last_seq;
-            connection.out[4] = self.kept.iter().map(|kept| u64::from(kept.fd != 0)).sum();
-            for member in self.members.iter().take(self.used) {
-                let unit = if member.is_done() { 1 << 32 } else { 1 };
-                connection.out[3] += if member.seq != 0 { unit } else { 0 };
+            for kept in &self.kept {
+                connection.out[4] += u64::from(kept.fd != 0);
             }
-            connection.greeted = connection.push(kind::HELLO, 0, OWN_PIDFD);
+            for member in &mut *members {
+                if member.seq != 0 {
+                    connection.out[3] += if member.is_done() { 1 << 32 } else { 1 };
+                }
+            }
+            connection.kind = kind::HELLO;
+            connection.greeted = connection.say(OWN_PIDFD);
         }
-        let mut told = connection.greeted;
-        for member in self.members.iter_mut().take(self.used) {
-            told = told && (member.seq == 0 || connection.tell(member));
+        for member in members {
+            while member.seq != 0 && !connection.blocked && connection.tell(member) {}
         }
-        if told && !connection.ready {
-            connection.ready = connection.push(kind::READY, 0, 0);
+        if !connection.blocked && !connection.ready {
+            connection.kind = kind::READY;
+            connection.ready = connection.say(0);
         }
     }
 
     /// Takes one request, if its answer will fit.
+    #[inline(never)]
     pub fn hear(&mut self, buffers: &mut Buffers) {
         let connection = &mut self.connection;
         if connection.blocked || !connection.ready {

@@ -26,43 +26,55 @@ pub struct Keeper {
     pub last_seq: u64,
     /// No slot from here on is taken.
     pub used: usize,
-    /// Soft and hard limit of open files, as pause found them and newborns get them back.
-    pub descriptor_limit: [u64; 2],
-    pub newborn: Newborn,
-    pub kept: [Kept; KEPT_SLOTS],
     /// Children would be born into another pid namespace.
     pub astray: bool,
     pub buffers_used: bool,
     pub mail: Mail,
-    poll: [PollFd; FIRST_STREAM + 2 * TABLE_SLOTS],
-    pub members: [Member; TABLE_SLOTS],
+    /// Soft and hard limit of open files, as pause found them and newborns get them back.
+    pub descriptor_limit: [u64; 2],
+    pub newborn: Newborn,
+    pub kept: [Kept; KEPT_SLOTS],
+    poll: Poll,
+    pub members: Members,
 }
 
-/// The member of this number, which is not 0.
-pub fn find(members: &mut [Member], seq: u64) -> Option<&mut Member> {
-    members.iter_mut().find(|member| member.seq == seq && seq != 0)
+/// What is waited for; the kernel sees one array.
+#[repr(C)]
+struct Poll {
+    signals: PollFd,
+    listener: PollFd,
+    node: PollFd,
+    streams: [[PollFd; 2]; TABLE_SLOTS],
+}
+
+impl Poll {
+    /// The array, with the streams of the first `used` members.
+    fn array(&mut self, used: usize) -> &mut [PollFd] {
+        let length = FIRST_STREAM + 2 * used.min(TABLE_SLOTS);
+        // SAFETY: the structure is nothing but pollfds in a row, at least so many.
+        unsafe { core::slice::from_raw_parts_mut((&raw mut *self).cast(), length) }
+    }
+}
+
+/// The table. A byte numbers its slots.
+pub type Members = [Member; TABLE_SLOTS];
+
+const _: () = assert!(TABLE_SLOTS == 1 << u8::BITS);
+
+/// The slot that bears this number; 0: one that is free.
+#[inline(never)]
+pub fn find(members: &Members, seq: u64) -> Option<u8> {
+    let at = members.iter().position(|member| member.seq == seq)?;
+    Some(at as u8)
+}
+
+/// The slots below the high-water mark.
+#[inline(never)]
+pub fn slots(members: &mut Members, used: usize) -> &mut [Member] {
+    members.get_mut(..used).unwrap_or(&mut [])
 }
 
 impl Keeper {
-    pub const EMPTY: Self = Self {
-        connection: Connection::NONE,
-        last_seq: 0,
-        astray: false,
-        descriptor_limit: [0; 2],
-        newborn: Newborn::NONE,
-        used: 0,
-        kept: [const { Kept { key: 0, fd: 0 } }; KEPT_SLOTS],
-        mail: Mail::EMPTY,
-        buffers_used: false,
-        poll: [PollFd { fd: 0, events: 0, revents: 0 }; FIRST_STREAM + 2 * TABLE_SLOTS],
-        members: [const { Member::EMPTY }; TABLE_SLOTS],
-    };
-
-    /// The slots below the high-water mark.
-    pub fn slots(&mut self) -> &mut [Member] {
-        self.members.get_mut(..self.used).unwrap_or(&mut [])
-    }
-
     /// For ever.
     pub fn run(&mut self, buffers: &mut Buffers) -> ! {
         loop {
@@ -72,53 +84,44 @@ impl Keeper {
 
     fn turn(&mut self, buffers: &mut Buffers) {
         self.tell();
-        let (count, mut timeout) = self.prepare_poll();
-        if self.slots().iter().any(Member::is_draining) {
-            timeout = 0;
-        }
-        let Some(fds) = self.poll.get_mut(..count) else {
-            return;
-        };
-        if sys::poll(fds, timeout) == 0 && timeout > 0 {
+        let timeout = self.prepare_poll();
+        if sys::poll(self.poll.array(self.used), timeout) == 0 && timeout > 0 {
             return self.rest(buffers);
         }
-        if self.happened(0) {
+        if self.poll.signals.revents != 0 {
             self.reap();
         }
         self.read_streams(buffers);
-        if self.happened(2) {
+        if self.poll.node.revents != 0 {
             self.hear(buffers);
         }
-        if self.happened(1) {
+        if self.poll.listener.revents != 0 {
             self.accept(LISTEN_FD);
         }
         self.lower_used();
     }
 
-    fn happened(&self, at: usize) -> bool {
-        self.poll.get(at).is_some_and(|fd| fd.revents != 0)
-    }
-
-    /// Fills the array (an entry that is not waited for has a negative descriptor); how many, and how long to wait.
-    fn prepare_poll(&mut self) -> (usize, i32) {
-        let connection = if self.connection.fd == 0 { -1 } else { self.connection.fd };
+    /// Fills the array (an entry that is not waited for has a negative descriptor); how long to wait.
+    #[inline(never)]
+    fn prepare_poll(&mut self) -> i32 {
+        let poll = &mut self.poll;
+        poll.signals.wait(SIGNAL_FD, POLLIN);
+        poll.listener.wait(LISTEN_FD, POLLIN);
+        poll.node.wait(self.connection.fd, self.connection.interest());
         let mut timeout = if self.buffers_used { RELEASE_AFTER } else { -1 };
-        let wait = |fd, events| PollFd { fd, events, revents: 0 };
-        let [signals, listener, node, streams @ ..] = &mut self.poll;
-        *signals = wait(SIGNAL_FD, POLLIN);
-        *listener = wait(LISTEN_FD, POLLIN);
-        *node = wait(connection, self.connection.interest());
-        let mut places = streams.iter_mut();
-        for member in self.members.iter().take(self.used) {
-            for (stream, place) in member.streams.iter().zip(&mut places) {
-                let waits = stream.fd != 0 && !stream.parked;
-                *place = wait(if waits { stream.fd } else { -1 }, POLLIN);
+        let mut draining = false;
+        let members = slots(&mut self.members, self.used);
+        for (member, places) in members.iter().zip(&mut poll.streams) {
+            draining |= member.is_draining();
+            for (stream, place) in member.streams.iter().zip(places) {
+                place.wait(stream.fd, POLLIN);
                 if stream.parked {
+                    place.fd = -1;
                     timeout = RETRY_AFTER;
                 }
             }
         }
-        (FIRST_STREAM + 2 * self.used, timeout)
+        if draining { 0 } else { timeout }
     }
 
     /// Nothing came for a while.
@@ -127,7 +130,7 @@ impl Keeper {
             buffers.release();
             self.buffers_used = false;
         }
-        for member in self.slots() {
+        for member in slots(&mut self.members, self.used) {
             member.streams[0].parked = false;
         }
     }
@@ -141,20 +144,20 @@ impl Keeper {
             if pid <= 0 {
                 return;
             }
-            if let Some(member) = self.slots().iter_mut().find(|member| member.pid == pid) {
-                member.reaped(status, sys::now().nanoseconds());
+            for member in slots(&mut self.members, self.used) {
+                if member.pid == pid {
+                    member.reaped(status);
+                }
             }
         }
     }
 
     fn read_streams(&mut self, buffers: &mut Buffers) {
-        let [_, _, _, places @ ..] = &self.poll;
-        let mut places = places.iter();
-        for member in self.members.iter_mut().take(self.used) {
-            for which in [0, 1] {
-                let happened = places.next().is_some_and(|place| place.revents != 0);
-                let draining = member.is_draining() && member.streams.get(which).is_some_and(|stream| stream.fd != 0);
-                if happened || draining {
+        let members = slots(&mut self.members, self.used);
+        for (member, places) in members.iter_mut().zip(&self.poll.streams) {
+            for (which, place) in places.iter().enumerate() {
+                let draining = member.pid == 0;
+                if place.fd > 0 && (place.revents != 0 || draining) {
                     self.buffers_used |= log::pump(member, which, buffers);
                 }
             }
@@ -168,7 +171,7 @@ impl Keeper {
 
     fn lower_used(&mut self) {
         while let Some(last) = self.used.checked_sub(1)
-            && self.members.get(last).is_some_and(|member| member.seq == 0)
+            && self.members[usize::from(last as u8)].seq == 0
         {
             self.used = last;
         }

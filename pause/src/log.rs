@@ -1,16 +1,16 @@
 //! A member's output becomes records in its log file.
 //!
-//! Whole records are put together in a static buffer and written by one write(2). Nothing is remembered of a line
+//! Whole records are put together in a buffer that is always there and written by one write(2). Nothing is remembered of a line
 //! between two reads but whether it is still open: what ends without a newline is written at once with the tag `P`.
 //! The file never holds a torn record: after a failed write it is cut back to the last whole one, and what did not
 //! get in is counted. Once writing works again the count is written first, after an end for every open line (whose
 //! rest may be missing).
 
-use crate::arch::nr;
+use crate::arch::{copy, nr};
 use crate::protocol::TEXT_MAX;
-use crate::stamp::{self, HEAD, STREAM, TAG};
+use crate::stamp::{self, FULL, HEAD, Head, PIECE, STREAMS, TAG};
 use crate::sys;
-use crate::table::{Log, Member, Stream};
+use crate::table::{Log, Member, Stream, due};
 
 /// Bytes read from one pipe in one turn at most.
 const CHUNK: usize = 64 * 1024;
@@ -27,71 +27,74 @@ pub struct Buffers {
 /// Whole records that are not yet written.
 #[repr(C)]
 struct Output {
-    bytes: [u8; OUTPUT],
     len: usize,
     /// The head of the chunk's records.
-    head: [u8; HEAD],
+    head: Head,
+    bytes: [u8; OUTPUT],
 }
 
 impl Buffers {
-    pub const EMPTY: Self = Self { input: [0; CHUNK], output: Output { bytes: [0; OUTPUT], len: 0, head: [0; HEAD] } };
-
     /// Lets the pages go. Their content is lost, and nobody needs it between two turns.
     pub fn release(&mut self) {
         const MADV_DONTNEED: usize = 4;
         const PAGE: usize = 4096;
         const { assert!(size_of::<Self>().is_multiple_of(PAGE)) };
-        // SAFETY: exactly the pages of this structure, which read as zeros from now on: valid for it. The linker
-        // script begins it on a page; if it did not, or pages were larger, the kernel would refuse.
+        // SAFETY: exactly the pages of this structure, which read as zeros from now on: valid for it. `State` begins it
+        // on a page; if pages are larger, the kernel refuses.
         unsafe { sys::call(nr::MADVISE, &raw mut *self as usize, size_of::<Self>(), MADV_DONTNEED) };
     }
 }
 
 impl Output {
+    #[inline(never)]
     fn begin(&mut self) {
         self.len = 0;
-        self.head = stamp::head(&sys::now());
+        self.head.set(sys::now());
     }
 
     /// Puts bytes behind the others; the caller made room.
     #[inline(never)]
     fn put(&mut self, bytes: &[u8]) {
-        let end = self.len + bytes.len();
-        if let Some(room) = self.bytes.get_mut(self.len..end) {
-            // SAFETY: both are as long as `bytes`, and no caller's bytes lie in this buffer.
-            unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), room.as_mut_ptr(), bytes.len()) };
-            self.len = end;
-        }
-    }
-
-    fn put_head(&mut self, stderr: bool, tag: u8) {
-        let name = if stderr { *b"err" } else { *b"out" };
-        self.head[STREAM] = name[0];
-        self.head[STREAM + 1] = name[1];
-        self.head[STREAM + 2] = name[2];
-        self.head[TAG] = tag;
-        let head = self.head;
-        self.put(&head);
-    }
-
-    /// Decimal.
-    fn put_number(&mut self, value: u64) {
-        let mut text = [b'0'; 10];
-        stamp::digits(&mut text, 10, value.min(u64::from(u32::MAX)) as u32);
-        let mut digits = &text[..];
-        while let [b'0', rest @ ..] = digits
-            && !rest.is_empty()
+        if let Some(room) = self.bytes.get_mut(self.len..)
+            && bytes.len() <= room.len()
         {
-            digits = rest;
+            // SAFETY: there is room for `bytes`, and no caller's bytes lie in this buffer.
+            unsafe { copy(room.as_mut_ptr(), bytes.as_ptr(), bytes.len()) };
+            self.len += bytes.len();
         }
-        self.put(digits);
+    }
+
+    /// The head of a record.
+    #[inline(never)]
+    fn put_head(&mut self, stream: [u8; 4], tag: [u8; 2]) {
+        self.head.stream = stream;
+        self.head.tag = tag;
+        // SAFETY: the head is bytes without padding, and not part of the buffer that `put` writes to.
+        let head = unsafe { core::slice::from_raw_parts((&raw const self.head).cast(), HEAD) };
+        self.put(head);
+    }
+
+    /// Text, then a decimal number.
+    #[inline(never)]
+    fn put_number(&mut self, text: &[u8], value: u64) {
+        self.put(text);
+        let mut digits = [b'0'; 20];
+        let first = stamp::digits(&mut digits, 20, value).min(19);
+        self.put(digits.get(first..).unwrap_or(&[]));
     }
 }
 
+/// Bytes up to the first newline, or all.
+#[inline(never)]
+fn line(bytes: &[u8]) -> usize {
+    let newline = bytes.iter().position(|byte| *byte == b'\n');
+    newline.unwrap_or(bytes.len())
+}
+
 /// Reads once from a stream and writes what came; closes it at its end. Says whether the buffers were used.
+#[inline(never)]
 pub fn pump(member: &mut Member, which: usize, buffers: &mut Buffers) -> bool {
     let living = member.pid != 0;
-    let terminal = member.terminal;
     let Some(stream) = member.streams.get_mut(which) else {
         return false;
     };
@@ -106,9 +109,7 @@ pub fn pump(member: &mut Member, which: usize, buffers: &mut Buffers) -> bool {
     let read = sys::read(stream.fd, input);
     if read > 0 {
         if member.log.current != 0 {
-            let Some(text) = buffers.input.get(..read as usize) else {
-                return false;
-            };
+            let text = buffers.input.get(..read as usize).unwrap_or(&[]);
             consume(member, which, text, &mut buffers.output);
         }
         return true;
@@ -116,7 +117,7 @@ pub fn pump(member: &mut Member, which: usize, buffers: &mut Buffers) -> bool {
     if living && (read == sys::EAGAIN || read == sys::EINTR) {
         return false;
     }
-    if living && terminal {
+    if living && stream.terminal {
         stream.parked = true;
     } else {
         sys::close(&mut stream.fd);
@@ -131,14 +132,21 @@ fn consume(member: &mut Member, which: usize, text: &[u8], output: &mut Output) 
         return;
     };
     let was_open = stream.open;
-    let mut writer = Writer { log: &mut member.log, stream, output, stderr: which == 1, was_open, failed };
+    let mut writer = Writer {
+        log: &mut member.log,
+        stream,
+        output,
+        name: if which == 0 { STREAMS[0] } else { STREAMS[1] },
+        was_open,
+        failed,
+    };
     let mut rest = text;
     while !rest.is_empty() {
         let window = rest.get(..TEXT_MAX).unwrap_or(rest);
-        let newline = window.iter().position(|byte| *byte == b'\n');
-        let size = newline.unwrap_or(window.len());
-        writer.record(window.get(..size).unwrap_or(&[]), newline.is_some());
-        rest = rest.get(size + usize::from(newline.is_some())..).unwrap_or(&[]);
+        let (text, newline) = window.split_at_checked(line(window)).unwrap_or_default();
+        writer.record(text, !newline.is_empty());
+        let size = text.len() + usize::from(!newline.is_empty());
+        rest = rest.get(size..).unwrap_or(&[]);
     }
     writer.flush();
 }
@@ -148,7 +156,8 @@ struct Writer<'a> {
     log: &'a mut Log,
     stream: &'a mut Stream,
     output: &'a mut Output,
-    stderr: bool,
+    /// Of the stream.
+    name: [u8; 4],
     /// `stream.open` before the first record in `output`.
     was_open: bool,
     /// Writing failed in this chunk: the rest of it is dropped without another try.
@@ -156,6 +165,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    #[inline(never)]
     fn record(&mut self, text: &[u8], full: bool) {
         let need = HEAD + text.len() + 1;
         if !self.log.fits(self.output.len, need) || self.output.len + need > OUTPUT {
@@ -164,7 +174,7 @@ impl Writer<'_> {
         if self.failed || self.stream.skipping || !self.log.make_room(self.output.len, need) {
             return self.drop(text.len(), full);
         }
-        self.output.put_head(self.stderr, if full { b'F' } else { b'P' });
+        self.output.put_head(self.name, if full { FULL } else { PIECE });
         self.output.put(text);
         self.output.put(b"\n");
         self.stream.open = !full;
@@ -184,9 +194,9 @@ impl Writer<'_> {
             self.stream.open = self.was_open;
             let mut at = 0;
             while let Some(record) = self.output.bytes.get(at..self.output.len)
-                && let Some(size) = record.iter().position(|byte| *byte == b'\n')
+                && let Some(tag) = record.get(TAG)
             {
-                let full = record.get(TAG) == Some(&b'F');
+                let (size, full) = (line(record), *tag == FULL[0]);
                 if at < kept {
                     self.stream.open = !full;
                 } else {
@@ -202,12 +212,14 @@ impl Writer<'_> {
 
 impl Log {
     /// Whether the file takes one more record behind those not yet written; an empty file takes any.
+    #[inline(never)]
     fn fits(&self, unwritten: usize, record: usize) -> bool {
         let size = self.size + unwritten as u64;
         self.limit == 0 || size == 0 || size + record as u64 <= self.limit
     }
 
     /// Goes on in the next file if this one is full; without one the limit is reached.
+    #[inline(never)]
     fn make_room(&mut self, unwritten: usize, record: usize) -> bool {
         if self.fits(unwritten, record) {
             return true;
@@ -220,6 +232,7 @@ impl Log {
         self.current = core::mem::take(&mut self.next);
         self.size = sys::file_size(self.current);
         self.rotations += 1;
+        self.due |= due::ROTATED;
         true
     }
 
@@ -239,7 +252,7 @@ impl Log {
             }
             self.size += whole as u64;
             kept += whole;
-            if written > whole as isize {
+            if written > whole as i32 {
                 sys::truncate(self.current, self.size);
             }
             if whole == 0 {
@@ -257,19 +270,17 @@ fn notice(log: &mut Log, streams: &mut [Stream; 2], output: &mut Output) -> bool
     if bytes == 0 {
         return true;
     }
-    for (which, stream) in streams.iter().enumerate() {
+    for (stream, name) in streams.iter().zip(STREAMS) {
         if stream.open {
-            output.put_head(which == 1, b'F');
+            output.put_head(name, FULL);
             output.put(b"\n");
         }
     }
-    output.put_head(true, b'F');
-    output.put(b"dwell: ");
-    output.put_number(lines);
-    output.put(b" lines (");
-    output.put_number(bytes);
-    output.put(b" bytes) dropped: ");
-    output.put(if log.at_limit { b"log limit reached\n" } else { b"log write failed\n" });
+    output.put_head(STREAMS[1], FULL);
+    output.put_number(b"dwell: ", lines);
+    output.put_number(b" lines (", bytes);
+    output.put(b" bytes) dropped: log ");
+    output.put(if log.at_limit { b"limit reached\n" } else { b"write failed\n" });
     let written = log.make_room(0, output.len) && {
         let before = log.size;
         let whole = log.append(output) == output.len;

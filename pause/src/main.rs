@@ -2,8 +2,8 @@
 //! keeps what must outlive the node. What it is asked and answers is specified in `protocol.rs`.
 //!
 //! Static, `no_std`, without allocation, without dependencies: it must still run when everything else has failed, in
-//! a few pages of memory, since a machine holds hundreds of it. One thread, one `ppoll` loop, every buffer static,
-//! bounded work per turn. It opens nothing by path once its root is empty, and trusts nothing of its members but that
+//! a few pages of memory, since a machine holds hundreds of it. One thread, one `ppoll` loop, every buffer there
+//! from the beginning, bounded work per turn. It opens nothing by path once its root is empty, and trusts nothing of its members but that
 //! their output is bytes.
 //!
 //! Built by one command, run beside this crate's `pause.ld`, the same in the node's build script and in the tests:
@@ -32,23 +32,25 @@ mod stamp;
 mod sys;
 mod table;
 
-use core::cell::UnsafeCell;
+/// Everything that is written to, beside the stack's frames. `_start` lays it on the stack, below the page on which the
+/// kernel put the arguments: nothing was ever written there, so it reads as zeros (which every field takes for its
+/// beginning) and costs nothing until it is used. A static would cost the file a segment and every access a long
+/// address. It needs 200 KB of the stack's limit, which is 8 MB unless somebody made it less than any program needs.
+#[repr(C, align(4096))]
+struct State {
+    buffers: log::Buffers,
+    keeper: keeper::Keeper,
+}
 
-/// State of the one thread there is.
-pub struct Global<T>(UnsafeCell<T>);
+/// Pages of `State`.
+const STATE_PAGES: usize = size_of::<State>() / 4096;
 
-// SAFETY: pause has one thread. The newborn that shares its memory (`birth.rs`) runs while that thread is suspended.
-unsafe impl<T> Sync for Global<T> {}
-
-static KEEPER: Global<keeper::Keeper> = Global(UnsafeCell::new(keeper::Keeper::EMPTY));
-static BUFFERS: Global<log::Buffers> = Global(UnsafeCell::new(log::Buffers::EMPTY));
+const _: () = assert!(STATE_PAGES < 50);
 
 /// Where `_start` leads: becomes the sandbox, then keeps it for ever.
-extern "C" fn entry() -> ! {
-    // SAFETY: these are the only references ever made to the two statics; `entry` runs once.
-    let (keeper, buffers) = unsafe { (&mut *KEEPER.0.get(), &mut *BUFFERS.0.get()) };
-    sandbox::enter(keeper);
-    keeper.run(buffers)
+extern "C" fn entry(state: &mut State) -> ! {
+    sandbox::enter(&mut state.keeper);
+    state.keeper.run(&mut state.buffers)
 }
 
 /// Nothing panics on purpose; if something does, the Pod ends rather than go on in an unknown state.

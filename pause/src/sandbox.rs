@@ -36,19 +36,30 @@ const OWN_CAPABILITIES: u32 = 1 << 19 | 1 << 21;
 /// A step's outcome, with the step's name on failure.
 trait Step {
     /// Ends the process with FAILED if the step failed.
-    fn or_fail(self, operation: Operation) -> usize;
+    fn or_fail(self, operation: Operation) -> Outcome;
 }
 
 impl Step for Outcome {
     #[inline(never)]
-    fn or_fail(self, operation: Operation) -> usize {
+    fn or_fail(self, operation: Operation) -> Outcome {
         if self < 0 {
-            fail(operation, -self as u64)
+            fail(operation, -self as u32 as u64)
         }
-        self as usize
+        self
     }
 }
 
+/// A step that is one system call.
+///
+/// # Safety
+/// As `sys::call`.
+#[inline(never)]
+unsafe fn step(operation: Operation, number: usize, a: usize, b: usize, c: usize) -> Outcome {
+    // SAFETY: passed on to the caller.
+    unsafe { sys::call(number, a, b, c) }.or_fail(operation)
+}
+
+#[inline(never)]
 fn fail(operation: Operation, errno: u64) -> ! {
     let body = operation as u64 | errno << 32;
     sys::send(FIRST_CONNECTION_FD, &[first_word(kind::FAILED), 0, 0, body, 0, 0, 0, 0], 0);
@@ -57,7 +68,8 @@ fn fail(operation: Operation, errno: u64) -> ! {
 
 /// Returns in stage 2, set up and listening.
 pub fn enter(keeper: &mut Keeper) {
-    let setup = read_setup();
+    let mut setup = [0; Setup::SIZE / 8];
+    read_setup(&mut setup);
     enter_cgroups(&setup);
     clone_stage_2(&setup);
     own_signals();
@@ -76,15 +88,13 @@ pub fn enter(keeper: &mut Keeper) {
 /// The block of `Setup`, as words.
 type Block = [u64; Setup::SIZE / 8];
 
-fn read_setup() -> Block {
-    let mut block: Block = [0; Setup::SIZE / 8];
+fn read_setup(block: &mut Block) {
+    let at = block.as_mut_ptr() as usize;
     // SAFETY: the block is valid for writes of its length.
-    let read =
-        unsafe { sys::call6(nr::PREAD64, [SETUP_FD as usize, block.as_mut_ptr() as usize, Setup::SIZE, 0, 0, 0]) };
-    if read.or_fail(Operation::ReadSetup) != Setup::SIZE || !Setup::is_head(block[0], block[1]) {
+    let read = unsafe { sys::call6(nr::PREAD64, [SETUP_FD as usize, at, Setup::SIZE, 0, 0, 0]) };
+    if read.or_fail(Operation::ReadSetup) != Setup::SIZE as i32 || !Setup::is_head(block[0], block[1]) {
         fail(Operation::ReadSetup, 0);
     }
-    block
 }
 
 fn flags(setup: &Block) -> u64 {
@@ -118,7 +128,7 @@ fn clone_stage_2(setup: &Block) {
     }
     if setup_flags & u64::from(Setup::NETNS) != 0 {
         // SAFETY: no pointers.
-        unsafe { sys::call(nr::SETNS, next as usize, CLONE_NEWNET as usize, 0) }.or_fail(Operation::EnterNetns);
+        unsafe { step(Operation::EnterNetns, nr::SETNS, next as usize, CLONE_NEWNET as usize, 0) };
     }
     let arguments = [flags, 0, 0, 0, SIGCHLD, 0, 0, 0, 0, 0, cgroup];
     // SAFETY: the structure is valid for its length. Without CLONE_VM both sides have memory of their own.
@@ -145,13 +155,12 @@ fn signal_descriptor() -> i32 {
     // SAFETY: one 8-byte set is read.
     let fd =
         unsafe { sys::call6(nr::SIGNALFD4, [usize::MAX, &raw const set as usize, 8, O_NONBLOCK | O_CLOEXEC, 0, 0]) };
-    fd.or_fail(Operation::Signals) as i32
+    fd.or_fail(Operation::Signals)
 }
 
 fn open_null() -> i32 {
     // SAFETY: the path is NUL-terminated.
-    unsafe { sys::call(nr::OPENAT, AT_FDCWD, c"/dev/null".as_ptr() as usize, O_RDWR | O_CLOEXEC) }
-        .or_fail(Operation::Descriptors) as i32
+    unsafe { step(Operation::Descriptors, nr::OPENAT, AT_FDCWD, c"/dev/null".as_ptr() as usize, O_RDWR | O_CLOEXEC) }
 }
 
 /// 0, 1 and 2 become `/dev/null`.
@@ -173,15 +182,15 @@ fn empty_root() {
     let (slash, dot) = (c"/".as_ptr() as usize, c".".as_ptr() as usize);
     let (tmpfs, dev) = (c"tmpfs".as_ptr() as usize, c"/dev".as_ptr() as usize);
     let options = c"size=4k,nr_inodes=1,mode=555".as_ptr() as usize;
-    let step = |outcome: Outcome| outcome.or_fail(Operation::EmptyRoot);
+    let or_fail = |outcome: Outcome| outcome.or_fail(Operation::EmptyRoot);
     // SAFETY: every string is NUL-terminated; no other pointers.
     unsafe {
-        step(sys::call6(nr::MOUNT, [0, slash, 0, REC_PRIVATE, 0, 0]));
-        step(sys::call6(nr::MOUNT, [tmpfs, dev, tmpfs, RDONLY_NOSUID_NODEV_NOEXEC, options, 0]));
-        step(sys::call(nr::CHDIR, dev, 0, 0));
-        step(sys::call(nr::PIVOT_ROOT, dot, dot, 0));
-        step(sys::call(nr::UMOUNT2, dot, DETACH, 0));
-        step(sys::call(nr::CHDIR, slash, 0, 0));
+        or_fail(sys::call6(nr::MOUNT, [0, slash, 0, REC_PRIVATE, 0, 0]));
+        or_fail(sys::call6(nr::MOUNT, [tmpfs, dev, tmpfs, RDONLY_NOSUID_NODEV_NOEXEC, options, 0]));
+        step(Operation::EmptyRoot, nr::CHDIR, dev, 0, 0);
+        step(Operation::EmptyRoot, nr::PIVOT_ROOT, dot, dot, 0);
+        step(Operation::EmptyRoot, nr::UMOUNT2, dot, DETACH, 0);
+        step(Operation::EmptyRoot, nr::CHDIR, slash, 0, 0);
     }
 }
 
@@ -193,12 +202,12 @@ fn name_things(setup: &Block) {
     // SAFETY: the name is valid for its length, which `is_head` checked; the other string is NUL-terminated.
     unsafe {
         if length != 0 {
-            sys::call(nr::SETHOSTNAME, name.as_ptr() as usize, length, 0).or_fail(Operation::Hostname);
+            step(Operation::Hostname, nr::SETHOSTNAME, name.as_ptr() as usize, length, 0);
         }
-        sys::call(nr::SETSID, 0, 0, 0).or_fail(Operation::Session);
+        step(Operation::Session, nr::SETSID, 0, 0, 0);
         sys::call(nr::UMASK, 0, 0, 0);
         sys::call(nr::PRCTL, PR_SET_NAME, c"pause".as_ptr() as usize, 0);
-        sys::call(nr::PRCTL, PR_SET_DUMPABLE, 0, 0).or_fail(Operation::Session);
+        step(Operation::Session, nr::PRCTL, PR_SET_DUMPABLE, 0, 0);
     }
 }
 
@@ -216,13 +225,13 @@ fn raise_descriptor_limit(keeper: &mut Keeper) {
 
 fn own_pidfd() -> i32 {
     // SAFETY: no pointers.
-    unsafe { sys::call(434, sys::call(nr::GETPID, 0, 0, 0) as usize, 0, 0) }.or_fail(Operation::OwnPidfd) as i32
+    unsafe { step(Operation::OwnPidfd, 434, sys::call(nr::GETPID, 0, 0, 0) as usize, 0, 0) }
 }
 
 /// 0 to 2 null, 3 the listener, 4 the connection, 5 the own pidfd, 6 signals; everything else is closed.
 fn arrange_descriptors(pidfd: i32, signals: i32) {
     // Both may lie at 5 or 6 already (a node may leave these closed), so they go up first.
-    let above = |fd| sys::fcntl(fd, sys::F_DUPFD_CLOEXEC, 64).or_fail(Operation::Descriptors) as i32;
+    let above = |fd| sys::fcntl(fd, sys::F_DUPFD_CLOEXEC, 64).or_fail(Operation::Descriptors);
     let (pidfd, signals) = (above(pidfd), above(signals));
     sys::place(pidfd, OWN_PIDFD).or_fail(Operation::Descriptors);
     sys::place(signals, SIGNAL_FD).or_fail(Operation::Descriptors);
@@ -245,12 +254,11 @@ fn drop_capabilities(bounding: u64) {
     let header = [0x2008_0522u32, 0];
     let sets = [OWN_CAPABILITIES, OWN_CAPABILITIES, 0, 0, 0, 0];
     // SAFETY: a version 3 header and its two data structures are read.
-    unsafe { sys::call(nr::CAPSET, header.as_ptr() as usize, sets.as_ptr() as usize, 0) }
-        .or_fail(Operation::Capabilities);
+    unsafe { step(Operation::Capabilities, nr::CAPSET, header.as_ptr() as usize, sets.as_ptr() as usize, 0) };
 }
 
 fn listen() {
     sys::fcntl(LISTEN_FD, sys::F_SETFL, O_NONBLOCK).or_fail(Operation::Listen);
     // SAFETY: no pointers.
-    unsafe { sys::call(nr::LISTEN, LISTEN_FD as usize, 8, 0) }.or_fail(Operation::Listen);
+    unsafe { step(Operation::Listen, nr::LISTEN, LISTEN_FD as usize, 8, 0) };
 }

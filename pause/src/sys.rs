@@ -4,10 +4,10 @@
 //! no descriptor that it keeps is ever 0, and a table of zeros is an empty table. Nothing here decides anything.
 
 use crate::arch::{nr, syscall, syscall3};
-use crate::protocol::{DESCRIPTORS_MAX, MESSAGE_MAX};
+use crate::protocol::{DESCRIPTORS_MAX, MESSAGE_MAX, SIZE};
 
-/// What a system call returned: an errno when negative.
-pub type Outcome = isize;
+/// What a system call returned: an errno when negative. (The one that returns more is `file_size`.)
+pub type Outcome = i32;
 
 pub const EINTR: Outcome = -4;
 pub const EAGAIN: Outcome = -11;
@@ -36,19 +36,26 @@ pub struct PollFd {
     pub revents: i16,
 }
 
-/// timespec
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-pub struct Time {
-    pub seconds: i64,
-    pub nanos: i64,
+impl PollFd {
+    /// Waits for `events`; for nothing at all, when there is no descriptor.
+    #[inline(always)]
+    pub fn wait(&mut self, fd: i32, events: i16) {
+        self.fd = if fd == 0 { -1 } else { fd };
+        self.events = events;
+    }
 }
 
-impl Time {
-    /// Nanoseconds since 1970.
-    pub fn nanoseconds(&self) -> u64 {
-        self.seconds as u64 * 1_000_000_000 + self.nanos as u64
-    }
+/// timespec
+#[repr(C)]
+struct Time {
+    seconds: u64,
+    nanos: u64,
+}
+
+/// A descriptor as an argument; the kernel looks at the lower half only.
+#[inline(always)]
+fn number(fd: i32) -> usize {
+    fd as u32 as usize
 }
 
 /// A system call of up to three arguments.
@@ -58,7 +65,7 @@ impl Time {
 #[inline(always)]
 pub unsafe fn call(number: usize, a: usize, b: usize, c: usize) -> Outcome {
     // SAFETY: passed on to the caller.
-    unsafe { syscall3(number, a, b, c) }
+    unsafe { syscall3(number, a, b, c) as Outcome }
 }
 
 /// As `call`, with six arguments.
@@ -68,7 +75,7 @@ pub unsafe fn call(number: usize, a: usize, b: usize, c: usize) -> Outcome {
 #[inline(always)]
 pub unsafe fn call6(number: usize, a: [usize; 6]) -> Outcome {
     // SAFETY: passed on to the caller.
-    unsafe { syscall(number, a) }
+    unsafe { syscall(number, a) as Outcome }
 }
 
 pub fn exit(status: i32) -> ! {
@@ -79,46 +86,47 @@ pub fn exit(status: i32) -> ! {
 }
 
 /// Closes and forgets; nothing happens for 0 (none).
+#[inline(never)]
 pub fn close(fd: &mut i32) {
     if *fd > 2 {
         // SAFETY: no pointers. The number is forgotten at once, so nothing closes it twice.
-        unsafe { syscall3(nr::CLOSE, *fd as usize, 0, 0) };
+        unsafe { syscall3(nr::CLOSE, number(*fd), 0, 0) };
     }
     *fd = 0;
 }
 
 pub fn read(fd: i32, buffer: &mut [u8]) -> Outcome {
     // SAFETY: the buffer is valid for writes of its length.
-    unsafe { call(nr::READ, fd as usize, buffer.as_mut_ptr() as usize, buffer.len()) }
+    unsafe { call(nr::READ, number(fd), buffer.as_mut_ptr() as usize, buffer.len()) }
 }
 
 /// Takes one signal off a signalfd; not positive: there is none.
 pub fn take_signal(fd: i32) -> Outcome {
     let mut info = core::mem::MaybeUninit::<[u8; 128]>::uninit();
     // SAFETY: one signalfd_siginfo is 128 bytes; nobody reads it.
-    unsafe { call(nr::READ, fd as usize, info.as_mut_ptr() as usize, 128) }
+    unsafe { call(nr::READ, number(fd), info.as_mut_ptr() as usize, 128) }
 }
 
 pub fn write(fd: i32, bytes: &[u8]) -> Outcome {
     // SAFETY: the bytes are valid for reads of their length.
-    unsafe { call(nr::WRITE, fd as usize, bytes.as_ptr() as usize, bytes.len()) }
+    unsafe { call(nr::WRITE, number(fd), bytes.as_ptr() as usize, bytes.len()) }
 }
 
 pub fn fcntl(fd: i32, command: usize, argument: usize) -> Outcome {
     // SAFETY: only commands with a number as argument are used.
-    unsafe { call(nr::FCNTL, fd as usize, command, argument) }
+    unsafe { call(nr::FCNTL, number(fd), command, argument) }
 }
 
 /// Places a copy, without close-on-exec, at the number `to`.
 pub fn place(fd: i32, to: i32) -> Outcome {
     // SAFETY: no pointers.
-    unsafe { call(nr::DUP3, fd as usize, to as usize, 0) }
+    unsafe { call(nr::DUP3, number(fd), number(to), 0) }
 }
 
 /// Marks everything from `first` on close-on-exec (`only_on_exec`), or closes it.
 pub fn close_from(first: i32, only_on_exec: bool) -> Outcome {
     // SAFETY: no pointers.
-    unsafe { call(436, first as usize, u32::MAX as usize, if only_on_exec { 4 } else { 0 }) }
+    unsafe { call(436, number(first), u32::MAX as usize, if only_on_exec { 4 } else { 0 }) }
 }
 
 /// A pipe: (read end, write end), both close-on-exec and blocking.
@@ -128,31 +136,36 @@ pub fn pipe(ends: &mut [i32; 2]) -> Outcome {
 }
 
 /// Bytes of the file, which becomes its position too.
+#[inline(never)]
 pub fn file_size(fd: i32) -> u64 {
     // SAFETY: no pointers; 2 is SEEK_END.
-    let size = unsafe { call(nr::LSEEK, fd as usize, 0, 2) };
-    if size < 0 { 0 } else { size as u64 }
+    unsafe { syscall3(nr::LSEEK, number(fd), 0, 2) }.max(0) as u64
 }
 
 pub fn truncate(fd: i32, size: u64) -> Outcome {
     // SAFETY: no pointers.
-    unsafe { call(nr::FTRUNCATE, fd as usize, size as usize, 0) }
+    unsafe { call(nr::FTRUNCATE, number(fd), size as usize, 0) }
 }
 
-/// Now: seconds and nanoseconds since 1970.
-pub fn now() -> Time {
-    let mut time = Time::default();
+/// Now: nanoseconds since 1970.
+#[inline(never)]
+pub fn now() -> u64 {
+    let mut time = Time { seconds: 0, nanos: 0 };
     // SAFETY: one timespec is written; CLOCK_REALTIME (0) always exists.
     unsafe { syscall3(nr::CLOCK_GETTIME, 0, &raw mut time as usize, 0) };
-    time
+    time.seconds * 1_000_000_000 + time.nanos
 }
 
 /// Waits until one of `fds` is ready; `milliseconds` < 0: for ever.
 pub fn poll(fds: &mut [PollFd], milliseconds: i32) -> Outcome {
-    let mut time = Time { seconds: 0, nanos: milliseconds as i64 * 1_000_000 };
-    let timeout = if milliseconds < 0 { 0 } else { &raw mut time as usize };
+    let time = Time { seconds: 0, nanos: milliseconds as u32 as u64 * 1_000_000 };
+    let mut timeout = &raw const time as usize;
+    if milliseconds < 0 {
+        timeout = 0;
+    }
+    let (at, count) = (fds.as_mut_ptr() as usize, fds.len());
     // SAFETY: the array is valid for its length; the timespec lives until the call returns.
-    unsafe { call6(nr::PPOLL, [fds.as_mut_ptr() as usize, fds.len(), timeout, 0, 0, 0]) }
+    unsafe { call6(nr::PPOLL, [at, count, timeout, 0, 0, 0]) }
 }
 
 /// The events of one descriptor that are true right now.
@@ -166,25 +179,26 @@ pub fn poll_now(fd: i32, events: i16) -> i16 {
 pub fn reap(status: &mut i32) -> i32 {
     const WNOHANG_WALL: usize = 1 | 0x4000_0000;
     // SAFETY: one int is written.
-    unsafe { call6(nr::WAIT4, [usize::MAX, &raw mut *status as usize, WNOHANG_WALL, 0, 0, 0]) as i32 }
+    unsafe { call6(nr::WAIT4, [usize::MAX, &raw mut *status as usize, WNOHANG_WALL, 0, 0, 0]) }
 }
 
 /// Waits for this one child, whose status nobody wants.
 pub fn reap_this(pid: i32) {
     // SAFETY: no pointers.
-    while unsafe { call6(nr::WAIT4, [pid as usize, 0, 0x4000_0000, 0, 0, 0]) } == EINTR {}
+    while unsafe { call6(nr::WAIT4, [number(pid), 0, 0x4000_0000, 0, 0, 0]) } == EINTR {}
 }
 
 /// A new connection; negative: none.
 pub fn accept(listener: i32) -> i32 {
     // SAFETY: no address is asked for.
-    unsafe { call6(nr::ACCEPT4, [listener as usize, 0, 0, O_CLOEXEC, 0, 0]) as i32 }
+    unsafe { call6(nr::ACCEPT4, [number(listener), 0, 0, O_CLOEXEC, 0, 0]) }
 }
 
 /// Enters the pid namespace (`CLONE_NEWPID`) of the process behind the pidfd, for children to come.
+#[inline(never)]
 pub fn enter_pid_namespace(pidfd: i32) -> Outcome {
     // SAFETY: no pointers.
-    unsafe { call(nr::SETNS, pidfd as usize, 0x2000_0000, 0) }
+    unsafe { call(nr::SETNS, number(pidfd), 0x2000_0000, 0) }
 }
 
 /// iovec
@@ -203,6 +217,30 @@ struct MessageHeader {
     flags: usize,
 }
 
+/// sendmsg or recvmsg of one buffer and its control data: the outcome, and the flags of what was received.
+///
+/// # Safety
+/// `buffer` and `control` (addresses and lengths) must be valid for what the call does with them.
+#[inline(never)]
+unsafe fn pass(call_number: usize, socket: i32, buffer: (usize, usize), control: (usize, usize)) -> (Outcome, u32) {
+    let slice = Slice(buffer.0, buffer.1);
+    let mut header = MessageHeader {
+        name: 0,
+        name_len: 0,
+        slices: &raw const slice as usize,
+        slices_len: 1,
+        control: control.0,
+        control_len: control.1,
+        flags: 0,
+    };
+    let flags = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_CMSG_CLOEXEC;
+    let header_at = &raw mut header as usize;
+    // SAFETY: header and slice live until the call returns; the rest is the caller's promise. Each call ignores the
+    // flag that is meant for the other one.
+    let outcome = unsafe { call(call_number, number(socket), header_at, flags) };
+    (outcome, header.flags as u32)
+}
+
 /// One cmsghdr of `SCM_RIGHTS` with room for `N` descriptors.
 #[repr(C, align(8))]
 struct Rights<const N: usize> {
@@ -217,11 +255,16 @@ const SCM_RIGHTS: i32 = 1;
 const MSG_DONTWAIT: usize = 0x40;
 const MSG_NOSIGNAL: usize = 0x4000;
 const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
-const MSG_TRUNC_OR_CTRUNC: usize = 0x20 | 8;
+const MSG_TRUNC_OR_CTRUNC: u32 = 0x20 | 8;
 /// Bytes of a cmsghdr before its data.
 const RIGHTS_HEAD: usize = 16;
 
+/// Places for descriptors: as many as a byte can number, so that none is out of range. More than DESCRIPTORS_MAX are
+/// never received.
+const PLACES: usize = 256;
+
 /// The last message received, with its descriptors.
+#[repr(C)]
 pub struct Mail {
     /// Bytes of `words`.
     pub len: usize,
@@ -229,39 +272,24 @@ pub struct Mail {
     pub count: usize,
     /// Part of it did not fit.
     pub truncated: bool,
+    rights: Rights<PLACES>,
     /// The message as it lies in the packet.
     pub words: [u64; MESSAGE_MAX / 8],
-    rights: Rights<DESCRIPTORS_MAX>,
 }
 
 impl Mail {
-    pub const EMPTY: Self = Self {
-        len: 0,
-        count: 0,
-        truncated: false,
-        words: [0; MESSAGE_MAX / 8],
-        rights: Rights { len: 0, level: 0, kind: 0, fds: [0; DESCRIPTORS_MAX] },
-    };
-
     /// Receives one message without blocking.
+    #[inline(never)]
     pub fn receive(&mut self, socket: i32) -> Outcome {
-        let mut slice = Slice(self.words.as_mut_ptr() as usize, MESSAGE_MAX);
-        let mut header = MessageHeader {
-            name: 0,
-            name_len: 0,
-            slices: &raw mut slice as usize,
-            slices_len: 1,
-            control: &raw mut self.rights as usize,
-            control_len: size_of_val(&self.rights),
-            flags: 0,
-        };
-        let flags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
-        // SAFETY: header, slice and both buffers live until the call returns and are as long as they say.
-        let len = unsafe { call(nr::RECVMSG, socket as usize, &raw mut header as usize, flags) };
+        let buffer = (self.words.as_mut_ptr() as usize, MESSAGE_MAX);
+        let control = (&raw mut self.rights as usize, RIGHTS_HEAD + 4 * DESCRIPTORS_MAX);
+        self.rights.kind = 0;
+        // SAFETY: both are memory of this structure, at least as long as they say.
+        let (len, flags) = unsafe { pass(nr::RECVMSG, socket, buffer, control) };
         self.len = len as usize;
-        self.truncated = header.flags & MSG_TRUNC_OR_CTRUNC != 0;
+        self.truncated = flags & MSG_TRUNC_OR_CTRUNC != 0;
         self.count = 0;
-        if len >= 0 && header.control_len > RIGHTS_HEAD && self.rights.kind == SCM_RIGHTS {
+        if self.rights.kind == SCM_RIGHTS {
             self.count = (self.rights.len - RIGHTS_HEAD) / 4;
         }
         len
@@ -269,24 +297,25 @@ impl Mail {
 
     /// The argument block of a message of full length.
     pub fn args(&self) -> &[u8] {
+        let args = self.words.as_ptr().cast::<u8>().wrapping_add(SIZE);
         // SAFETY: the array is plain bytes; the length is what the kernel wrote there, at most MESSAGE_MAX.
-        let bytes = unsafe { core::slice::from_raw_parts(self.words.as_ptr().cast::<u8>(), self.len) };
-        bytes.get(crate::protocol::SIZE..).unwrap_or(&[])
+        unsafe { core::slice::from_raw_parts(args, self.len.saturating_sub(SIZE)) }
     }
 
     /// Looks at a descriptor; 0 when there is none.
     pub fn peek(&self, at: usize) -> i32 {
-        self.rights.fds.get(at).copied().unwrap_or(0)
+        self.rights.fds[usize::from(at as u8)]
     }
 
     /// Takes a descriptor out: it is the caller's now.
     pub fn take(&mut self, at: usize) -> i32 {
-        self.rights.fds.get_mut(at).map(core::mem::take).unwrap_or(0)
+        core::mem::take(&mut self.rights.fds[usize::from(at as u8)])
     }
 
     /// Closes every descriptor that was not taken out.
     pub fn close_all(&mut self) {
-        for fd in self.rights.fds.iter_mut().take(self.count) {
+        // Those that did not come are 0.
+        for fd in &mut self.rights.fds {
             close(fd);
         }
     }
@@ -295,16 +324,8 @@ impl Mail {
 /// Sends one message without blocking, with a descriptor unless `fd` is 0.
 pub fn send(socket: i32, words: &[u64; 8], fd: i32) -> Outcome {
     let rights = Rights { len: RIGHTS_HEAD + 4, level: SOL_SOCKET, kind: SCM_RIGHTS, fds: [fd] };
-    let slice = Slice(words.as_ptr() as usize, size_of_val(words));
-    let header = MessageHeader {
-        name: 0,
-        name_len: 0,
-        slices: &raw const slice as usize,
-        slices_len: 1,
-        control: &raw const rights as usize,
-        control_len: if fd > 0 { size_of_val(&rights) } else { 0 },
-        flags: 0,
-    };
-    // SAFETY: header, slice and buffers live until the call returns and are as long as they say; nothing is written.
-    unsafe { call(nr::SENDMSG, socket as usize, &raw const header as usize, MSG_DONTWAIT | MSG_NOSIGNAL) }
+    let control_len = if fd > 0 { size_of_val(&rights) } else { 0 };
+    let control = (&raw const rights as usize, control_len);
+    // SAFETY: both live until the call returns and are as long as they say; nothing is written.
+    unsafe { pass(nr::SENDMSG, socket, (words.as_ptr() as usize, SIZE), control) }.0
 }

@@ -6,7 +6,18 @@
 use crate::protocol::Live;
 use crate::sys;
 
+/// News of a member that the connection is still to be told, as bits of `Log::due`; told from the lowest up.
+pub mod due {
+    /// That it lives: one who connects is told of everybody.
+    pub const LIVE: u8 = 1;
+    /// That its log went on in the next file.
+    pub const ROTATED: u8 = 2;
+    /// Its end.
+    pub const EXIT: u8 = 4;
+}
+
 /// One of a member's two output streams.
+#[repr(C)]
 pub struct Stream {
     /// The read end, or the terminal's master; 0: closed.
     pub fd: i32,
@@ -16,33 +27,38 @@ pub struct Stream {
     pub open: bool,
     /// A piece of a line was dropped, so the rest of that line is dropped too.
     pub skipping: bool,
+    /// `fd` is a terminal's master.
+    pub terminal: bool,
     /// A terminal that nobody has open: tried again now and then, as poll would report it for ever.
     pub parked: bool,
 }
 
 /// A member's log files and what they did not take.
+#[repr(C)]
 pub struct Log {
     /// The file; 0: none, output is read and dropped.
     pub current: i32,
     /// The one after it; 0: none yet.
     pub next: i32,
-    /// Why records were dropped last: the limit, or an error.
-    pub at_limit: bool,
     /// Bytes in `current`.
     pub size: u64,
     /// Bytes that `current` may hold; 0: no limit.
     pub limit: u64,
-    /// Files begun since birth, and how many of them the node was told.
-    pub rotations: u32,
-    pub announced: u32,
     /// Newlines and bytes dropped since birth, and up to the last notice in the log.
     pub dropped_lines: u64,
     pub dropped_bytes: u64,
     pub noticed_lines: u64,
     pub noticed_bytes: u64,
+    /// Files begun since birth.
+    pub rotations: u32,
+    /// Why records were dropped last: the limit, or an error.
+    pub at_limit: bool,
+    /// Bits of `due`.
+    pub due: u8,
 }
 
-/// One slot.
+/// One slot: two cache lines, so that one byte of displacement reaches every field.
+#[repr(C)]
 pub struct Member {
     /// Chosen by the node; 0: the slot is free.
     pub seq: u64,
@@ -56,18 +72,14 @@ pub struct Member {
     pub pidfd: i32,
     /// Write end of its standard input; 0: none.
     pub stdin: i32,
-    /// `streams[0].fd` is a terminal's master.
-    pub terminal: bool,
-    /// LIVE was sent on this connection.
-    pub listed: bool,
-    /// EXIT was sent on this connection.
-    pub told: bool,
     pub streams: [Stream; 2],
     pub log: Log,
 }
 
+const _: () = assert!(size_of::<Member>() == 128);
+
 impl Member {
-    const STREAM: Stream = Stream { fd: 0, drain: 0, open: false, skipping: false, parked: false };
+    const STREAM: Stream = Stream { fd: 0, drain: 0, open: false, skipping: false, terminal: false, parked: false };
 
     pub const EMPTY: Self = Self {
         seq: 0,
@@ -77,40 +89,39 @@ impl Member {
         pid: 0,
         pidfd: 0,
         stdin: 0,
-        terminal: false,
-        listed: false,
-        told: false,
         streams: [Self::STREAM, Self::STREAM],
         log: Log {
             current: 0,
             next: 0,
-            at_limit: false,
             size: 0,
             limit: 0,
-            rotations: 0,
-            announced: 0,
             dropped_lines: 0,
             dropped_bytes: 0,
             noticed_lines: 0,
             noticed_bytes: 0,
+            rotations: 0,
+            at_limit: false,
+            due: 0,
         },
     };
 
     /// Reaped, and some output may still lie in a pipe.
     pub fn is_draining(&self) -> bool {
-        self.pid == 0 && (self.streams[0].fd | self.streams[1].fd) != 0
+        self.pid == 0 && !self.is_done()
     }
 
     /// Reaped and written down: EXIT may be told. (A free slot looks the same; ask for `seq` first.)
+    #[inline(never)]
     pub fn is_done(&self) -> bool {
         (self.pid | self.streams[0].fd | self.streams[1].fd) == 0
     }
 
     /// Notes the end. What the member wrote before it lies in the pipes, which hold no more than their size.
-    pub fn reaped(&mut self, status: i32, end: u64) {
+    #[inline(never)]
+    pub fn reaped(&mut self, status: i32) {
         self.pid = 0;
         self.status = status;
-        self.end = end;
+        self.end = sys::now();
         sys::close(&mut self.pidfd);
         sys::close(&mut self.stdin);
         for stream in &mut self.streams {
@@ -120,36 +131,32 @@ impl Member {
         }
     }
 
+    #[inline(never)]
     pub fn close_logs(&mut self) {
         sys::close(&mut self.log.current);
         sys::close(&mut self.log.next);
     }
 
-    /// The body of LIVE.
-    pub fn live(&self, out: &mut [u64; 8]) {
-        let logged = self.log.current != 0;
-        let flags = (u32::from(logged) * Live::LOGGED)
-            | (u32::from(logged && self.log.next == 0) * Live::NEEDS_NEXT)
-            | (u32::from(self.stdin != 0) * Live::STDIN)
-            | (u32::from(self.terminal) * Live::TERMINAL)
-            | (u32::from(self.pid == 0) * Live::REAPED);
-        out[3] = self.pid as u64 | u64::from(flags) << 32;
-        out[4] = self.start;
-        out[5] = u64::from(self.log.rotations);
-        self.dropped(out);
-    }
-
-    /// The body of EXIT.
-    pub fn exit(&self, out: &mut [u64; 8]) {
-        out[3] = u64::from(self.status as u32) | u64::from(self.log.rotations) << 32;
-        out[4] = self.start;
-        out[5] = self.end;
-        self.dropped(out);
-    }
-
-    fn dropped(&self, out: &mut [u64; 8]) {
-        out[6] = self.log.dropped_lines;
-        out[7] = self.log.dropped_bytes;
+    /// The flags of LIVE.
+    #[inline(never)]
+    pub fn flags(&self) -> u32 {
+        let mut flags = 0;
+        if self.log.current != 0 {
+            flags |= Live::LOGGED;
+            if self.log.next == 0 {
+                flags |= Live::NEEDS_NEXT;
+            }
+        }
+        if self.stdin != 0 {
+            flags |= Live::STDIN;
+        }
+        if self.streams[0].terminal {
+            flags |= Live::TERMINAL;
+        }
+        if self.pid == 0 {
+            flags |= Live::REAPED;
+        }
+        flags
     }
 }
 

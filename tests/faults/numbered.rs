@@ -49,7 +49,8 @@ fn no_line_is_lost_or_doubled_while_the_node_is_killed() {
     let finished = node.wait_for_phase("slow", "Failed");
     assert_eq!(exit_codes(&finished), [4, 0], "{finished:#}");
     for name in std::iter::once("slow".to_owned()).chain((0..kills).step_by(10).map(|round| format!("fast-{round}"))) {
-        assert_eq!(exit_codes(&node.wait_for_phase(&name, "Failed")), [4, 0]);
+        let finished = node.wait_for_phase(&name, "Failed");
+        assert_eq!(exit_codes(&finished), [4, 0], "{finished:#}");
         assert_numbered(&node, &name, "native");
         assert_numbered(&node, &name, "wasm");
     }

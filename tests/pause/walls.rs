@@ -89,8 +89,11 @@ fn pause_keeps_two_capabilities_and_the_bounding_set_it_was_given() {
     assert_eq!(set(&wide, "CapBnd:") & given, given);
     // A newborn is uid 0 and has the bounding set, not what pause has left.
     let pidfd = narrow.birth(1, &Ask::new(&["sleep"]));
-    let status = std::fs::read_to_string(format!("/proc/{}/status", pid_of(&pidfd))).unwrap();
-    assert!(status.contains(&format!("CapEff:\t{given:016x}\n")), "{status}");
+    // BORN may arrive a moment before execve has changed the credentials.
+    eventually("the newborn has the bounding set", || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", pid_of(&pidfd))).unwrap();
+        status.contains(&format!("CapEff:\t{given:016x}\n"))
+    });
 }
 
 #[test]

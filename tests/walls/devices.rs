@@ -6,14 +6,33 @@ use crate::manifest::{Manifest, native, rooted, shell};
 use crate::member::Member;
 use crate::probe::{self, host};
 
-/// Major and minor of a disk of this machine.
-fn disk() -> (u32, u32) {
-    let text = std::fs::read_to_string("/proc/partitions").expect("reads");
-    let mut numbers = text.lines().filter_map(|line| {
-        let mut words = line.split_whitespace();
-        Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
-    });
-    numbers.next().expect("this machine has a disk")
+/// A disk of the test's own: a loop device over a file, gone when dropped.
+struct Disk {
+    path: String,
+    numbers: [String; 2],
+}
+
+impl Disk {
+    fn new(node: &Node) -> Disk {
+        let file = node.file("disk", "what a disk holds");
+        std::fs::File::options().write(true).open(&file).and_then(|file| file.set_len(1 << 20)).expect("grows");
+        let path = host(&["losetup", "-f", "--show", file.to_str().expect("a path")]).trim().to_owned();
+        assert!(path.starts_with("/dev/"), "{path}");
+        let metadata = std::fs::metadata(&path).expect("it is there");
+        let number = std::os::linux::fs::MetadataExt::st_rdev(&metadata);
+        let numbers = [rustix::fs::major(number), rustix::fs::minor(number)].map(|part| part.to_string());
+        Disk { path, numbers }
+    }
+
+    fn mknod(&self, at: &str) -> String {
+        format!("mknod {at} b {} {}", self.numbers[0], self.numbers[1])
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        host(&["losetup", "-d", &self.path]);
+    }
 }
 
 #[test]
@@ -29,36 +48,33 @@ fn dev_holds_what_programs_expect() {
 }
 
 #[test]
-fn no_node_is_made_for_a_device_of_the_host() {
+fn no_node_is_made_for_a_disk_of_the_host() {
     let node = Node::new();
-    let (major, minor) = disk();
-    let make = format!("mknod /tmp/disk b {major} {minor} && head -c 1 /tmp/disk >/dev/null && echo read; true");
-    let memory = "mknod /tmp/mem c 1 1 && head -c 1 /tmp/mem >/dev/null && echo read; true";
-    let script = format!("({make}; {memory}) 2>&1; exec sleep 600");
-    node.start(&shell(&node, "maker", &script));
+    let disk = Disk::new(&node);
+    let make = format!("{} && head -c 17 /tmp/disk; true", disk.mknod("/tmp/disk"));
+    let memory = "mknod /tmp/mem c 1 1 && head -c 1 /tmp/mem; true";
+    node.start(&shell(&node, "maker", &format!("({make}; {memory}) 2>&1; exec sleep 600")));
     let member = Member::of(&node, "maker", "main", "sleep");
     let said = node.dwell(&["logs", "maker"]).ok();
     assert_eq!(said.matches("Operation not permitted").count(), 2, "{said}");
-    assert!(!said.contains("read"), "{said}");
+    assert!(!said.contains("holds"), "{said}");
     // The same place, the same mounts; entering them leaves out the device list.
-    let control = member.inside(&make);
-    assert_eq!(control, "read\n", "control");
+    assert_eq!(member.inside(&make), "what a disk holds", "control");
     let allowed = node.run(&shell(&node, "allowed", "mknod /tmp/null c 1 3 && cat /tmp/null && echo read")).ok();
     assert_eq!(allowed, "read\n", "control: a device on the list may be made");
 }
 
 #[test]
-fn a_node_that_an_image_brings_opens_nothing() {
+fn a_node_that_an_image_brings_opens_no_disk() {
     let node = Node::new();
-    let root = dwell_tests::rootfs::busybox(&node.files());
-    let (major, minor) = disk();
-    let (path, major, minor) = (root.join("disk"), major.to_string(), minor.to_string());
-    assert_eq!(host(&["mknod", path.to_str().expect("a path"), "b", &major, &minor]), "");
-    node.start(&shell(&node, "image", "head -c 1 /disk 2>&1 >/dev/null; (echo >> /disk) 2>&1; exec sleep 600"));
+    let disk = Disk::new(&node);
+    let place = dwell_tests::rootfs::busybox(&node.files()).join("disk");
+    assert_eq!(crate::probe::host_script(&disk.mknod(&place.display().to_string())), "");
+    node.start(&shell(&node, "image", "(head -c 17 /disk; echo >> /disk) 2>&1; exec sleep 600"));
     let member = Member::of(&node, "image", "main", "sleep");
     let said = node.dwell(&["logs", "image"]).ok();
     assert_eq!(said.matches("Operation not permitted").count(), 2, "{said}");
-    assert_eq!(member.inside("head -c 1 /disk | wc -c"), "1\n", "control: without the device list it can be read");
+    assert_eq!(member.inside("head -c 17 /disk"), "what a disk holds", "control: without the device list");
 }
 
 #[test]

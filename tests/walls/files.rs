@@ -8,8 +8,8 @@ use crate::manifest::{Manifest, native, shell};
 
 /// Names and depths that a careless removal stumbles over, below the current folder.
 const MESS: &str = "mkdir -p a/b; touch \"$(printf 'new\\nline')\" -- -rf '*' ' '; mkdir locked; touch locked/in; \
-    chmod 0 locked; mkfifo fifo; i=0; while [ $i -lt 300 ]; do i=$((i+1)); \
-    d=deeper-and-deeper-and-deeper; mkdir $d && cd $d || exit 9; done; echo made";
+    chmod 0 locked; mkfifo fifo; mkdir deep; i=0; while [ $i -lt 300 ]; do i=$((i+1)); \
+    mkdir next && mv deep next/deeper-and-deeper-and-deeper && mv next deep; done; echo made";
 
 fn leftovers(state: &Path, uid: &str) -> Vec<std::path::PathBuf> {
     [state.join("lib/pods").join(uid), state.join("run/pods").join(uid)]
@@ -24,7 +24,7 @@ fn removing_a_pod_follows_no_link_and_leaves_nothing() {
     let precious = node.files().join("precious");
     std::fs::create_dir_all(precious.join("deep")).expect("makes");
     std::fs::write(precious.join("deep/file"), "kept").expect("writes");
-    let links = format!("ln -s {0} folder; ln -s {0}/deep/file file; ln -s / root; ln -s .. up", precious.display());
+    let links = format!("ln -s {0} folder; ln -s {0}/deep/file file; ln -s / slash; ln -s .. up", precious.display());
     let script =
         format!("set -e; cd /disk; {links}; ({MESS}); cd /memory; {links}; cd /; {links}; ({MESS}); ls /disk/up/bin");
     let mounts = "volumeMounts: [{name: disk, mountPath: /disk}, {name: memory, mountPath: /memory}]";
@@ -92,7 +92,9 @@ fn a_working_directory_leads_to_nothing_of_the_host() {
     // CVE-2024-21626: any descriptor that init still holds.
     for number in 0..24 {
         let said = run(&format!("fd-{number}"), &format!("/proc/self/fd/{number}"));
-        assert!(said.code != 0 && !said.out.contains("marker"), "{number}: {said:#?}");
+        assert!(!said.out.contains("marker") && !said.out.contains("unreachable"), "{number}: {said:#?}");
+        // One of init's own, opened on the way, is its own `/proc/self/fd`, by its name.
+        assert!(said.code != 0 || said.out == "/proc/1/fd\n", "{number}: {said:#?}");
     }
     let said = run("root", "/proc/1/root/tmp");
     assert!(!said.out.contains("marker"), "{said:#?}");

@@ -9,7 +9,8 @@ use dwell_tests::rootfs;
 use crate::manifest::{Manifest, rooted};
 use crate::probe::host;
 
-const WHO: [&str; 3] = ["sh", "-c", "id -u"];
+/// Says who it is without asking the image's account files.
+const WHO: [&str; 3] = ["sh", "-c", "sed -n 's/^Uid:.//p' /proc/self/status | cut -f 1"];
 
 fn replaced(node: &Node, path: &str) -> PathBuf {
     let path = rootfs::busybox(&node.files()).join(path);

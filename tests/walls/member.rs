@@ -13,13 +13,13 @@ pub struct Member {
 }
 
 impl Member {
-    /// The first process of a running container, once its program is executed: `comm` is what the kernel then calls it.
+    /// The first process of a running container, once it executes this program.
     #[track_caller]
-    pub fn of(node: &Node, pod: &str, container: &str, comm: &str) -> Member {
+    pub fn of(node: &Node, pod: &str, container: &str, program: &str) -> Member {
         let uid = node.pod(pod)["metadata"]["uid"].as_str().expect("a uid").to_owned();
         let group = format!("{uid}/{container}");
-        let find = || all().find(|pid| read(*pid, "cgroup").contains(&group) && read(*pid, "comm").trim() == comm);
-        assert!(wait_until(|| find().is_some()), "{pod} has no {comm}");
+        let find = || all().find(|pid| read(*pid, "cgroup").contains(&group) && program_of(*pid) == program);
+        assert!(wait_until(|| find().is_some()), "{pod} has no {program}");
         Member { pid: find().expect("it was there") }
     }
 
@@ -111,6 +111,13 @@ fn all() -> impl Iterator<Item = i32> {
     let mut pids: Vec<i32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     pids.sort_unstable();
     pids.into_iter()
+}
+
+/// The first word of its command line, without its folder.
+fn program_of(pid: i32) -> String {
+    let line = read(pid, "cmdline");
+    let word = line.split('\0').next().unwrap_or_default();
+    word.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 fn read(pid: i32, name: &str) -> String {

@@ -1,6 +1,7 @@
 //! Other processes: unseen, and what is seen of the keeper leads nowhere.
 
 use dwell_tests::node::{Node, kill};
+use serde_json::Value;
 
 use crate::manifest::{Manifest, native, shell};
 use crate::member::Member;
@@ -18,26 +19,29 @@ fn pair(node: &Node, name: &str, script: &str, shared: bool) -> String {
 }
 
 #[test]
-fn a_member_sees_only_its_own_processes() {
+fn a_member_sees_and_signals_only_its_own_processes() {
     let node = Node::new();
-    let script = format!("sleep 1; {COMMANDS}; ls /proc | grep -c '^[0-9]'; kill -9 -1");
-    let seen = |name: &str, shared: bool| {
+    // It gives the other time to start.
+    let script = format!("sleep 1; {COMMANDS}; ls /proc | grep -c '^[0-9]'; kill -TERM -1");
+    let run = |name: &str, shared: bool| {
         node.start(&pair(&node, name, &script, shared));
-        node.wait_for(name, "the listing", |_| node.dwell(&["logs", "-c", "main", name]).out.lines().count() > 2);
-        node.dwell(&["logs", "-c", "main", name]).ok()
+        let state = |pod: &Value, container: &str| {
+            let all = pod["status"]["containerStatuses"].as_array().cloned().unwrap_or_default();
+            all.into_iter().find(|one| one["name"] == container).map_or(Value::Null, |one| one["state"].clone())
+        };
+        let pod = node.wait_for(name, "its end", |pod| {
+            let ended = |container: &str| state(pod, container)["terminated"].is_object();
+            ended("main") && (!shared || ended("other"))
+        });
+        (node.dwell(&["logs", "-c", "main", name]).ok(), state(&pod, "other")["running"].is_object())
     };
-    let own = seen("apart", false);
-    assert!(!own.contains("sleep 7654") && !own.contains("pause default"), "{own}");
-    let count: u32 = own.trim().lines().last().expect("a count").parse().expect("a number");
-    assert!(count <= 4, "{own}");
-    let shared = seen("together", true);
-    assert!(shared.contains("sleep 7654") && shared.contains("pause default/together"), "control: {shared}");
-    node.wait_for("apart", "the other member's life", |pod| {
-        let states = pod["status"]["containerStatuses"].as_array().expect("two containers").clone();
-        let alive = |name: &str| states.iter().any(|one| one["name"] == name && one["state"]["running"].is_object());
-        assert!(alive("other"), "kill -1 reached the other member: {pod:#}");
-        !alive("main") || alive("other")
-    });
+    let (seen, alive) = run("apart", false);
+    assert!(!seen.contains("sleep 7654") && !seen.contains("pause default"), "{seen}");
+    let count: u32 = seen.lines().last().expect("a count").parse().expect("a number");
+    assert!(count <= 4, "{seen}");
+    assert!(alive, "kill -1 reached the other member");
+    let (seen, alive) = run("together", true);
+    assert!(seen.contains("sleep 7654") && seen.contains("pause default/together") && !alive, "control: {seen}");
 }
 
 #[test]
@@ -56,15 +60,15 @@ fn sharing_processes_shares_them_with_no_other_pod_and_not_with_the_host() {
 #[test]
 fn the_keeper_shows_a_member_nothing_and_takes_no_signal_from_it() {
     let node = Node::new();
-    let script = "for each in root/ fd/ cwd/; do ls /proc/1/$each 2>&1; done; cat /proc/1/environ /proc/1/maps 2>&1; \
-        echo x 2>&1 > /proc/1/mem; head -c 1 /proc/1/exe 2>&1 >/dev/null; \
-        kill -9 1; kill -TERM 1; kill -STOP 1; sleep 0.2; echo pid $$; echo the end";
+    let script = "ls /proc/1/root/ /proc/1/cwd/; cat /proc/1/fd/3 /proc/1/environ /proc/1/maps; readlink /proc/1/fd/3; \
+        echo x > /proc/1/mem; head -c 1 /proc/1/exe > /dev/null; \
+        kill -9 1; kill -TERM 1; kill -STOP 1; sleep 0.2; echo the end";
     node.start(&pair(&node, "together", &format!("({script}) 2>&1; exec sleep 7657"), true));
     Member::of(&node, "together", "main", "sleep");
     let said = node.dwell(&["logs", "-c", "main", "together"]).ok();
-    // Root, descriptors, working directory, environment, maps, memory, executable.
+    // Root, working directory, a descriptor, environment, maps, memory, executable.
     assert_eq!(said.matches("ermission denied").count(), 7, "{said}");
-    assert!(said.ends_with("the end\n") && said.lines().count() == 9, "{said}");
+    assert!(said.ends_with("the end\n") && said.lines().count() == 8, "{said}");
     let pause = Member::pause(&node, "together");
     assert!(pause.status("State").starts_with('S'), "it was stopped or worse");
     let root = std::fs::read_dir(pause.path("root")).expect("control: the host's root may look");

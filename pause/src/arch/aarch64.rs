@@ -44,13 +44,19 @@ pub mod nr {
     pub const EXECVEAT: usize = 281;
 }
 
+// The stack pointer goes to a page boundary and then below `State`, which is the one argument.
 global_asm!(
     ".globl _start",
     "_start:",
     "mov x29, xzr",
     "mov x30, xzr",
+    "mov x0, sp",
+    "and x0, x0, #-4096",
+    "sub x0, x0, #{pages}, lsl #12",
+    "mov sp, x0",
     "bl {entry}",
     "brk #1",
+    pages = const crate::STATE_PAGES,
     entry = sym crate::entry,
 );
 
@@ -88,6 +94,7 @@ pub unsafe fn syscall3(number: usize, a: usize, b: usize, c: usize) -> isize {
 /// # Safety
 /// `args` must name a stack that nothing else uses while the child runs; `run` must never return and must touch
 /// only what the suspended parent (`CLONE_VFORK`) does not rely on.
+#[inline(never)]
 pub unsafe fn clone_onto_stack(
     args: *const u64,
     size: usize,
@@ -102,6 +109,15 @@ pub unsafe fn clone_onto_stack(
             in("x8") 435usize, inlateout("x0") args => result, in("x1") size, in("x2") run, in("x3") argument);
     }
     result
+}
+
+/// Copies bytes that do not overlap.
+///
+/// # Safety
+/// As memcpy(3).
+pub unsafe fn copy(to: *mut u8, from: *const u8, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { core::ptr::copy_nonoverlapping(from, to, n) };
 }
 
 /// # Safety

@@ -44,13 +44,17 @@ pub mod nr {
     pub const EXECVEAT: usize = 322;
 }
 
+// The stack pointer goes to a page boundary and then below `State`, which is the one argument.
 global_asm!(
     ".globl _start",
     "_start:",
     "xor ebp, ebp",
-    "and rsp, -16",
+    "and rsp, -4096",
+    "sub rsp, 4096 * {pages}",
+    "mov rdi, rsp",
     "call {entry}",
     "ud2",
+    pages = const crate::STATE_PAGES,
     entry = sym crate::entry,
 );
 
@@ -89,6 +93,7 @@ pub unsafe fn syscall3(number: usize, a: usize, b: usize, c: usize) -> isize {
 /// # Safety
 /// `args` must name a stack that nothing else uses while the child runs; `run` must never return and must touch
 /// only what the suspended parent (`CLONE_VFORK`) does not rely on.
+#[inline(never)]
 pub unsafe fn clone_onto_stack(
     args: *const u64,
     size: usize,
@@ -106,14 +111,24 @@ pub unsafe fn clone_onto_stack(
     result
 }
 
+/// Copies bytes that do not overlap, in place: short ones, where a call would cost more.
+///
 /// # Safety
 /// As memcpy(3).
-#[unsafe(no_mangle)]
-unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
+#[inline(always)]
+pub unsafe fn copy(to: *mut u8, from: *const u8, n: usize) {
     // SAFETY: the caller's promise is exactly what the instruction needs; the direction flag is clear (ABI).
     unsafe {
         asm!("rep movsb", inout("rcx") n => _, inout("rdi") to => _, inout("rsi") from => _, options(nostack, preserves_flags));
     }
+}
+
+/// # Safety
+/// As memcpy(3).
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
+    // SAFETY: passed on to the caller.
+    unsafe { copy(to, from, n) };
     to
 }
 

@@ -14,6 +14,7 @@ mod program;
 mod relay;
 mod replay;
 mod start;
+mod stdin;
 
 fn main() {
     let mut arguments = std::env::args_os();

@@ -161,7 +161,7 @@ pub fn open_terminal(devpts: BorrowedFd<'_>) -> Result<(OwnedFd, OwnedFd), Errno
 /// mounted.
 pub fn overlay(lowers: &[BorrowedFd<'_>], upper: BorrowedFd<'_>, work: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     match overlay_by_descriptor(lowers, upper, work) {
-        Err(Errno::INVAL) => overlay_by_path(lowers, upper, work),
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => overlay_by_path(lowers, upper, work),
         result => result,
     }
 }

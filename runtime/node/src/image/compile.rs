@@ -136,6 +136,8 @@ fn publish(cache: &ModuleCache, digest: &str, files: &Outputs) -> io::Result<()>
     file.rewind()?;
     file.take(1 << 20).read_to_string(&mut info)?;
     serde_json::from_str::<ModuleInfo>(&info)?;
+    // A worker maps it as whoever its member runs as; the folder keeps everybody else out.
+    rustix::fs::fchmod(&files.code, Mode::from_raw_mode(0o444))?;
     files.code.sync_data()?;
     name_file(&files.info, &cache.path(digest, "json"))?;
     name_file(&files.code, &cache.path(digest, "cwasm"))

@@ -62,8 +62,10 @@ impl Driver {
     /// pause ended although nobody asked: every member is dead, and the restart policy says what follows.
     pub(super) async fn pause_died(&mut self) {
         self.drop_sandbox().await;
+        // A Pod that had run to its end, whose node was killed while taking it down, failed for no reason of pause's.
+        let lived = self.journal.members.iter().any(|member| member.live_seq().is_some());
         let wanted = decide::after_pause_death(&mut self.journal, self.pod.restart_policy, now_ns());
-        if !wanted && self.journal.intent == crate::supervise::journal::Intent::Run {
+        if lived && !wanted && self.journal.intent == crate::supervise::journal::Intent::Run {
             self.journal.reason = Some(("SandboxChanged".into(), "the Pod's pause ended".into()));
         }
         self.publish();

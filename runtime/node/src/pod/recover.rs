@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! record, pause answers      → adopt: take over its exits and living members, go on
+//! record, half a sandbox     → the node was killed while making it: removed, and made anew
 //! record, pause is gone      → its members died with it; the restart policy decides
 //! record, another boot       → the same, and nothing of the sandbox is left
 //! no record, cgroup or folder → an orphan of a node that was killed between two steps: removed
@@ -27,6 +28,8 @@ use crate::supervise::journal::{Journal, Member, MemberState, Termination};
 pub(crate) enum Found {
     /// Its pause answered.
     Alive(Box<(Keeper, Hello)>),
+    /// The node was killed while it made it; pause may live already.
+    Unfinished(Option<Box<(Keeper, Hello)>>),
     /// It is gone.
     Gone,
     /// There was none.
@@ -97,12 +100,17 @@ async fn find(shared: &Shared, object: &Pod, journal: &Journal) -> Found {
     if journal.boot_id != shared.boot_id {
         return Found::Gone;
     }
-    if journal.sandbox.is_none() {
-        return Found::Never;
-    }
+    let Some(sandbox) = &journal.sandbox else { return Found::Never };
     match Keeper::connect(&shared.layout.pause_socket(uid)).await {
-        Ok(alive) => Found::Alive(Box::new(alive)),
-        Err(_) => Found::Gone,
+        Ok(alive) if sandbox.stands => Found::Alive(Box::new(alive)),
+        Ok(alive) => Found::Unfinished(Some(Box::new(alive))),
+        Err(_) if !sandbox.stands => Found::Unfinished(None),
+        Err(error) => {
+            let key = |part: &Option<String>| part.clone().unwrap_or_default();
+            let (namespace, name) = (key(&object.metadata.namespace), key(&object.metadata.name));
+            eprintln!("reach the pause of Pod {namespace}/{name}: {}", crate::chain::chain(&error));
+            Found::Gone
+        }
     }
 }
 
@@ -128,9 +136,18 @@ impl Driver {
         self.journal.boot_id.clone_from(&self.shared.boot_id);
         match found {
             Found::Never => {}
+            Found::Unfinished(alive) => self.drop_unfinished(alive).await,
             Found::Gone => self.pause_died().await,
             Found::Alive(alive) => self.adopt_sandbox(alive.0, alive.1).await,
         }
+    }
+
+    /// No member was born in it yet, so nothing is lost, and the next start makes a whole one.
+    async fn drop_unfinished(&mut self, alive: Option<Box<(Keeper, Hello)>>) {
+        if let (Some(alive), Ok(group)) = (alive, self.shared.cgroups.pod(&self.handle.uid)) {
+            self.sandbox = Some(Sandbox::adopt(alive.0, alive.1.pidfd, group));
+        }
+        self.drop_sandbox().await;
     }
 
     async fn adopt_sandbox(&mut self, keeper: Keeper, hello: Hello) {

@@ -30,10 +30,16 @@ use crate::volume::{self, VolumeFolders};
 type Failed = String;
 
 impl Driver {
-    /// One start of one member. A failure ends the member's run, and the restart policy decides on.
+    /// One start of one member. A failure ends the member's run, and the restart policy decides on. A start counts once
+    /// the sandbox stands: a node killed while making it has started nobody.
     pub(super) async fn bring_to_life(&mut self, index: usize, ready: Ready) {
+        let sandbox = self.ensure_sandbox().await;
         self.begin_run(index);
-        if let Err(message) = self.try_bring_to_life(index, ready).await {
+        let born = match sandbox {
+            Ok(()) => self.try_bring_to_life(index, ready).await,
+            failed => failed,
+        };
+        if let Err(message) = born {
             self.start_failed(index, "CreateContainerError", message, 125);
         }
     }
@@ -50,7 +56,6 @@ impl Driver {
     }
 
     async fn try_bring_to_life(&mut self, index: usize, mut ready: Ready) -> Result<(), Failed> {
-        self.ensure_sandbox().await?;
         let container = self.container(index).clone();
         ready.facts.file_volumes =
             self.volumes.iter().filter(|(_, v)| v.is_file).map(|(name, _)| name.clone()).collect();
@@ -83,6 +88,8 @@ impl Driver {
         let log = log_files::open(&logs, start, 0).map_err(|e| format!("open the log file: {e}"))?;
         let next = log_files::open(&logs, start, 1).map_err(|e| format!("open the next log file: {e}"))?;
         let own_folder = self.shared.layout.container_dir(&self.handle.uid, &member.name).join(start.to_string());
+        // A node that was killed before the birth may have left its try, which an overlay does not take twice.
+        volume::remove_tree(&own_folder).map_err(|e| format!("empty {}: {e}", own_folder.display()))?;
         std::fs::create_dir_all(&own_folder).map_err(|e| format!("make {}: {e}", own_folder.display()))?;
         let report = files::open_report(&own_folder).map_err(|e| format!("open the report file: {e}"))?;
         let sandbox = self.sandbox.as_ref().ok_or("the sandbox is gone")?;
@@ -167,7 +174,8 @@ impl Driver {
         self.start_relay(sockets).await?;
         self.journal.started_ns.get_or_insert(now_ns());
         self.plan = Some(plan);
-        // Written down with the first birth: a sandbox whose network is not in the journal is made anew.
+        // Written down with the first birth: one that does not stand in the journal is made anew.
+        self.journal.sandbox.get_or_insert_default().stands = true;
         Ok(())
     }
 

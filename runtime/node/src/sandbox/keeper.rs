@@ -234,6 +234,8 @@ impl Keeper {
                 }
                 (Message::Live(live), Some(hello)) => hello.live.push(listed(seq, &live)),
                 (Message::Exit(exit), Some(hello)) => hello.exits.push(ended(seq, &exit)),
+                // A log went on while nobody listened, or while pause speaks.
+                (Message::Rotated { .. }, Some(_)) => self.queue(seq, &message),
                 (Message::Ready, Some(_)) => return hello.take().ok_or(KeeperError::Nonsense("READY without HELLO")),
                 (Message::Busy, _) => return Err(KeeperError::Busy),
                 (Message::Failed { operation, errno }, _) => return Err(KeeperError::SetUp { operation, errno }),

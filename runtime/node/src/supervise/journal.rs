@@ -82,6 +82,9 @@ pub struct SandboxRecord {
     pub network: Option<Attachment>,
     /// The relay's birth, if host ports need one.
     pub relay_seq: Option<u64>,
+    /// Whether it stands: network, files and relay too. Before, no member is born in it.
+    #[serde(default)]
+    pub stands: bool,
 }
 
 /// One container over its restarts.

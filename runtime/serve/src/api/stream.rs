@@ -115,15 +115,22 @@ async fn run_exec(mut socket: Socket, session: ExecSession) {
     let mut status = None;
     loop {
         let quiet = tokio::time::sleep(QUIET);
-        tokio::select! {
-            output = streams.output() => match output {
-                Output::Chunk(channel, bytes) => if send(&mut socket, channel, &bytes).await.is_err() { break },
-                Output::End if status.is_some() => break,
-                Output::End => {}
+        let turn = tokio::select! {
+            turn = streams.turn(&mut socket) => turn,
+            code = &mut exit, if status.is_none() => {
+                status = Some(code.unwrap_or(255));
+                continue;
             },
-            code = &mut exit, if status.is_none() => status = Some(code.unwrap_or(255)),
             () = quiet, if status.is_some() => break,
-            message = next(&mut socket) => if !streams.input(message).await { break },
+        };
+        let goes_on = match turn {
+            Turn::Output(Output::Chunk(channel, bytes)) => send(&mut socket, channel, &bytes).await.is_ok(),
+            Turn::Output(Output::End) => status.is_none(),
+            Turn::Written => true,
+            Turn::Message(message) => streams.input(message),
+        };
+        if !goes_on {
+            break;
         }
     }
     if status.is_none() {
@@ -136,7 +143,13 @@ async fn run_exec(mut socket: Socket, session: ExecSession) {
 
 async fn run_attach(mut socket: Socket, node: Arc<Node>, key: Key, attached: Attached) {
     let Ok(mut streams) = Streams::new(attached.input, None, None) else { return };
-    while streams.input(next(&mut socket).await).await {}
+    loop {
+        if let Turn::Message(message) = streams.turn(&mut socket).await
+            && !streams.input(message)
+        {
+            break;
+        }
+    }
     if attached.stdin_once || streams.input_closed {
         node.close_stdin(&key.namespace, &key.name, &attached.container).await;
     }
@@ -177,8 +190,19 @@ enum Output {
     End,
 }
 
+/// What came first.
+enum Turn {
+    Output(Output),
+    /// Some input went to the program.
+    Written,
+    Message(Option<Message>),
+}
+
+/// Input waits in `pending` while the program does not read it; no further message is taken until it is written. Output
+/// is read meanwhile, else a program that echoes more than the pipes hold would wait for us, and we for it.
 struct Streams {
     stdin: Option<pipe::Sender>,
+    pending: Bytes,
     stdout: Option<pipe::Receiver>,
     stderr: Option<pipe::Receiver>,
     input_closed: bool,
@@ -190,37 +214,25 @@ impl Streams {
         let sender = |fd: OwnedFd| nonblocking(&fd).and_then(|()| pipe::Sender::from_owned_fd_unchecked(fd));
         Ok(Streams {
             stdin: stdin.map(sender).transpose()?,
+            pending: Bytes::new(),
             stdout: stdout.map(receiver).transpose()?,
             stderr: stderr.map(receiver).transpose()?,
             input_closed: false,
         })
     }
 
-    /// The next chunk of output; cancel-safe. Pends for ever once both streams have ended and `End` was given.
-    async fn output(&mut self) -> Output {
-        let (mut out, mut err) = (vec![0u8; CHUNK], vec![0u8; CHUNK]);
-        if self.stdout.is_none() && self.stderr.is_none() {
-            return std::future::pending().await;
+    /// The next thing that happens; cancel-safe.
+    async fn turn(&mut self, socket: &mut Socket) -> Turn {
+        let Streams { stdin, pending, stdout, stderr, .. } = self;
+        tokio::select! {
+            output = output(stdout, stderr) => Turn::Output(output),
+            () = write_some(stdin, pending), if !pending.is_empty() => Turn::Written,
+            message = next(socket), if pending.is_empty() => Turn::Message(message),
         }
-        let (channel, read, mut bytes) = tokio::select! {
-            read = read_from(&mut self.stdout, &mut out) => (STDOUT, read, out),
-            read = read_from(&mut self.stderr, &mut err) => (STDERR, read, err),
-        };
-        // A terminal's master reports EIO when its last user is gone.
-        if let Some(read) = read.ok().filter(|read| *read > 0) {
-            bytes.truncate(read);
-            return Output::Chunk(channel, bytes);
-        }
-        if channel == STDOUT {
-            self.stdout = None
-        } else {
-            self.stderr = None
-        }
-        if self.stdout.is_none() && self.stderr.is_none() { Output::End } else { Output::Chunk(channel, Vec::new()) }
     }
 
     /// Handles one message of the client's; `false` when it left.
-    async fn input(&mut self, message: Option<Message>) -> bool {
+    fn input(&mut self, message: Option<Message>) -> bool {
         let Some(message) = message else { return false };
         let bytes = match message {
             Message::Binary(bytes) => bytes,
@@ -228,7 +240,7 @@ impl Streams {
             _ => return true,
         };
         match bytes.split_first() {
-            Some((&STDIN, data)) => self.write(data).await,
+            Some((&STDIN, _)) => self.pending = bytes.slice(1..),
             Some((&CLOSE, [STDIN])) => {
                 self.stdin = None;
                 self.input_closed = true;
@@ -239,14 +251,6 @@ impl Streams {
         true
     }
 
-    async fn write(&mut self, data: &[u8]) {
-        if let Some(stdin) = &mut self.stdin
-            && stdin.write_all(data).await.is_err()
-        {
-            self.stdin = None;
-        }
-    }
-
     fn resize(&self, size: &[u8]) {
         let Ok(size) = serde_json::from_slice::<Value>(size) else { return };
         let side = |name: &str| size[name].as_u64().and_then(|n| u16::try_from(n).ok());
@@ -255,6 +259,38 @@ impl Streams {
         if let Some(terminal) = &self.stdin {
             let _ = rustix::termios::tcsetwinsize(terminal.as_fd(), window);
         }
+    }
+}
+
+/// The next chunk of output; cancel-safe. Pends for ever once both streams have ended and `End` was given.
+async fn output(stdout: &mut Option<pipe::Receiver>, stderr: &mut Option<pipe::Receiver>) -> Output {
+    let (mut out, mut err) = (vec![0u8; CHUNK], vec![0u8; CHUNK]);
+    if stdout.is_none() && stderr.is_none() {
+        return std::future::pending().await;
+    }
+    let (channel, read, mut bytes) = tokio::select! {
+        read = read_from(stdout, &mut out) => (STDOUT, read, out),
+        read = read_from(stderr, &mut err) => (STDERR, read, err),
+    };
+    // A terminal's master reports EIO when its last user is gone.
+    if let Some(read) = read.ok().filter(|read| *read > 0) {
+        bytes.truncate(read);
+        return Output::Chunk(channel, bytes);
+    }
+    let ended = if channel == STDOUT { &mut *stdout } else { &mut *stderr };
+    *ended = None;
+    if stdout.is_none() && stderr.is_none() { Output::End } else { Output::Chunk(channel, Vec::new()) }
+}
+
+/// Writes a part of what is pending; all of it is dropped when nobody can read it any more. Cancel-safe.
+async fn write_some(stdin: &mut Option<pipe::Sender>, pending: &mut Bytes) {
+    let written = match stdin {
+        Some(stdin) => stdin.write(pending).await.ok(),
+        None => None,
+    };
+    match written {
+        Some(count) => drop(pending.split_to(count)),
+        None => (*stdin, *pending) = (None, Bytes::new()),
     }
 }
 
