@@ -119,7 +119,8 @@ impl Life<'_> {
 
     /// Runs a command to its end, and strikes meanwhile.
     fn command(&mut self, args: &[&str], victim: Option<Victim>, within_ms: usize) -> Said {
-        let child = self.world.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start dwell");
+        let child =
+            self.world.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start dwell");
         if let Some(victim) = victim {
             self.random.pause(within_ms);
             self.strike(victim, Some(&child));
@@ -198,7 +199,8 @@ impl Life<'_> {
             text += &format!("    ports: [{{containerPort: 8080, hostPort: {}}}]\n", 20_000 + self.number);
         }
         if self.random.percent(60) {
-            let (guest, args) = self.random.one(&[("sleep.wasm", "'600'"), ("counter.wasm", "'20000'"), ("sleep.wasm", "'0'")]);
+            let (guest, args) =
+                self.random.one(&[("sleep.wasm", "'600'"), ("counter.wasm", "'20000'"), ("sleep.wasm", "'0'")]);
             text += &(wasm_container("wasm", guest, args) + mounts);
         }
         text

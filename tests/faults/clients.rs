@@ -9,7 +9,8 @@ use crate::{pod, shell_container};
 
 /// Runs the Pod in the foreground and waits for its first line.
 fn foreground(node: &Node, name: &str, grace_seconds: u32, script: &str) -> Child {
-    let path = node.file(&format!("{name}.yaml"), &pod(name, "Never", grace_seconds, &[shell_container(node, "main", script)]));
+    let path = node
+        .file(&format!("{name}.yaml"), &pod(name, "Never", grace_seconds, &[shell_container(node, "main", script)]));
     let mut command = node.command(&["run", path.to_str().unwrap()]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start dwell");
     assert!(wait_until(|| node.dwell(&["logs", name]).out.contains("up")), "{name} did not come up");
@@ -23,7 +24,8 @@ fn end_of(child: Child) -> Said {
 #[test]
 fn a_killed_client_ends_nothing() {
     let node = Node::new();
-    let mut client = foreground(&node, "goes-on", 5, "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done");
+    let mut client =
+        foreground(&node, "goes-on", 5, "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done");
     client.kill().unwrap();
     client.wait().unwrap();
     assert_eq!(node.pod("goes-on")["status"]["phase"], "Running");
@@ -49,7 +51,9 @@ fn a_second_interrupt_kills_at_once() {
     let (pid, began) = (client.id() as i32, Instant::now());
     kill(pid, libc::SIGINT);
     // Only once the first was understood does another one mean more.
-    assert!(wait_until(|| node.pod("deaf")["metadata"]["deletionTimestamp"].is_null() && began.elapsed().as_millis() > 300));
+    assert!(wait_until(
+        || node.pod("deaf")["metadata"]["deletionTimestamp"].is_null() && began.elapsed().as_millis() > 300
+    ));
     kill(pid, libc::SIGINT);
     let said = end_of(client);
     assert_eq!(said.code, 137, "{said:#?}");

@@ -71,7 +71,14 @@ impl Bench {
         self.world.node_pid().unwrap()
     }
 
-    fn trace(&self, node: i32, who: &str, birth: usize, n: usize, errno: i32) -> (Child, std::thread::JoinHandle<String>) {
+    fn trace(
+        &self,
+        node: i32,
+        who: &str,
+        birth: usize,
+        n: usize,
+        errno: i32,
+    ) -> (Child, std::thread::JoinHandle<String>) {
         let mut tracer = Command::new(&self.tracer)
             .args([&node.to_string(), who, &n.to_string(), &errno.to_string()])
             .env("BIRTH", birth.to_string())
@@ -111,7 +118,10 @@ impl Bench {
             println!("{what}: {} {}", attempt.said.code, attempt.said.err.trim());
         }
         assert!(!attempt.said.err.contains("panicked"), "{what}: {attempt:#?}");
-        assert!(attempt.said.code == 0 || names_a_cause(&attempt.said.err), "{what} failed without a word: {attempt:#?}");
+        assert!(
+            attempt.said.code == 0 || names_a_cause(&attempt.said.err),
+            "{what} failed without a word: {attempt:#?}"
+        );
         let gone = attempt.removed.code == 0 || attempt.removed.err.contains("no Pod");
         assert!(gone, "{what}: the Pod cannot be removed: {attempt:#?}");
         self.world.end();
@@ -134,7 +144,10 @@ fn tracer(world: &World) -> PathBuf {
 }
 
 fn native(world: &World) -> Vec<String> {
-    vec![shell_container(world, "main", "echo hello; sleep 0.02; echo world") + "    volumeMounts: [{name: v, mountPath: /v}]\n"]
+    vec![
+        shell_container(world, "main", "echo hello; sleep 0.02; echo world")
+            + "    volumeMounts: [{name: v, mountPath: /v}]\n",
+    ]
 }
 
 const VOLUME: &str = "  volumes: [{name: v, emptyDir: {medium: Memory}}]\n";
@@ -173,7 +186,8 @@ fn a_call_of_the_node_may_fail() {
     let total = count_calls(&bench);
     let mut hits = 0;
     for _ in 0..amount(30, 200) {
-        let (n, errno) = (1 + random.below(total), random.one(&[EIO, libc::ENOMEM, libc::EMFILE, libc::ENOSPC, libc::EPERM]));
+        let (n, errno) =
+            (1 + random.below(total), random.one(&[EIO, libc::ENOMEM, libc::EMFILE, libc::ENOSPC, libc::EPERM]));
         let attempt = bench.attempt("node", 0, n, errno);
         hits += usize::from(attempt.hit.is_some());
         bench.judge(&format!("node, call {n} of about {total} ({:?}), errno {errno}", attempt.hit), &attempt);

@@ -70,11 +70,17 @@ fn what_ends_while_there_is_no_node_is_known_to_the_next_one() {
     let script = "echo $$ > /gate/pid; while [ ! -e /gate/open ]; do sleep 0.02; done; echo through; exit 7";
     let waiting = |name: &str, policy: &str| {
         let container = shell_container(&node, "main", script) + "    volumeMounts: [{name: gate, mountPath: /gate}]\n";
-        pod(name, policy, 5, &[container]) + &format!("  volumes: [{{name: gate, hostPath: {{path: {}}}}}]\n", gate.display())
+        pod(name, policy, 5, &[container])
+            + &format!("  volumes: [{{name: gate, hostPath: {{path: {}}}}}]\n", gate.display())
     };
     node.start(&waiting("once", "Never"));
     node.start(&waiting("again", "Always"));
-    node.start(&pod("stays", "Always", 5, &[shell_container(&node, "main", "trap 'exit 3' TERM; echo up; while :; do sleep 0.05; done")]));
+    node.start(&pod(
+        "stays",
+        "Always",
+        5,
+        &[shell_container(&node, "main", "trap 'exit 3' TERM; echo up; while :; do sleep 0.05; done")],
+    ));
     for name in ["once", "again", "stays"] {
         node.wait_for_phase(name, "Running");
     }
@@ -86,7 +92,9 @@ fn what_ends_while_there_is_no_node_is_known_to_the_next_one() {
 
     let once = node.wait_for_phase("once", "Failed");
     assert_eq!(exit_codes(&once), [7], "{once:#}");
-    let again = node.wait_for("again", "a restart", |pod| pod["status"]["containerStatuses"][0]["restartCount"].as_u64() >= Some(1));
+    let again = node.wait_for("again", "a restart", |pod| {
+        pod["status"]["containerStatuses"][0]["restartCount"].as_u64() >= Some(1)
+    });
     let status = &again["status"]["containerStatuses"][0];
     let ends = [&status["lastState"]["terminated"]["exitCode"], &status["state"]["terminated"]["exitCode"]];
     assert!(ends.iter().any(|code| **code == 7), "{again:#}");

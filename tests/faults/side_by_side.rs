@@ -21,7 +21,8 @@ fn two_nodes_with_pods_of_the_same_names_do_not_meet() {
 
     nodes[0].dwell(&["rm", "-f", "twin"]).ok();
     nodes[0].end();
-    let left: Vec<String> = scopes[0].differences(&befores[0]).into_iter().filter(|line| !line.contains("file ")).collect();
+    let left: Vec<String> =
+        scopes[0].differences(&befores[0]).into_iter().filter(|line| !line.contains("file ")).collect();
     assert!(left.is_empty(), "{left:#?}");
     assert_eq!(nodes[1].pod("twin")["status"]["phase"], "Running");
     assert_eq!(nodes[1].dwell(&["exec", "twin", "--", "echo", "here"]).ok(), "here\n");
@@ -29,7 +30,8 @@ fn two_nodes_with_pods_of_the_same_names_do_not_meet() {
     assert!(nodes[1].kill_node());
     assert_eq!(nodes[1].dwell(&["exec", "twin", "--", "echo", "again"]).ok(), "again\n");
     nodes[1].end();
-    let left: Vec<String> = scopes[1].differences(&befores[1]).into_iter().filter(|line| !line.contains("file ")).collect();
+    let left: Vec<String> =
+        scopes[1].differences(&befores[1]).into_iter().filter(|line| !line.contains("file ")).collect();
     assert!(left.is_empty(), "{left:#?}");
 }
 
@@ -38,7 +40,8 @@ fn a_host_port_of_the_other_node_is_taken() {
     let nodes = [Node::new(), Node::new()];
     let port = 21_000 + std::process::id() % 8_000;
     let manifest = |node: &Node| {
-        let container = shell_container(node, "main", "exec sleep 600") + &format!("    ports: [{{containerPort: 80, hostPort: {port}}}]\n");
+        let container = shell_container(node, "main", "exec sleep 600")
+            + &format!("    ports: [{{containerPort: 80, hostPort: {port}}}]\n");
         pod("port", "Never", 1, &[container])
     };
     nodes[0].start(&manifest(&nodes[0]));

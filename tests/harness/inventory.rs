@@ -89,7 +89,11 @@ impl Scope {
                 None => self.marked(&command) || self.marked(&text("cgroup")) || (zombie && is_ours(&name)),
             };
             if listed {
-                lines.insert(format!("process {pid} {name} {}{}", command.trim(), if zombie { " (zombie)" } else { "" }));
+                lines.insert(format!(
+                    "process {pid} {name} {}{}",
+                    command.trim(),
+                    if zombie { " (zombie)" } else { "" }
+                ));
             }
         }
     }

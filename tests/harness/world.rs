@@ -32,7 +32,18 @@ impl World {
     /// A fresh one; no node is started yet.
     pub fn new() -> World {
         let mut holder = Command::new("unshare")
-            .args(["--pid", "--mount", "--net", "--mount-proc", "--propagation", "private", "--kill-child", "sh", "-c", INIT])
+            .args([
+                "--pid",
+                "--mount",
+                "--net",
+                "--mount-proc",
+                "--propagation",
+                "private",
+                "--kill-child",
+                "sh",
+                "-c",
+                INIT,
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -94,7 +105,11 @@ impl Process {
         let command = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let parent = stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()?;
-        Some(Process { pid, parent, command: String::from_utf8_lossy(&command).trim_end_matches('\0').replace('\0', " ") })
+        Some(Process {
+            pid,
+            parent,
+            command: String::from_utf8_lossy(&command).trim_end_matches('\0').replace('\0', " "),
+        })
     }
 }
 

@@ -12,7 +12,13 @@ fn datagrams(server: Kind, client: Kind, name: &str) {
     let mut containers = vec![net(&node, server, "server", &["udp-serve", &port], json!({}))];
     for (number, address) in clients.iter().enumerate() {
         let text = format!("by {address}");
-        containers.push(net(&node, client, &format!("client-{number}"), &["udp-ask", address, &port, &text], json!({})));
+        containers.push(net(
+            &node,
+            client,
+            &format!("client-{number}"),
+            &["udp-ask", address, &port, &text],
+            json!({}),
+        ));
     }
     node.start(&pod(name, &containers, json!({})));
     for (number, address) in clients.iter().enumerate() {

@@ -21,7 +21,8 @@ fn talk(server: Kind, client: Kind, name: &str) {
     node.start(&pod(name, &containers, json!({})));
     wait_for_line(&node, name, "many", "50 connections at once, all answered");
     assert_bulk(&node, name);
-    let ended = node.wait_for(name, "its end", |pod| ["Succeeded", "Failed"].iter().any(|end| pod["status"]["phase"] == *end));
+    let ended =
+        node.wait_for(name, "its end", |pod| ["Succeeded", "Failed"].iter().any(|end| pod["status"]["phase"] == *end));
     assert_eq!(ended["status"]["phase"], "Succeeded", "{ended:#}");
     held.assert_untouched();
     node.dwell(&["rm", name]).ok();
@@ -60,9 +61,12 @@ fn native_to_native() {
 fn a_client_without_a_server_in_its_pod_finds_nobody_although_the_host_listens() {
     let (node, held) = (shared(), Held::new());
     let port = held.port.to_string();
-    let script = format!("nc -w 1 127.0.0.1 {port} </dev/null && echo there; nc -w 1 ::1 {port} </dev/null && echo there; echo done");
+    let script = format!(
+        "nc -w 1 127.0.0.1 {port} </dev/null && echo there; nc -w 1 ::1 {port} </dev/null && echo there; echo done"
+    );
     let root = crate::net_rootfs(&node);
-    let container = json!({"name": "main", "image": format!("rootfs:{}", root.display()), "command": ["sh", "-c", script]});
+    let container =
+        json!({"name": "main", "image": format!("rootfs:{}", root.display()), "command": ["sh", "-c", script]});
     assert_eq!(node.run(&pod("alone", &[container], json!({}))).ok(), "done\n");
     held.assert_untouched();
     node.dwell(&["rm", "alone"]).ok();

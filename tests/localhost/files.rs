@@ -25,7 +25,11 @@ fn what_native_writes_wasm_reads_at_once() {
          got=$(wget -q -O - 'http://localhost:8080/file?path=/data/note'); [ \"$got\" = \"round $i\" ] || {{ echo \"$i: $got\"; exit 1; }}\n\
          done; echo all rounds"
     );
-    node.start(&pod("native-writes", &[web, native(&root, "writer", &script)], json!({"volumes": [{"name": "shared", "emptyDir": {}}]})));
+    node.start(&pod(
+        "native-writes",
+        &[web, native(&root, "writer", &script)],
+        json!({"volumes": [{"name": "shared", "emptyDir": {}}]}),
+    ));
     crate::wait_for_line(&node, "native-writes", "writer", "all rounds");
     node.dwell(&["rm", "-f", "native-writes"]).ok();
 }
@@ -38,7 +42,19 @@ fn what_wasm_writes_native_reads_at_once() {
     // second must see the first, whole.
     let mut args: Vec<String> = Vec::new();
     for round in 1..=ROUNDS {
-        args.extend(["write", "/data/note", &format!("round {round}"), "--", "write", &format!("/data/done-{round}"), "x", "--"].map(String::from));
+        args.extend(
+            [
+                "write",
+                "/data/note",
+                &format!("round {round}"),
+                "--",
+                "write",
+                &format!("/data/done-{round}"),
+                "x",
+                "--",
+            ]
+            .map(String::from),
+        );
         args.extend(["wait", &format!("/data/seen-{round}"), "--"].map(String::from));
     }
     args.pop();

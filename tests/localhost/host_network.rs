@@ -9,7 +9,11 @@ use crate::{Kind, Native, Wasm, ask, free_port, host_addresses, net, pod, shared
 
 fn serves_on_the_host(kind: Kind, name: &str) {
     let (node, port) = (shared(), free_port());
-    node.start(&pod(name, &[net(&node, kind, "main", &["serve", &port.to_string()], json!({}))], json!({"hostNetwork": true})));
+    node.start(&pod(
+        name,
+        &[net(&node, kind, "main", &["serve", &port.to_string()], json!({}))],
+        json!({"hostNetwork": true}),
+    ));
     let loopback = ["127.0.0.1", "::1"].map(|address| address.parse().expect("an address"));
     for address in loopback.into_iter().chain(host_addresses()) {
         let to = SocketAddr::new(address, port);
@@ -63,7 +67,8 @@ fn a_wasm_member_reaches_the_hosts_localhost() {
 #[test]
 fn names_of_the_hosts_file_are_known_to_both_kinds() {
     let hosts = std::fs::read_to_string("/etc/hosts").expect("the host has a hosts file");
-    let lines = hosts.lines().map(|line| line.split('#').next().unwrap_or_default().split_whitespace().collect::<Vec<_>>());
+    let lines =
+        hosts.lines().map(|line| line.split('#').next().unwrap_or_default().split_whitespace().collect::<Vec<_>>());
     let special = |words: &Vec<&str>| words.len() > 1 && words[1] != "localhost" && !words[1].starts_with("ip6-");
     let Some(words) = lines.into_iter().find(special) else { return };
     let node = shared();

@@ -21,7 +21,13 @@ fn served(kind: Kind, name: &str) {
     let (tcp, udp) = (free_port(), free_port());
     let containers = [
         net(&node, kind, "tcp", &["serve", "7000"], json!({"ports": [{"containerPort": 7000, "hostPort": tcp}]})),
-        net(&node, kind, "udp", &["udp-serve", "7001"], json!({"ports": [{"containerPort": 7001, "hostPort": udp, "protocol": "UDP"}]})),
+        net(
+            &node,
+            kind,
+            "udp",
+            &["udp-serve", "7001"],
+            json!({"ports": [{"containerPort": 7001, "hostPort": udp, "protocol": "UDP"}]}),
+        ),
     ];
     node.start(&pod(name, &containers, json!({})));
     crate::wait_for_line(&node, name, "tcp", "listening on 7000");
@@ -35,7 +41,10 @@ fn served(kind: Kind, name: &str) {
     }
     node.dwell(&["rm", "-f", name]).ok();
     // The control: with the Pod gone, nobody answers, so it was the Pod that did.
-    assert!(wait_until(|| everywhere(tcp).into_iter().all(|to| ask(to, "hello\n").is_none())), "somebody still answers");
+    assert!(
+        wait_until(|| everywhere(tcp).into_iter().all(|to| ask(to, "hello\n").is_none())),
+        "somebody still answers"
+    );
 }
 
 #[test]
@@ -80,7 +89,8 @@ fn one_address_is_that_address_only() {
 
 /// The Pod cannot start; the reason names the port.
 fn assert_conflict(node: &Node, name: &str, port: u16) {
-    let said = node.dwell(&["run", &node.file(&format!("{name}.yaml"), &server(node, name, port)).display().to_string()]);
+    let said =
+        node.dwell(&["run", &node.file(&format!("{name}.yaml"), &server(node, name, port)).display().to_string()]);
     assert_eq!(said.code, 125, "{said:#?}");
     assert!(said.err.contains(&port.to_string()) && said.err.to_lowercase().contains("in use"), "{said:#?}");
 }

@@ -87,7 +87,11 @@ pub fn pod(name: &str, containers: &[Value], more: Value) -> String {
 #[track_caller]
 pub fn wait_for_line(node: &Node, pod: &str, container: &str, line: &str) {
     let said = || node.dwell(&["logs", "-c", container, pod]);
-    assert!(wait_until(|| said().out.lines().any(|found| found == line)), "no {line:?} from {container}: {:#?}", said());
+    assert!(
+        wait_until(|| said().out.lines().any(|found| found == line)),
+        "no {line:?} from {container}: {:#?}",
+        said()
+    );
 }
 
 /// A port of the host's that nobody else uses, held on IPv4 and IPv6, TCP and UDP: "something else" that listens.
@@ -159,7 +163,9 @@ pub fn ask_udp(to: SocketAddr, text: &str) -> Option<String> {
         let _ = socket.send(text.as_bytes());
         match socket.recv(&mut buffer) {
             Ok(count) => return Some(String::from_utf8_lossy(&buffer[..count]).into_owned()),
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => std::thread::sleep(Duration::from_millis(100)),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                std::thread::sleep(Duration::from_millis(100))
+            }
             Err(_) => {}
         }
     }

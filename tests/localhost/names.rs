@@ -9,7 +9,11 @@ use crate::{Kind, Native, Wasm, net, pod, shared};
 
 /// What `net resolve NAME` says in a Pod of this name, as one set.
 fn resolved(node: &Node, kind: Kind, pod_name: &str, name: &str) -> (i32, BTreeSet<String>, String) {
-    let said = node.run(&pod(pod_name, &[net(node, kind, "main", &["resolve", name], json!({}))], json!({"hostname": "harbour"})));
+    let said = node.run(&pod(
+        pod_name,
+        &[net(node, kind, "main", &["resolve", name], json!({}))],
+        json!({"hostname": "harbour"}),
+    ));
     (said.code, said.out.lines().map(str::to_owned).collect(), said.err)
 }
 
@@ -24,7 +28,10 @@ fn names_of(kind: Kind, prefix: &str) {
     let local = format!("{prefix}-local");
     let (code, found, err) = resolved(&node, kind, &local, "localhost");
     assert_eq!(code, 0, "{err}");
-    assert!(found.contains("127.0.0.1") && found.iter().all(|address| ["127.0.0.1", "::1"].contains(&address.as_str())), "{found:?}");
+    assert!(
+        found.contains("127.0.0.1") && found.iter().all(|address| ["127.0.0.1", "::1"].contains(&address.as_str())),
+        "{found:?}"
+    );
     let own = format!("{prefix}-own");
     let (code, found, err) = resolved(&node, kind, &own, "harbour");
     assert_eq!(code, 0, "{err}");

@@ -8,7 +8,8 @@ use serde_json::json;
 use crate::{Native, ask, free_port, net, pod};
 
 fn address(node: &Node, name: &str, family: usize) -> SocketAddr {
-    let pod = node.wait_for(name, "two addresses", |pod| pod["status"]["podIPs"].as_array().is_some_and(|ips| ips.len() == 2));
+    let pod = node
+        .wait_for(name, "two addresses", |pod| pod["status"]["podIPs"].as_array().is_some_and(|ips| ips.len() == 2));
     let ip = pod["status"]["podIPs"][family]["ip"].as_str().expect("an address").to_owned();
     SocketAddr::new(ip.parse().expect("an address"), 7000)
 }
@@ -35,7 +36,10 @@ fn two_nodes_run_the_same_pod_side_by_side() {
     assert_eq!(other.dwell(&["ps", "-o", "name"]).ok(), "pod/twin\n");
     let local = |port: u16| SocketAddr::new([127, 0, 0, 1].into(), port);
     for to in [address(&other, "twin", 0), address(&other, "twin", 1), local(ports[1])] {
-        assert!(ask(to, "hello\n").is_some_and(|answer| answer.starts_with("hello\n")), "{to} fell with the other node's Pod");
+        assert!(
+            ask(to, "hello\n").is_some_and(|answer| answer.starts_with("hello\n")),
+            "{to} fell with the other node's Pod"
+        );
     }
     assert_eq!(ask(local(ports[0]), "hello\n"), None);
 }
@@ -45,7 +49,17 @@ fn a_host_port_of_one_node_is_taken_for_the_other() {
     let (one, other) = (Node::new(), Node::new());
     let port = free_port();
     let manifest = |node: &Node, name: &str| {
-        pod(name, &[net(node, Native, "main", &["serve", "7000"], json!({"ports": [{"containerPort": 7000, "hostPort": port}]}))], json!({}))
+        pod(
+            name,
+            &[net(
+                node,
+                Native,
+                "main",
+                &["serve", "7000"],
+                json!({"ports": [{"containerPort": 7000, "hostPort": port}]}),
+            )],
+            json!({}),
+        )
     };
     one.start(&manifest(&one, "holder"));
     crate::wait_for_line(&one, "holder", "main", "listening on 7000");

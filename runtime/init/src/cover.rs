@@ -11,6 +11,12 @@ use dwell_sys::mount::{self, Attributes};
 use rustix::fs::{FileType, OFlags, PROC_SUPER_MAGIC, fstat, fstatfs, major, minor};
 use rustix::io::Errno;
 
+/// Rights of the tmpfs that covers directories.
+const EMPTY: Attributes = Attributes::MOUNT_ATTR_RDONLY
+    .union(Attributes::MOUNT_ATTR_NOSUID)
+    .union(Attributes::MOUNT_ATTR_NODEV)
+    .union(Attributes::MOUNT_ATTR_NOEXEC);
+
 /// What covers: made at the first use, cloned from then on.
 #[derive(Default)]
 pub struct Covers {
@@ -24,12 +30,24 @@ impl Covers {
         let Some(target) = find(root, path)? else {
             return Ok(());
         };
-        let cover = if FileType::from_raw_mode(fstat(&target)?.st_mode).is_dir() {
-            mount::clone_tree(self.empty()?, "", false)?
-        } else {
-            mount::clone_tree(self.null(root)?, "", false)?
-        };
+        if FileType::from_raw_mode(fstat(&target)?.st_mode).is_dir() {
+            return self.mask_directory(target.as_fd());
+        }
+        let cover = mount::clone_tree(self.null(root)?, "", false)?;
         mount::attach(cover.as_fd(), target.as_fd())
+    }
+
+    /// The first directory gets the tmpfs itself, every further one a clone: before Linux 6.15 only a mount that is
+    /// attached can be cloned.
+    fn mask_directory(&mut self, target: BorrowedFd<'_>) -> Result<(), Errno> {
+        if let Some(empty) = &self.empty {
+            let cover = mount::clone_tree(empty.as_fd(), "", false)?;
+            return mount::attach(cover.as_fd(), target);
+        }
+        let empty = mount::tmpfs(4096, 0o555, EMPTY)?;
+        mount::attach(empty.as_fd(), target)?;
+        self.empty = Some(empty);
+        Ok(())
     }
 
     /// Makes a path read-only: in place if it is a mount of its own, else by covering it with a read-only copy.
@@ -51,17 +69,6 @@ impl Covers {
             self.null = Some(open_null(root)?);
         }
         self.null.as_ref().map(AsFd::as_fd).ok_or(Errno::BADF)
-    }
-
-    fn empty(&mut self) -> Result<BorrowedFd<'_>, Errno> {
-        if self.empty.is_none() {
-            let attributes = Attributes::MOUNT_ATTR_RDONLY
-                | Attributes::MOUNT_ATTR_NOSUID
-                | Attributes::MOUNT_ATTR_NODEV
-                | Attributes::MOUNT_ATTR_NOEXEC;
-            self.empty = Some(mount::tmpfs(4096, 0o555, attributes)?);
-        }
-        self.empty.as_ref().map(AsFd::as_fd).ok_or(Errno::BADF)
     }
 }
 

@@ -274,9 +274,8 @@ impl Driver {
         let object = self.object();
         // A finished Pod has only its lasting record.
         if !self.journal.finished {
-            let saved = self.save().and_then(|()| {
-                record::write(&self.shared.layout.run_object(&self.handle.uid), &object)
-            });
+            let saved =
+                self.save().and_then(|()| record::write(&self.shared.layout.run_object(&self.handle.uid), &object));
             if let Err(error) = saved {
                 eprintln!("write the state of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
             }
