@@ -47,7 +47,8 @@ pub fn script(node: &Node, name: &str, script: &str) -> String {
 pub fn with_input(node: &Node, args: &[&str], input: &[u8]) -> Said {
     use std::io::Write;
     let mut command = node.command(args);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start dwell");
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start dwell");
     let (mut stdin, input) = (child.stdin.take().expect("a pipe"), input.to_vec());
     // Whoever does not read its input closes it: no failure of ours.
     let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));

@@ -22,7 +22,10 @@ fn several_files_run_together_and_lines_say_whose_they_are() {
     let said = node.dwell(&["run", one.to_str().unwrap(), other.to_str().unwrap()]);
     assert_eq!(said.code, 4, "{said:#?}");
     for (name, text) in [("one/main", "from the first"), ("other/main", "from the second")] {
-        assert!(said.out.lines().any(|line| line.starts_with(name) && line.ends_with(&format!("| {text}"))), "{said:#?}");
+        assert!(
+            said.out.lines().any(|line| line.starts_with(name) && line.ends_with(&format!("| {text}"))),
+            "{said:#?}"
+        );
     }
 }
 
@@ -46,16 +49,18 @@ fn if_one_of_several_cannot_be_run_none_is() {
     let taken = node.file("taken.yaml", &script(&node, "taken", "echo never"));
     let said = node.dwell(&["run", good.to_str().unwrap(), taken.to_str().unwrap()]);
     assert!(said.code == 125 && said.err.contains("taken exists already"), "{said:#?}");
-    assert!(dwell_tests::node::wait_until(|| node.dwell(&["ps", "-o", "name"]).ok() == "pod/taken\n"), "the other was left behind");
+    assert!(
+        dwell_tests::node::wait_until(|| node.dwell(&["ps", "-o", "name"]).ok() == "pod/taken\n"),
+        "the other was left behind"
+    );
 }
 
 #[test]
 fn prefixes_are_there_when_asked_for() {
     let node = Node::new();
     let single = node.file("single.yaml", &script(&node, "single", "printf 'a\\n\\nb'; printf 'e\\n' >&2"));
-    let run = |when: &str, path: &std::path::Path| {
-        node.dwell(&["run", "--rm", "--prefix", when, path.to_str().unwrap()])
-    };
+    let run =
+        |when: &str, path: &std::path::Path| node.dwell(&["run", "--rm", "--prefix", when, path.to_str().unwrap()]);
     let said = run("auto", &single);
     assert_eq!((said.out.as_str(), said.err.as_str()), ("a\n\nb", "e\n"), "{said:#?}");
     assert_eq!(run("never", &single).out, "a\n\nb");
@@ -148,7 +153,8 @@ fn restarts_go_on_in_the_same_output() {
 fn a_reader_that_leaves_ends_the_run_and_stops_the_pod() {
     let node = Node::new();
     let path = node.file("pod.yaml", &script(&node, "talks", "while :; do echo line; done"));
-    let mut child = node.command(&["run", path.to_str().unwrap()]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child =
+        node.command(&["run", path.to_str().unwrap()]).stdout(std::process::Stdio::piped()).spawn().unwrap();
     let mut first = [0; 5];
     std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut first).unwrap();
     drop(child.stdout.take());

@@ -24,15 +24,40 @@ fn options_reach_a_native_container() {
     let script = "id -u; id -g; pwd; cat /ro/word; echo x >/rw/new; echo x 2>/dev/null >/ro/new || echo refused; \
                   echo $FILE $BOTH $TYPED $RAW $PASSED";
     let mut command = node.command(&[
-        "run", "--rm", "--image", &image, "-v", "./shared:/ro:ro", "-v", "./shared:/rw", "-e", "TYPED=typed", "-e", "BOTH=typed",
-        "-e", "PASSED", "--env-file", "vars", "-u", "user", "-w", "/tmp", "--", "sh", "-c", script,
+        "run",
+        "--rm",
+        "--image",
+        &image,
+        "-v",
+        "./shared:/ro:ro",
+        "-v",
+        "./shared:/rw",
+        "-e",
+        "TYPED=typed",
+        "-e",
+        "BOTH=typed",
+        "-e",
+        "PASSED",
+        "--env-file",
+        "vars",
+        "-u",
+        "user",
+        "-w",
+        "/tmp",
+        "--",
+        "sh",
+        "-c",
+        script,
     ]);
     // The user's own folder, since it writes there.
     let chown = std::process::Command::new("chown").arg("1000").arg(node.files().join("shared")).status();
     assert!(chown.is_ok_and(|status| status.success()));
     let output = command.env("PASSED", "passed on").output().unwrap();
     let out = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(out, "1000\n1000\n/tmp\nfrom the host\nrefused\n1 typed typed $(FILE) \"quoted\" passed on\n", "{output:?}");
+    assert_eq!(
+        out, "1000\n1000\n/tmp\nfrom the host\nrefused\n1 typed typed $(FILE) \"quoted\" passed on\n",
+        "{output:?}"
+    );
     assert!(node.files().join("shared/new").exists());
 }
 
@@ -40,7 +65,9 @@ fn options_reach_a_native_container() {
 fn a_user_is_a_number_or_a_name() {
     let node = Node::new();
     let image = image(&node);
-    let ids = |user: &str| node.dwell(&["run", "--rm", "--image", &image, "-u", user, "--", "sh", "-c", "echo $(id -u) $(id -g)"]);
+    let ids = |user: &str| {
+        node.dwell(&["run", "--rm", "--image", &image, "-u", user, "--", "sh", "-c", "echo $(id -u) $(id -g)"])
+    };
     assert_eq!(ids("1234:2345").ok(), "1234 2345\n");
     assert_eq!(ids("user:extra").ok(), "1000 2000\n");
     let unknown = ids("nobody-here");
@@ -89,7 +116,8 @@ fn standard_input_is_connected_with_i_only() {
     let node = Node::new();
     let image = image(&node);
     let cat = ["--", "cat"];
-    let run = |more: &[&str]| with_input(&node, &[&["run", "--rm", "--image", &image], more, &cat].concat(), b"words\n");
+    let run =
+        |more: &[&str]| with_input(&node, &[&["run", "--rm", "--image", &image], more, &cat].concat(), b"words\n");
     assert_eq!(run(&["-i"]).ok(), "words\n");
     assert_eq!(run(&[]).ok(), "");
     let wasm = guest::path("stdin.wasm");
@@ -102,7 +130,8 @@ fn much_input_arrives_whole() {
     let node = Node::new();
     let image = image(&node);
     let input: Vec<u8> = (0..5_000_000u32).map(|n| (n % 251) as u8).collect();
-    let said = with_input(&node, &["run", "--rm", "-i", "--image", &image, "--", "sh", "-c", "wc -c; echo end"], &input);
+    let said =
+        with_input(&node, &["run", "--rm", "-i", "--image", &image, "--", "sh", "-c", "wc -c; echo end"], &input);
     assert_eq!(said.ok().split_whitespace().collect::<Vec<_>>(), ["5000000", "end"]);
 }
 
@@ -115,7 +144,10 @@ fn a_name_is_made_from_the_image_when_none_is_typed() {
     }
     let names = node.dwell(&["ps", "-o", "name"]).ok();
     let names: Vec<&str> = names.lines().collect();
-    assert!(names.len() == 2 && names[0] != names[1] && names.iter().all(|name| name.starts_with("pod/hello-")), "{names:?}");
+    assert!(
+        names.len() == 2 && names[0] != names[1] && names.iter().all(|name| name.starts_with("pod/hello-")),
+        "{names:?}"
+    );
 }
 
 /// Every option at once; what is printed runs, and does the same.
@@ -125,8 +157,23 @@ fn a_dry_run_prints_the_pod_that_runs_the_same_way() {
     let image = image(&node);
     node.file("word", "from the host\n");
     let typed = [
-        "run", "--name", "dry", "--image", &image, "-v", "./word:/word:ro", "-e", "VALUE=$(HOME) 'x'", "-u", "user:extra", "-m", "64m",
-        "-w", "/tmp", "-i", "--read-only",
+        "run",
+        "--name",
+        "dry",
+        "--image",
+        &image,
+        "-v",
+        "./word:/word:ro",
+        "-e",
+        "VALUE=$(HOME) 'x'",
+        "-u",
+        "user:extra",
+        "-m",
+        "64m",
+        "-w",
+        "/tmp",
+        "-i",
+        "--read-only",
     ];
     let program = ["--", "sh", "-c", "id -u; id -g; pwd; cat /word; echo \"$VALUE\"; cat; echo yes no 1e3 0x10 ~"];
     let plain = with_input(&node, &[&typed[..], &program].concat(), b"input\n");
@@ -159,7 +206,11 @@ fn a_manifests_dry_run_is_its_pod() {
     let path = node.file("pod.yaml", &crate::script(&node, "written", "true"));
     let dry = node.dwell(&["run", "--dry-run", "-o", "json", path.to_str().unwrap()]).ok();
     let pod: Value = serde_json::from_str(&dry).unwrap();
-    assert_eq!((&pod["metadata"]["name"], &pod["spec"]["restartPolicy"]), (&json!("written"), &json!("Never")), "{dry}");
+    assert_eq!(
+        (&pod["metadata"]["name"], &pod["spec"]["restartPolicy"]),
+        (&json!("written"), &json!("Never")),
+        "{dry}"
+    );
 }
 
 #[test]
@@ -177,7 +228,10 @@ fn what_makes_no_sense_is_refused_by_its_option() {
         (&["-w", "relative"], "workingDir"),
     ] {
         let said = node.dwell(&[&["run", "--image", &image], options, &["--", "true"]].concat());
-        assert!(said.code == 125 && said.err.starts_with("error: ") && said.err.contains(named), "{options:?}: {said:#?}");
+        assert!(
+            said.code == 125 && said.err.starts_with("error: ") && said.err.contains(named),
+            "{options:?}: {said:#?}"
+        );
     }
     let said = node.dwell(&["run", "-e", "A=b", "pod.yaml"]);
     assert!(said.code == 125 && said.err.contains("-e is for one container without a manifest"), "{said:#?}");

@@ -96,10 +96,16 @@ fn it_is_128_and_the_signal() {
 #[test]
 fn of_several_containers_the_first_failure_counts() {
     let node = Node::new();
-    let late = [shell(&node, "late", "sleep 1; exit 9"), shell(&node, "early", "exit 5"), shell(&node, "fine", "sleep 1")];
+    let late =
+        [shell(&node, "late", "sleep 1; exit 9"), shell(&node, "early", "exit 5"), shell(&node, "fine", "sleep 1")];
     let said = node.run(&pod("several", &late, json!({})));
     assert_eq!(said.code, 5, "{said:#?}");
-    assert!(said.err.contains("container early") && said.err.contains("container late") && !said.err.contains("container fine"), "{said:#?}");
+    assert!(
+        said.err.contains("container early")
+            && said.err.contains("container late")
+            && !said.err.contains("container fine"),
+        "{said:#?}"
+    );
 }
 
 #[test]

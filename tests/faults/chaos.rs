@@ -1,7 +1,8 @@
 //! Two hundred Pods of every kind, half of them hit by SIGKILL at a random point, and nothing is left of them.
 
+use std::collections::BTreeMap;
 use std::process::{Child, Output, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use dwell_tests::node::{PATIENCE, Said, kill};
@@ -13,7 +14,7 @@ use crate::{amount, shell_container, wasm_container};
 /// Pods that live at the same time.
 const GROUP: usize = 10;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Victim {
     Node,
     Pause,
@@ -24,7 +25,7 @@ enum Victim {
     Client,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Moment {
     SetUp,
     Running,
@@ -33,14 +34,17 @@ enum Moment {
 
 const VICTIMS: [Victim; 7] =
     [Victim::Node, Victim::Pause, Victim::Init, Victim::Worker, Victim::Relay, Victim::Member, Victim::Client];
+/// Whom, when, and in which Pods.
+type Hits = Mutex<BTreeMap<(Moment, Victim), Vec<usize>>>;
+
 const MOMENTS: [Moment; 3] = [Moment::SetUp, Moment::Running, Moment::Stopping];
 
 #[test]
 fn nothing_is_left_of_pods_that_were_hit_at_random_points() {
     let (world, mut random) = (World::new(), Random::new("chaos"));
     warm_up(&world);
-    let before = world.scope().take();
-    let hits = AtomicUsize::new(0);
+    let before = world.scope().settled();
+    let hits = Hits::default();
     let pods = amount(60, 200);
     for group in 0..pods / GROUP {
         std::thread::scope(|scope| {
@@ -49,16 +53,29 @@ fn nothing_is_left_of_pods_that_were_hit_at_random_points() {
                 scope.spawn(|| life.live());
             }
         });
-        let left = world.dwell(&["ps", "-a", "-o", "name"]).out;
-        assert!(left.trim().is_empty(), "Pods that could not be removed: {left}");
+        remove_latecomers(&world, &hits);
     }
     world.end();
-    println!("{pods} Pods, {} hits", hits.load(Ordering::Relaxed));
+    let hits = hits.into_inner().unwrap();
+    let total: usize = hits.values().map(Vec::len).sum();
+    println!("{pods} Pods, {total} hits: {hits:?}");
     let differences = world.scope().differences(&before);
     assert!(differences.is_empty(), "{differences:#?}");
     let log = std::fs::read_to_string(world.state_dir().join("lib/node.log")).unwrap_or_default();
     assert!(!log.contains("panicked"), "{log}");
-    assert!(hits.load(Ordering::Relaxed) > pods / 5, "control: too few were hit to mean anything");
+    assert!(total > pods * 2 / 5, "control: too few were hit to mean anything");
+}
+
+/// A request may outlive the client that was killed, and be carried out after the Pod was removed in vain.
+#[track_caller]
+fn remove_latecomers(world: &World, hits: &Hits) {
+    let orphaned = hits.lock().unwrap().get(&(Moment::SetUp, Victim::Client)).cloned().unwrap_or_default();
+    let left = world.dwell(&["ps", "-a", "-o", "name"]).out;
+    for name in left.lines() {
+        let late = orphaned.iter().any(|number| name.ends_with(&format!("-{number}")));
+        assert!(late, "{name} was not removed: {:?}", hits.lock().unwrap());
+        world.dwell(&["rm", "-f", name.trim_start_matches("pod/")]).ok();
+    }
 }
 
 /// Compiles the guests and makes what a state folder keeps.
@@ -70,6 +87,8 @@ fn warm_up(world: &World) {
         wasm_container("counter", "counter.wasm", "'1'"),
     ];
     world.run(&crate::pod("warm", "Never", 1, &containers)).ok();
+    let finished = world.scope().take();
+    assert!(finished.mentions("device ") && finished.mentions("cgroup "), "control: an inventory sees what a node keeps");
     world.dwell(&["rm", "warm"]).ok();
     world.end();
 }
@@ -78,7 +97,7 @@ struct Life<'a> {
     number: usize,
     random: Random,
     world: &'a World,
-    hits: &'a AtomicUsize,
+    hits: &'a Hits,
 }
 
 impl Life<'_> {
@@ -90,25 +109,25 @@ impl Life<'_> {
         let manifest = self.manifest();
         let path = self.world.file(&format!("{}.yaml", self.name()), &manifest);
         let hit = (self.number % 2 == 1).then(|| (self.random.one(&VICTIMS), self.random.one(&MOMENTS)));
-        let of = |moment| hit.filter(|hit| hit.1 == moment).map(|hit| hit.0);
+        let of = |moment| hit.filter(|hit| hit.1 == moment);
         self.command(&["run", "-d", path.to_str().unwrap()], of(Moment::SetUp), 60);
         self.random.pause(300);
-        if let Some(victim) = of(Moment::Running) {
-            self.strike(victim, None);
+        if let Some((victim, _)) = of(Moment::Running) {
+            self.strike(victim, Moment::Running, None);
         }
         self.random.pause(50);
-        let name = self.name();
+        let (name, mut stopping) = (self.name(), of(Moment::Stopping));
         if self.random.percent(70) {
-            self.command(&["stop", &name], of(Moment::Stopping), 40);
+            self.command(&["stop", &name], stopping.take(), 40);
         }
-        self.remove(of(Moment::Stopping));
+        self.remove(stopping);
     }
 
     /// A Pod is removed at last, however often the node was killed under the command.
-    fn remove(&mut self, mut victim: Option<Victim>) {
+    fn remove(&mut self, mut hit: Option<(Victim, Moment)>) {
         let (name, began) = (self.name(), Instant::now());
         loop {
-            let said = self.command(&["rm", "-f", &name], victim.take(), 40);
+            let said = self.command(&["rm", "-f", &name], hit.take(), 40);
             if said.code == 0 || said.err.contains("no Pod") {
                 return;
             }
@@ -118,28 +137,29 @@ impl Life<'_> {
     }
 
     /// Runs a command to its end, and strikes meanwhile.
-    fn command(&mut self, args: &[&str], victim: Option<Victim>, within_ms: usize) -> Said {
+    fn command(&mut self, args: &[&str], hit: Option<(Victim, Moment)>, within_ms: usize) -> Said {
         let child =
             self.world.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start dwell");
-        if let Some(victim) = victim {
+        if let Some((victim, moment)) = hit {
             self.random.pause(within_ms);
-            self.strike(victim, Some(&child));
+            self.strike(victim, moment, Some(&child));
         }
         let said = Said::from(ended(child, args));
         assert!(!said.err.contains("panicked"), "{args:?}: {said:#?}");
         said
     }
 
-    fn strike(&mut self, victim: Victim, client: Option<&Child>) {
-        let until = Instant::now() + Duration::from_millis(200);
-        loop {
+    /// Kills the victim as soon as it is there; if it does not come, another.
+    fn strike(&mut self, mut victim: Victim, moment: Moment, client: Option<&Child>) {
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_millis(400) {
             if let Some(pid) = self.find(victim, client) {
                 kill(pid, libc::SIGKILL);
-                self.hits.fetch_add(1, Ordering::Relaxed);
+                self.hits.lock().unwrap().entry((moment, victim)).or_default().push(self.number);
                 return;
             }
-            if Instant::now() > until {
-                return;
+            if began.elapsed() > Duration::from_millis(100) {
+                victim = self.random.one(&VICTIMS);
             }
             std::thread::sleep(Duration::from_millis(1));
         }

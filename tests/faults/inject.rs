@@ -40,7 +40,7 @@ impl Bench {
         let path = path.to_str().unwrap().to_owned();
         assert!(world.dwell(&["run", "--rm", &path]).ok().contains("hello"), "control: it runs when nothing fails");
         world.end();
-        Bench { tracer: tracer(&world), manifest: path, before: world.scope().take(), world }
+        Bench { tracer: tracer(&world), manifest: path, before: world.scope().settled(), world }
     }
 
     /// Starts a node, lets the n-th call of `who` fail while the Pod runs, and removes it.

@@ -50,6 +50,18 @@ impl Scope {
         Inventory(lines)
     }
 
+    /// Takes one once everything that ended has been reaped: what later ones are compared with.
+    pub fn settled(&self) -> Inventory {
+        let began = Instant::now();
+        loop {
+            let now = self.take();
+            if !now.mentions("(zombie)") || began.elapsed() > PATIENCE {
+                return now;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// What differs from an earlier inventory once the kernel has had some seconds to clean up; nothing, one hopes.
     pub fn differences(&self, before: &Inventory) -> Vec<String> {
         let began = Instant::now();

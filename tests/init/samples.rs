@@ -55,6 +55,7 @@ pub fn host() -> HostFacts {
         cgroup_v1: Vec::new(),
         cgroup_v2: true,
         resolv_conf: "nameserver 192.0.2.1\n".to_owned(),
+        hosts: "127.0.0.1\tlocalhost\n192.0.2.7\tthe-host\n".to_owned(),
         hostname: "machine".to_owned(),
         nofile_hard: 4096,
         seccomp: true,

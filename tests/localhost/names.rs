@@ -3,48 +3,60 @@
 use std::collections::BTreeSet;
 
 use dwell_tests::node::Node;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{Kind, Native, Wasm, net, pod, shared};
 
-/// What `net resolve NAME` says in a Pod of this name, as one set.
-fn resolved(node: &Node, kind: Kind, pod_name: &str, name: &str) -> (i32, BTreeSet<String>, String) {
-    let said = node.run(&pod(
-        pod_name,
-        &[net(node, kind, "main", &["resolve", name], json!({}))],
-        json!({"hostname": "harbour"}),
-    ));
-    (said.code, said.out.lines().map(str::to_owned).collect(), said.err)
+/// What `net resolve NAME` says in a Pod of this name, as one set; and the Pod's addresses at that time.
+struct Resolved {
+    code: i64,
+    found: BTreeSet<String>,
+    err: String,
+    own: BTreeSet<String>,
 }
 
-fn addresses(node: &Node, pod_name: &str) -> BTreeSet<String> {
-    let pod = node.pod(pod_name);
+fn resolved(node: &Node, kind: Kind, pod_name: &str, name: &str) -> Resolved {
+    let keep = json!({"name": "keep", "image": crate::image(node, Native), "command": ["sleep", "600"]});
+    let containers = [net(node, kind, "main", &["resolve", name], json!({})), keep];
+    node.start(&pod(pod_name, &containers, json!({"hostname": "harbour"})));
+    let status = |pod: &Value| pod["status"]["containerStatuses"][0]["state"]["terminated"].clone();
+    let pod = node.wait_for(pod_name, "an answer", |pod| status(pod).is_object());
+    let said = node.dwell(&["logs", "-c", "main", pod_name]);
     let ips = pod["status"]["podIPs"].as_array().cloned().unwrap_or_default();
-    ips.iter().filter_map(|ip| ip["ip"].as_str().map(str::to_owned)).collect()
+    let own = ips.iter().filter_map(|ip| ip["ip"].as_str().map(str::to_owned)).collect();
+    node.dwell(&["rm", "-f", pod_name]).ok();
+    Resolved {
+        code: status(&pod)["exitCode"].as_i64().unwrap_or(-1),
+        found: said.out.lines().map(str::to_owned).collect(),
+        err: said.err,
+        own,
+    }
 }
 
 fn names_of(kind: Kind, prefix: &str) {
     let node = shared();
-    let local = format!("{prefix}-local");
-    let (code, found, err) = resolved(&node, kind, &local, "localhost");
-    assert_eq!(code, 0, "{err}");
+    let ask = |what: &str, name: &str| resolved(&node, kind, &format!("{prefix}-{what}"), name);
+    let local = ask("local", "localhost");
+    let is_local = |address: &String| ["127.0.0.1", "::1"].contains(&address.as_str());
     assert!(
-        found.contains("127.0.0.1") && found.iter().all(|address| ["127.0.0.1", "::1"].contains(&address.as_str())),
-        "{found:?}"
+        local.code == 0 && local.found.contains("127.0.0.1") && local.found.iter().all(is_local),
+        "{:?} {}",
+        local.found,
+        local.err
     );
-    let own = format!("{prefix}-own");
-    let (code, found, err) = resolved(&node, kind, &own, "harbour");
-    assert_eq!(code, 0, "{err}");
-    let expected = addresses(&node, &own);
-    assert_eq!(expected.len(), 2, "a Pod has an address of each family");
-    assert_eq!(found, expected, "the Pod's own name is its addresses");
-    let hosts = format!("{prefix}-hosts");
-    let (code, found, err) = resolved(&node, kind, &hosts, "ip6-allrouters");
-    assert_eq!((code, found), (0, BTreeSet::from(["fe00::2".to_owned()])), "{err}");
-    let wrong = format!("{prefix}-wrong");
-    let (code, found, err) = resolved(&node, kind, &wrong, "nobody.invalid");
-    assert!(code == 1 && found.is_empty() && !err.is_empty(), "{code} {found:?} {err}");
-    node.dwell(&["rm", &local, &own, &hosts, &wrong]).ok();
+    let own = ask("own", "harbour");
+    assert_eq!((own.code, own.own.len()), (0, 2), "a Pod has an address of each family: {:?} {}", own.own, own.err);
+    assert_eq!(own.found, own.own, "the Pod's own name is its addresses");
+    let hosts = ask("hosts", "ip6-allrouters");
+    assert_eq!((hosts.code, hosts.found), (0, BTreeSet::from(["fe00::2".to_owned()])), "{}", hosts.err);
+    let wrong = ask("wrong", "nobody.invalid");
+    assert!(
+        wrong.code == 1 && wrong.found.is_empty() && !wrong.err.is_empty(),
+        "{} {:?} {}",
+        wrong.code,
+        wrong.found,
+        wrong.err
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //   calls              one line per system call that the filter must refuse: "NAME: ok" or "NAME: errno NUMBER TEXT".
 //                      The arguments are such that nothing happens where the call is allowed; the kernel then
 //                      complains about them (or not), but never with EPERM or ENOSYS, if whoever asks is root.
+//   families           the same for two families of sockets
 //   join-key NAME      joins a keyring of its own, adds the key, then executes the rest of the command line
 //   find-key NAME      looks for it in the session's keyring
 //   connect NAME       connects to an abstract socket

@@ -17,6 +17,8 @@ pub struct HostFacts {
     pub cgroup_v2: bool,
     /// Text of the host's `/etc/resolv.conf`.
     pub resolv_conf: String,
+    /// Text of the host's `/etc/hosts`, which is that of Pods with `hostNetwork`.
+    pub hosts: String,
     /// The host's name.
     pub hostname: String,
     /// Hard limit of open files of the node, above which nothing can be raised.

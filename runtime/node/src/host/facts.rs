@@ -20,6 +20,7 @@ pub fn facts() -> HostFacts {
         cgroup_v1: cgroups.v1_names(),
         cgroup_v2: cgroups.v2.is_some(),
         resolv_conf: resolv_conf(),
+        hosts: fs::read_to_string("/etc/hosts").unwrap_or_default(),
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         nofile_hard: getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX),
         seccomp: fs::exists("/proc/sys/kernel/seccomp").unwrap_or(false),

@@ -17,8 +17,11 @@ fe00::0\tip6-mcastprefix\n\
 fe00::1\tip6-allnodes\n\
 fe00::2\tip6-allrouters\n";
 
-/// `/etc/hosts`: the Pod's name stands for its own addresses.
-pub fn hosts(pod: &Pod, ip: &PodIp) -> String {
+/// `/etc/hosts`: the Pod's name stands for its own addresses. With the host's network it is the host's own.
+pub fn hosts(pod: &Pod, host: &HostFacts, ip: &PodIp) -> String {
+    if pod.host_network {
+        return host.hosts.clone();
+    }
     let mut text = HOSTS.to_owned();
     let addresses = [ip.v4.map(IpAddr::from), ip.v6.map(IpAddr::from)];
     for address in addresses.into_iter().flatten() {
@@ -66,7 +69,10 @@ mod tests {
     #[test]
     fn the_pods_name_is_its_addresses() {
         let ip = PodIp { v4: Some("10.1.2.3".parse().expect("parses")), v6: Some("fd00::3".parse().expect("parses")) };
-        let text = hosts(&samples::pod(), &ip);
+        let mut pod = samples::pod();
+        let text = hosts(&pod, &samples::host(), &ip);
         assert!(text.ends_with("10.1.2.3\tdemo\nfd00::3\tdemo\n"), "{text}");
+        pod.host_network = true;
+        assert_eq!(hosts(&pod, &samples::host(), &ip), samples::host().hosts);
     }
 }

@@ -56,6 +56,7 @@ pub fn host() -> HostFacts {
         cgroup_v1: Vec::new(),
         cgroup_v2: true,
         resolv_conf: "nameserver 9.9.9.9\n".to_owned(),
+        hosts: "127.0.0.1\tlocalhost\n192.0.2.7\tthe-host\n".to_owned(),
         hostname: "machine".to_owned(),
         nofile_hard: 20_000,
         seccomp: true,

@@ -95,7 +95,7 @@ impl Told<'_> {
             listen: self.listen(module.kind),
             network: true,
             resolv_conf: pod_files::resolv_conf(self.pod, self.host),
-            hosts: pod_files::hosts(self.pod, &self.ip),
+            hosts: pod_files::hosts(self.pod, self.host, &self.ip),
             memory_limit: container.resources.memory_limit,
             stdin: container.stdin || container.tty,
             tty: container.tty,
