@@ -144,9 +144,32 @@ impl Life<'_> {
             self.random.pause(within_ms);
             self.strike(victim, moment, Some(&child));
         }
-        let said = Said::from(ended(child, args));
+        let said = Said::from(self.ended(child, args));
         assert!(!said.err.contains("panicked"), "{args:?}: {said:#?}");
         said
+    }
+
+    #[track_caller]
+    fn ended(&self, mut child: Child, args: &[&str]) -> Output {
+        let began = Instant::now();
+        while child.try_wait().expect("wait for dwell").is_none() {
+            if began.elapsed() > PATIENCE {
+                self.give_up(child, args);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child.wait_with_output().expect("read what dwell says")
+    }
+
+    #[track_caller]
+    fn give_up(&self, child: Child, args: &[&str]) -> ! {
+        let state = self.world.dwell(&["inspect", "-o", "json", &self.name()]);
+        if let Some(pid) = child_of(child.id() as i32) {
+            kill(pid, libc::SIGKILL);
+        }
+        let said = child.wait_with_output().map(Said::from);
+        let log = std::fs::read_to_string(self.world.state_dir().join("lib/node.log")).unwrap_or_default();
+        panic!("dwell {args:?} did not end: {said:#?}\n{state:#?}\n{log}\n{:?}", self.hits.lock().unwrap());
     }
 
     /// Kills the victim as soon as it is there; if it does not come, another.
@@ -225,19 +248,4 @@ impl Life<'_> {
         }
         text
     }
-}
-
-#[track_caller]
-fn ended(mut child: Child, args: &[&str]) -> Output {
-    let began = Instant::now();
-    while child.try_wait().expect("wait for dwell").is_none() {
-        if began.elapsed() > PATIENCE {
-            if let Some(pid) = child_of(child.id() as i32) {
-                kill(pid, libc::SIGKILL);
-            }
-            panic!("dwell {args:?} did not end: {:#?}", child.wait_with_output().map(Said::from));
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    child.wait_with_output().expect("read what dwell says")
 }

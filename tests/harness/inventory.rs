@@ -50,12 +50,13 @@ impl Scope {
         Inventory(lines)
     }
 
-    /// Takes one once everything that ended has been reaped: what later ones are compared with.
+    /// Takes one once what has ended is gone (in a world: every process): what later ones are compared with.
     pub fn settled(&self) -> Inventory {
         let began = Instant::now();
         loop {
             let now = self.take();
-            if !now.mentions("(zombie)") || began.elapsed() > PATIENCE {
+            let busy = if self.world.is_some() { "process " } else { "(zombie)" };
+            if !now.mentions(busy) || began.elapsed() > PATIENCE {
                 return now;
             }
             std::thread::sleep(Duration::from_millis(50));

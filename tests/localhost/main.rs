@@ -102,7 +102,7 @@ pub struct Held {
 }
 
 impl Held {
-    pub fn new() -> Held {
+    pub(crate) fn new() -> Held {
         for _ in 0..100 {
             let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).expect("listen on all addresses");
             let port = listener.local_addr().expect("an address").port();

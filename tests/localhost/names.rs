@@ -46,7 +46,12 @@ fn names_of(kind: Kind, prefix: &str) {
     );
     let own = ask("own", "harbour");
     assert_eq!((own.code, own.own.len()), (0, 2), "a Pod has an address of each family: {:?} {}", own.own, own.err);
-    assert_eq!(own.found, own.own, "the Pod's own name is its addresses");
+    // A C library may leave out a family that it thinks unusable; what it names must be the Pod's.
+    assert!(
+        !own.found.is_empty() && own.found.is_subset(&own.own),
+        "the Pod's own name is its addresses: {:?}",
+        own.found
+    );
     let hosts = ask("hosts", "ip6-allrouters");
     assert_eq!((hosts.code, hosts.found), (0, BTreeSet::from(["fe00::2".to_owned()])), "{}", hosts.err);
     let wrong = ask("wrong", "nobody.invalid");

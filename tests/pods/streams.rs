@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::Stdio;
 
-use dwell_tests::node::Node;
+use dwell_tests::node::{Node, wait_until};
 
 use crate::shell;
 
@@ -27,8 +27,8 @@ fn standard_input_reaches_the_container_that_asks_for_it() {
 #[test]
 fn exec_runs_beside_the_member_and_gives_its_status() {
     let node = Node::new();
-    node.start(&shell(&node, "host", "Never", "echo secret > /tmp/file; sleep 600"));
-    node.wait_for_phase("host", "Running");
+    node.start(&shell(&node, "host", "Never", "echo secret > /tmp/file; echo ready; sleep 600"));
+    assert!(wait_until(|| node.dwell(&["logs", "host"]).out.contains("ready")));
     let said = node.dwell(&["exec", "host", "--", "sh", "-c", "cat /tmp/file; echo wrong >&2; exit 5"]);
     assert_eq!((said.out.as_str(), said.code), ("secret\n", 5), "{said:#?}");
     assert!(said.err.contains("wrong"), "{said:#?}");

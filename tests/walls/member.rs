@@ -18,7 +18,8 @@ impl Member {
     pub fn of(node: &Node, pod: &str, container: &str, program: &str) -> Member {
         let uid = node.pod(pod)["metadata"]["uid"].as_str().expect("a uid").to_owned();
         let group = format!("{uid}/{container}");
-        let find = || all().find(|pid| read(*pid, "cgroup").contains(&group) && program_of(*pid) == program);
+        let is_it = |pid: i32| read(pid, "cgroup").contains(&group) && program_of(pid) == program && born_by_pause(pid);
+        let find = || all().find(|pid| is_it(*pid));
         assert!(wait_until(|| find().is_some()), "{pod} has no {program}");
         Member { pid: find().expect("it was there") }
     }
@@ -111,6 +112,13 @@ fn all() -> impl Iterator<Item = i32> {
     let mut pids: Vec<i32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     pids.sort_unstable();
     pids.into_iter()
+}
+
+/// Whether it is a member itself and not something that a member started.
+fn born_by_pause(pid: i32) -> bool {
+    let status = read(pid, "status");
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok());
+    parent.is_some_and(|parent| read(parent, "comm").trim() == "pause")
 }
 
 /// The first word of its command line, without its folder.
