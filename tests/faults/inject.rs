@@ -7,9 +7,10 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 
 use dwell_tests::inventory::Inventory;
-use dwell_tests::node::Said;
+use dwell_tests::node::{Said, wait_until};
 use dwell_tests::world::World;
 
 use crate::random::Random;
@@ -45,11 +46,12 @@ impl Bench {
 
     /// Starts a node, lets the n-th call of `who` fail while the Pod runs, and removes it.
     fn attempt(&self, who: &str, birth: usize, n: usize, errno: i32) -> Attempt {
-        self.world.dwell(&["ps"]).ok();
-        let node = self.start_node();
-        let (mut tracer, words) = self.trace(node, who, birth, n, errno);
+        let mut node = self.start_node();
+        let (mut tracer, words) = self.trace(who, birth, n, errno);
         let said = self.world.dwell(&["run", &self.manifest]);
         let removed = self.remove();
+        self.world.end();
+        let _ = node.wait();
         let _ = tracer.kill();
         let _ = tracer.wait();
         let hit = words.join().unwrap_or_default().lines().find_map(|line| line.strip_prefix("hit ")?.parse().ok());
@@ -62,13 +64,12 @@ impl Bench {
         if said.code == 0 || said.err.contains("no Pod") { said } else { self.world.dwell(&["rm", "-f", "victim"]) }
     }
 
-    fn start_node(&self) -> i32 {
-        if self.world.node_pid().is_none() {
-            // `version` and `ps` need no node; a Pod that exists nowhere needs one to say so.
-            let _ = self.world.dwell(&["kill", "nobody"]);
-        }
-        assert!(dwell_tests::node::wait_until(|| self.world.node_pid().is_some()), "no node was started");
-        self.world.node_pid().unwrap()
+    fn start_node(&self) -> Child {
+        let log = std::fs::File::create(self.world.files().join("node.log")).expect("make the node's log");
+        let child = self.world.command(&["serve"]).stderr(log).spawn().expect("start a node");
+        let socket = self.world.state_dir().join("run/dwell.sock");
+        assert!(wait_until(|| self.world.node_pid().is_some() && socket.exists()), "no node was started");
+        child
     }
 
     fn trace(
@@ -124,7 +125,6 @@ impl Bench {
         );
         let gone = attempt.removed.code == 0 || attempt.removed.err.contains("no Pod");
         assert!(gone, "{what}: the Pod cannot be removed: {attempt:#?}");
-        self.world.end();
         let differences = self.world.scope().differences(&self.before);
         assert!(differences.is_empty(), "{what}: {differences:#?} {attempt:#?}");
     }

@@ -59,7 +59,7 @@ fn an_account_file_that_is_a_link_is_resolved_inside_the_image() {
     let outside = node.file("accounts", "app:x:1234:1::/:\n");
     for (name, to) in [
         ("absolute", outside.clone()),
-        ("up", Path::new("../../../../../../..").join(&outside.strip_prefix("/").unwrap())),
+        ("up", Path::new("../../../../../../..").join(outside.strip_prefix("/").unwrap())),
     ] {
         symlink(to, replaced(&node, "etc/passwd")).expect("links");
         let said = node.run(&pod(&node, name, Some("app"), &WHO));
