@@ -51,7 +51,7 @@ fn previous_without_one_says_so() {
     node.run(&script(&node, "once", "echo x")).ok();
     let said = node.dwell(&["logs", "--previous", "once"]);
     assert!(said.out.is_empty(), "{said:#?}");
-    assert!(said.code == 125 && said.err.contains("once"), "{said:#?}");
+    assert!(said.code == 125 && said.err.contains("earlier start"), "{said:#?}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn bad_yaml_is_named_by_line_and_column() {
         run_text(&node, "apiVersion: v1\nkind: Pod\nmetadata: {name: x\nspec: 3\n"),
         &["pod.yaml:4:5:", "not valid YAML", "  4 | spec: 3"],
     );
-    refused(run_text(&node, "\tkind: Pod\n"), &["pod.yaml:1:1:"]);
+    refused(run_text(&node, "kind: Pod\nspec:\n\tcontainers: []\n"), &["pod.yaml:3:2:", "tab"]);
     refused(run_text(&node, ""), &["pod.yaml", "no Pod"]);
     refused(run_text(&node, "{\"kind\": \"Pod\",}}"), &["pod.yaml:1:"]);
     refused(crate::with_input(&node, &["run", "-"], b"kind: [\n"), &["standard input:"]);
@@ -240,7 +240,7 @@ fn who_is_not_root_is_told_so_in_a_plain_sentence() {
 fn a_mistyped_command_line_is_refused_with_what_was_meant() {
     let node = Node::new();
     for (args, hint) in [
-        (&["rnu"][..], "run"),
+        (&["inspct"][..], "inspect"),
         (&["ps", "--outptu", "json"], "--output"),
         (&["ps", "-o", "jsno"], "json"),
         (&["logs"], "<POD>"),

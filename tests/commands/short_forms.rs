@@ -175,7 +175,7 @@ fn a_dry_run_prints_the_pod_that_runs_the_same_way() {
         "-i",
         "--read-only",
     ];
-    let program = ["--", "sh", "-c", "id -u; id -g; pwd; cat /word; echo \"$VALUE\"; cat; echo yes no 1e3 0x10 ~"];
+    let program = ["--", "sh", "-c", "id -u; id -g; pwd; cat /word; echo \"$VALUE\"; cat; echo yes no 1e3 0x10 '~'"];
     let plain = with_input(&node, &[&typed[..], &program].concat(), b"input\n");
     let expected = "1000\n2000\n/tmp\nfrom the host\n$(HOME) 'x'\ninput\nyes no 1e3 0x10 ~\n";
     assert_eq!((plain.out.as_str(), plain.code), (expected, 0), "{plain:#?}");

@@ -90,6 +90,7 @@ fn exec_gives_a_shell_a_real_terminal() {
     host(&node);
     let before = terminal.stty(&["-g"]);
     let child = terminal.start(&node, &["exec", "-i", "-t", "host", "--", "sh"]);
+    terminal.wait_for("/ # ");
     terminal.press("tty; stty size; echo sum $((40+2))\n");
     terminal.wait_for("sum 42");
     assert!(terminal.text().contains("/dev/pts/0") && terminal.text().contains("33 101"), "{:?}", terminal.text());
@@ -146,7 +147,12 @@ fn exec_with_t_has_one_though_we_have_none() {
 fn the_end_of_piped_input_reaches_a_program_on_a_terminal() {
     let node = Node::new();
     host(&node);
-    let said = crate::with_input(&node, &["exec", "-i", "-t", "host", "--", "cat"], b"words\n");
+    for words in ["words\n", "a line without an end", ""] {
+        let said = crate::with_input(&node, &["exec", "-i", "-t", "host", "--", "cat"], words.as_bytes());
+        assert!(said.code == 0 && said.out.contains(words.trim_end()), "{said:#?}");
+    }
+    let image = image(&node);
+    let said = crate::with_input(&node, &["run", "--rm", "-i", "-t", "--image", &image, "--", "cat"], b"words\n");
     assert!(said.code == 0 && said.out.contains("words"), "{said:#?}");
 }
 
@@ -155,9 +161,12 @@ fn run_gives_a_shell_a_real_terminal() {
     let (node, terminal) = (Node::new(), Terminal::new());
     let before = terminal.stty(&["-g"]);
     let child = terminal.start(&node, &["run", "--rm", "-i", "-t", "--image", &image(&node), "--", "sh"]);
+    terminal.wait_for("/ # ");
     terminal.press("stty size; echo sum $((40+2))\n");
     terminal.wait_for("sum 42");
     terminal.press("cat\n");
+    terminal.press("in cat\n");
+    terminal.wait_for("in cat\r\nin cat");
     terminal.press("\x03");
     terminal.press("echo after $((1+1)); stty size\n");
     terminal.wait_for("after 2");

@@ -120,8 +120,13 @@ static void born(struct task *parent, pid_t child, int thread) {
 }
 
 static void go_on(struct task *task, int signal) {
-    int watched = task->target && (!done || task->inside);
-    ptrace(watched ? PTRACE_SYSCALL : PTRACE_CONT, task->id, 0, signal);
+    if (done && task->target && !task->inside) {
+        // From now on untraced: the kernel spares a traced PID 1 the signals that end it, and abort() would spin.
+        ptrace(PTRACE_DETACH, task->id, 0, signal);
+        task->id = 0;
+        return;
+    }
+    ptrace(task->target ? PTRACE_SYSCALL : PTRACE_CONT, task->id, 0, signal);
 }
 
 // Whether a thread or a process was born: the flags of clone are gone, but a thread has its group elsewhere.

@@ -31,7 +31,7 @@ use k8s_openapi::api::core::v1::Pod;
 pub use chain::chain;
 pub use node::failure::{NodeError, NodeErrorKind};
 pub use node::{Node, NodeConfig, WorkerExecutable};
-pub use pod::request::{Attached, ExecRequest, ExecSession};
+pub use pod::request::{Attached, ExecEnd, ExecRequest, ExecSession};
 pub use sandbox::signal_name::SignalName;
 
 /// One change of one Pod.

@@ -111,16 +111,22 @@ fn write_all(mut to: impl Write, bytes: &[u8]) -> io::Result<()> {
 /// Standard input until its end, and the terminal's size as often as it changes.
 pub async fn send_all(mut sender: StreamSender, stdin: bool, tty: bool) -> Result<(), ClientFailure> {
     let mut resizes = if tty { interrupt::resizes().ok() } else { None };
-    let mut pieces = stdin.then(input::pieces);
+    let (mut pieces, mut last) = (stdin.then(input::pieces), None);
     if let Some((columns, rows)) = raw::size().filter(|_| tty) {
         sender.resize(columns, rows).await?;
     }
     loop {
         tokio::select! {
             piece = next(&mut pieces) => match piece {
-                Some(piece) => sender.stdin(&piece).await?,
+                Some(piece) => {
+                    last = piece.last().copied();
+                    sender.stdin(&piece).await?;
+                }
                 None => {
                     pieces = None;
+                    if tty {
+                        sender.stdin(input::end_on_terminal(last)).await?;
+                    }
                     sender.close_stdin().await?;
                 }
             },

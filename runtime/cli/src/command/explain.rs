@@ -19,7 +19,13 @@ pub fn run(args: ExplainArgs) -> Outcome {
     let path = field.strip_prefix("pod.").or_else(|| field.strip_prefix("pods.")).unwrap_or(&field);
     match dwell_spec::manifest::explain(path) {
         Some(text) => print(&(text.trim_end().to_owned() + "\n")).map(|()| 0),
-        None => Err(Failure::new(format!("a Pod has no field {path}"))
-            .with_hint("`dwell explain` without a field lists all that dwell knows")),
+        None => Err(Failure::new(format!("a Pod has no field {path}")).with_hint(hint(path))),
+    }
+}
+
+fn hint(path: &str) -> String {
+    match dwell_spec::manifest::nearest_field(path) {
+        Some(near) => format!("did you mean {near}?"),
+        None => "`dwell explain` without a field lists all that dwell knows".to_owned(),
     }
 }

@@ -1,5 +1,6 @@
 //! Which Pods a user means: `namespace/name`, or `name` where only one namespace has it. Pure.
 
+use dwell_spec::manifest::suggest;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::records::{key, shown};
@@ -81,28 +82,10 @@ fn listed(names: &[String]) -> String {
 }
 
 fn with_suggestion(failure: Failure, names: &[String], wanted: &str) -> Failure {
-    let nearest = names.iter().map(|name| (distance(name, wanted), name)).min();
-    match nearest {
-        Some((distance, name)) if distance <= wanted.chars().count().max(3) / 3 => {
-            failure.with_hint(format!("did you mean {name}?"))
-        }
-        _ => failure,
+    match suggest::nearest(wanted, names.iter().map(String::as_str)) {
+        Some(name) => failure.with_hint(format!("did you mean {name}?")),
+        None => failure,
     }
-}
-
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -136,6 +119,7 @@ mod tests {
         let message = failure(&pods, "databse");
         assert!(message.contains("no Pod named databse; there are: web, test/database"), "{message}");
         assert!(failure(&pods, "wev").contains("did you mean web?"));
+        assert!(failure(&pods, "wbe").contains("did you mean web?"), "two neighbours swapped are one mistake");
         assert!(!failure(&pods, "zzzz").contains("did you mean"));
         assert!(failure(&[], "x").contains("there are no Pods"));
     }

@@ -30,3 +30,12 @@ fn read_all(sender: &mpsc::Sender<Vec<u8>>) {
         }
     }
 }
+
+/// What ends the input of a program on a terminal, after this last byte: Ctrl-D (VEOF, termios(3)), which in the middle
+/// of a line only hands that line over, and so is pressed twice there. Closing our end would tell it nothing.
+pub fn end_on_terminal(last: Option<u8>) -> &'static [u8] {
+    match last {
+        None | Some(b'\n' | b'\r') => b"\x04",
+        Some(_) => b"\x04\x04",
+    }
+}

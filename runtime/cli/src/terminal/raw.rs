@@ -22,7 +22,8 @@ impl RawMode {
         };
         let mut raw = before.clone();
         raw.make_raw();
-        tcsetattr(stdin, OptionalActions::Flush, &raw)?;
+        // Not Flush: what was typed ahead is the member's.
+        tcsetattr(stdin, OptionalActions::Drain, &raw)?;
         Ok(Some(Self { before }))
     }
 }

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use super::prepare::Prepared;
 use super::recover::Found;
-use super::request::{Refusal, Request};
+use super::request::{ExecEnd, Refusal, Request};
 use super::shared::{PodHandle, Shared};
 use super::{record, status};
 use crate::clock::{now_ns, until};
@@ -42,7 +42,7 @@ pub(crate) struct Driver {
     pub(super) volumes: BTreeMap<String, OpenVolume>,
     pub(super) relay_deaths: u32,
     pub(super) reports: HashMap<u64, File>,
-    pub(super) execs: HashMap<u64, oneshot::Sender<i32>>,
+    pub(super) execs: HashMap<u64, (oneshot::Sender<ExecEnd>, File)>,
     pub(super) preparing: HashSet<usize>,
     pub(super) prepared: JoinSet<Prepared>,
     requests: mpsc::Receiver<Request>,

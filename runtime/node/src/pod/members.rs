@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::driver::Driver;
 use super::files;
-use super::request::{Attached, ExecRequest, ExecSession, Refusal, pick, require_running};
+use super::request::{Attached, ExecEnd, ExecRequest, ExecSession, Refusal, pick, require_running};
 use crate::chain::chain;
 use crate::container::log_files;
 use crate::container::source::{self, Opened, Parts};
@@ -28,9 +28,11 @@ impl Driver {
             let end = self.describe_end(index, &exit);
             self.journal.members[index].terminate(end);
             self.remove_container_cgroup(index);
-        } else if let Some(waiter) = self.execs.remove(&exit.seq) {
+        } else if let Some((waiter, report)) = self.execs.remove(&exit.seq) {
+            let report = read_report(&report).filter(|report| report.start_failed);
+            let end = ExecEnd { code: exit_code(exit.wait_status), start_failure: report.map(|report| report.message) };
             // Nobody waiting is no failure.
-            let _ = waiter.send(exit_code(exit.wait_status));
+            let _ = waiter.send(end);
         }
         self.publish();
         if let Some(sandbox) = &mut self.sandbox {
@@ -201,7 +203,9 @@ impl Driver {
         let birth = self.open_exec(index, target, &request, target_pidfd, pipes.child)?;
         let seq = birth.seq;
         let (sender, exit) = oneshot::channel();
-        self.execs.insert(seq, sender);
+        let report = birth.process.report.try_clone();
+        let report = report.map_err(|error| Refusal::Failed(format!("copy a descriptor: {error}")))?;
+        self.execs.insert(seq, (sender, report.into()));
         let _ = self.save();
         let sandbox = self.sandbox.as_mut().ok_or(Refusal::Gone)?;
         let born = sandbox.keeper.birth(birth).await.map_err(|error| Refusal::Failed(chain(&error)))?;

@@ -81,10 +81,19 @@ pub struct ExecSession {
     pub stdout: OwnedFd,
     /// Read end of its standard error; none with a terminal.
     pub stderr: Option<OwnedFd>,
-    /// Its exit status, once; dropped without one when the Pod ends first.
-    pub exit: oneshot::Receiver<i32>,
+    /// Its end, once; dropped without one when the Pod ends first.
+    pub exit: oneshot::Receiver<ExecEnd>,
     /// The process, to signal it.
     pub pidfd: OwnedFd,
+}
+
+/// How a program that ran beside a member ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecEnd {
+    /// 0 to 255; 128 + signal when a signal ended it.
+    pub code: i32,
+    /// Why it could not be executed at all; no control characters but newlines.
+    pub start_failure: Option<String>,
 }
 
 /// What a client that attaches gets.

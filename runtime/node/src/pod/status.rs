@@ -43,7 +43,7 @@ fn pod_status(pod: &Pod, journal: &Journal, shared: &Shared, sandbox: Option<&Sa
     let host_ips = shared.host_ips.clone();
     PodStatus {
         sandbox_ready: sandbox.is_some(),
-        ended: journal.finished || matches!(journal.intent, Intent::Stop(_) | Intent::Remove(_)),
+        ended: journal.finished || has_stopped(journal),
         pod_ips: if pod.host_network { host_ips.clone() } else { pod_ips(journal) },
         host_ips,
         start_time_ns: Some(journal.created_ns as i64),
@@ -52,6 +52,13 @@ fn pod_status(pod: &Pod, journal: &Journal, shared: &Shared, sandbox: Option<&Sa
         init_containers: of(&pod.init_containers, true),
         containers: of(&pod.containers, false),
     }
+}
+
+/// Whether a stop was asked for and nothing lives any more: an init container, or a member that is just being born,
+/// keeps the Pod from having ended.
+fn has_stopped(journal: &Journal) -> bool {
+    matches!(journal.intent, Intent::Stop(_) | Intent::Remove(_))
+        && journal.members.iter().all(|member| member.live_seq().is_none())
 }
 
 fn pod_ips(journal: &Journal) -> Vec<IpAddr> {

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dwell::{Attached, ExecRequest, ExecSession, Node};
+use dwell::{Attached, ExecEnd, ExecRequest, ExecSession, Node};
 use futures_util::SinkExt;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
@@ -111,14 +111,16 @@ fn upgrade(
 
 async fn run_exec(mut socket: Socket, session: ExecSession) {
     let Ok(mut streams) = Streams::new(session.stdin, Some(session.stdout), session.stderr) else { return };
+    // A terminal has no standard error of its own.
+    let errors = if streams.stderr.is_some() { STDERR } else { STDOUT };
     let mut exit = session.exit;
     let mut status = None;
     loop {
         let quiet = tokio::time::sleep(QUIET);
         let turn = tokio::select! {
             turn = streams.turn(&mut socket) => turn,
-            code = &mut exit, if status.is_none() => {
-                status = Some(code.unwrap_or(255));
+            end = &mut exit, if status.is_none() => {
+                status = Some(end.unwrap_or(ExecEnd { code: 255, start_failure: None }));
                 continue;
             },
             () = quiet, if status.is_some() => break,
@@ -133,12 +135,13 @@ async fn run_exec(mut socket: Socket, session: ExecSession) {
             break;
         }
     }
-    if status.is_none() {
-        // The client left: what reads from it sees the end of its input, as with a closed terminal.
-        drop(streams);
-        return;
+    // Without a status the client left: what reads from it sees the end of its input, as with a closed terminal.
+    drop(streams);
+    let Some(ExecEnd { code, start_failure }) = status else { return };
+    if let Some(why) = start_failure {
+        let _ = send(&mut socket, errors, format!("dwell: {}\n", why.trim_end()).as_bytes()).await;
     }
-    finish(&mut socket, status.unwrap_or(255)).await;
+    finish(&mut socket, code).await;
 }
 
 async fn run_attach(mut socket: Socket, node: Arc<Node>, key: Key, attached: Attached) {

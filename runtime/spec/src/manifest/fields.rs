@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use serde_json::Value as Json;
 
 use super::schema::{self, Type};
+use super::suggest;
 
 /// What dwell does with a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +110,14 @@ pub fn explain(path: &str) -> Option<String> {
         text += &format!("  accepted, since it changes nothing: {}\n", shown.join(", "));
     }
     Some(text + &children(&full, of))
+}
+
+/// The field that a mistyped path was meant to be, if one is near; lists without brackets, as they are typed.
+#[must_use]
+pub fn nearest_field(path: &str) -> Option<String> {
+    let plain = |path: &str| path.replace("[]", "");
+    let all: Vec<String> = table().iter().map(|field| plain(field.path)).collect();
+    suggest::nearest(&plain(path), all.iter().map(String::as_str)).map(str::to_owned)
 }
 
 fn children(path: &str, of: &Type) -> String {

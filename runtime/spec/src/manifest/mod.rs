@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use k8s_openapi::api::core::v1;
 
 pub use self::emit::{to_yaml, yaml_of};
-pub use self::fields::{explain, support_table};
+pub use self::fields::{explain, nearest_field, support_table};
 use self::kinds::Kind;
 use self::node::{Node, Value};
 pub use self::prepare::{assign_name, resolve_paths};
@@ -28,7 +28,7 @@ mod prepare;
 pub mod problem;
 mod scalar;
 mod schema;
-mod suggest;
+pub mod suggest;
 mod token;
 mod walk;
 mod yaml;

@@ -99,15 +99,21 @@ async fn pump(
     mut pieces: Receiver<Vec<u8>>,
     tty: bool,
 ) -> Option<Receiver<Vec<u8>>> {
-    let mut resizes = interrupt::resizes().ok().filter(|_| tty);
+    let (mut resizes, mut last) = (interrupt::resizes().ok().filter(|_| tty), None);
     if tty && send_size(&mut sender).await.is_none() {
         return Some(pieces);
     }
     loop {
         let sent = tokio::select! {
             piece = pieces.recv() => match piece {
-                Some(piece) => sender.stdin(&piece).await.ok(),
+                Some(piece) => {
+                    last = piece.last().copied();
+                    sender.stdin(&piece).await.ok()
+                }
                 None => {
+                    if tty {
+                        _ = sender.stdin(input::end_on_terminal(last)).await;
+                    }
                     _ = sender.close_stdin().await;
                     return None;
                 }
