@@ -265,7 +265,7 @@ fn place_all(keeper: &Keeper, executable: &mut i32) -> Outcome {
     for (at, fd) in lifted.iter().enumerate() {
         worst = worst.min(sys::place(*fd, at as i32));
     }
-    worst.min(sys::close_from(above as i32, true))
+    worst.min(sys::close_on_exec_from(above as i32))
 }
 
 /// Returns only when it failed.
@@ -278,8 +278,8 @@ fn execute(keeper: &Keeper, executable: i32) -> Outcome {
     // SAFETY: an rlimit64 and an 8-byte signal set are read; path, argv and envp are terminated as execveat wants it
     // (eight zero bytes are the empty path, the empty signal set and the empty environment).
     unsafe {
-        sys::call6(nr::PRLIMIT64, [0, RLIMIT_NOFILE, limit, 0, 0, 0]);
-        sys::call6(nr::RT_SIGPROCMASK, [2, zero, 0, 8, 0, 0]);
-        sys::call6(nr::EXECVEAT, [executable as usize, zero, argv, zero, AT_EMPTY_PATH, 0])
+        sys::call(nr::PRLIMIT64, [0, RLIMIT_NOFILE, limit, 0]);
+        sys::call(nr::RT_SIGPROCMASK, [2, zero, 0, 8]);
+        sys::call(nr::EXECVEAT, [executable as usize, zero, argv, zero, AT_EMPTY_PATH])
     }
 }

@@ -41,7 +41,7 @@ impl Buffers {
         const { assert!(size_of::<Self>().is_multiple_of(PAGE)) };
         // SAFETY: exactly the pages of this structure, which read as zeros from now on: valid for it. `State` begins it
         // on a page; if pages are larger, the kernel refuses.
-        unsafe { sys::call(nr::MADVISE, &raw mut *self as usize, size_of::<Self>(), MADV_DONTNEED) };
+        unsafe { sys::call(nr::MADVISE, [&raw mut *self as usize, size_of::<Self>(), MADV_DONTNEED]) };
     }
 }
 

@@ -40,28 +40,58 @@ trait Step {
 }
 
 impl Step for Outcome {
-    #[inline(never)]
+    #[inline(always)]
     fn or_fail(self, operation: Operation) -> Outcome {
-        if self < 0 {
-            fail(operation, -self as u32 as u64)
-        }
-        self
+        check(self, operation as u32)
     }
 }
 
-/// A step that is one system call.
+#[inline(never)]
+fn check(outcome: Outcome, operation: u32) -> Outcome {
+    if outcome < 0 {
+        fail(operation, -outcome)
+    }
+    outcome
+}
+
+/// A step that is one system call of up to three arguments.
 ///
 /// # Safety
 /// As `sys::call`.
-#[inline(never)]
-unsafe fn step(operation: Operation, number: usize, a: usize, b: usize, c: usize) -> Outcome {
+#[inline(always)]
+unsafe fn step<const N: usize>(operation: Operation, number: usize, arguments: [usize; N]) -> Outcome {
+    // Both in one number, since there are many callers.
+    let both = number as u32 | (operation as u32) << 16;
     // SAFETY: passed on to the caller.
-    unsafe { sys::call(number, a, b, c) }.or_fail(operation)
+    unsafe {
+        match *arguments.as_slice() {
+            [] => step_of_2(0, 0, both),
+            [a] => step_of_2(a, 0, both),
+            [a, b] => step_of_2(a, b, both),
+            [a, b, c, ..] => step_of_3(a, b, c, both),
+        }
+    }
+}
+
+/// # Safety
+/// As `step`.
+#[inline(never)]
+unsafe fn step_of_2(a: usize, b: usize, both: u32) -> Outcome {
+    // SAFETY: passed on to the caller.
+    check(unsafe { sys::call(both as u16 as usize, [a, b]) }, both >> 16)
+}
+
+/// # Safety
+/// As `step`.
+#[inline(never)]
+unsafe fn step_of_3(a: usize, b: usize, c: usize, both: u32) -> Outcome {
+    // SAFETY: passed on to the caller.
+    check(unsafe { sys::call(both as u16 as usize, [a, b, c]) }, both >> 16)
 }
 
 #[inline(never)]
-fn fail(operation: Operation, errno: u64) -> ! {
-    let body = operation as u64 | errno << 32;
+fn fail(operation: u32, errno: i32) -> ! {
+    let body = u64::from(operation) | (errno as u64) << 32;
     sys::send(FIRST_CONNECTION_FD, &[first_word(kind::FAILED), 0, 0, body, 0, 0, 0, 0], 0);
     sys::exit(1)
 }
@@ -91,9 +121,9 @@ type Block = [u64; Setup::SIZE / 8];
 fn read_setup(block: &mut Block) {
     let at = block.as_mut_ptr() as usize;
     // SAFETY: the block is valid for writes of its length.
-    let read = unsafe { sys::call6(nr::PREAD64, [SETUP_FD as usize, at, Setup::SIZE, 0, 0, 0]) };
+    let read = unsafe { sys::call(nr::PREAD64, [SETUP_FD as usize, at, Setup::SIZE, 0]) };
     if read.or_fail(Operation::ReadSetup) != Setup::SIZE as i32 || !Setup::is_head(block[0], block[1]) {
-        fail(Operation::ReadSetup, 0);
+        fail(Operation::ReadSetup as u32, 0);
     }
 }
 
@@ -107,7 +137,9 @@ fn tasks(setup: &Block) -> i32 {
 
 fn enter_cgroups(setup: &Block) {
     for fd in 0..tasks(setup) {
-        sys::write(FIRST_CGROUP_FD + fd, b"0").or_fail(Operation::EnterCgroup);
+        let zero = b"0".as_ptr() as usize;
+        // SAFETY: one byte is read.
+        unsafe { step(Operation::EnterCgroup, nr::WRITE, [(FIRST_CGROUP_FD + fd) as usize, zero, 1]) };
     }
 }
 
@@ -128,12 +160,13 @@ fn clone_stage_2(setup: &Block) {
     }
     if setup_flags & u64::from(Setup::NETNS) != 0 {
         // SAFETY: no pointers.
-        unsafe { step(Operation::EnterNetns, nr::SETNS, next as usize, CLONE_NEWNET as usize, 0) };
+        unsafe { step(Operation::EnterNetns, nr::SETNS, [next as usize, CLONE_NEWNET as usize]) };
     }
     let arguments = [flags, 0, 0, 0, SIGCHLD, 0, 0, 0, 0, 0, cgroup];
     // SAFETY: the structure is valid for its length. Without CLONE_VM both sides have memory of their own.
-    let child = unsafe { sys::call(435, arguments.as_ptr() as usize, size_of_val(&arguments), 0) };
-    if child.or_fail(Operation::CloneSandbox) != 0 {
+    let child =
+        unsafe { step(Operation::CloneSandbox, 435, [arguments.as_ptr() as usize, size_of_val(&arguments)]) };
+    if child != 0 {
         sys::exit(0);
     }
 }
@@ -144,23 +177,28 @@ fn own_signals() {
     let default = [0usize; 4];
     for signal in 1..65 {
         // SAFETY: one kernel sigaction is read. SIGKILL and SIGSTOP are refused, as they should be.
-        unsafe { sys::call6(nr::RT_SIGACTION, [signal, default.as_ptr() as usize, 0, 8, 0, 0]) };
+        unsafe { sys::call(nr::RT_SIGACTION, [signal, default.as_ptr() as usize, 0, 8]) };
     }
     // SAFETY: one 8-byte set is read; 2 is SIG_SETMASK.
-    unsafe { sys::call6(nr::RT_SIGPROCMASK, [2, &raw const all as usize, 0, 8, 0, 0]) }.or_fail(Operation::Signals);
+    unsafe { sys::call(nr::RT_SIGPROCMASK, [2, &raw const all as usize, 0, 8]) }.or_fail(Operation::Signals);
 }
 
 fn signal_descriptor() -> i32 {
     let set = 1u64 << (SIGCHLD - 1);
     // SAFETY: one 8-byte set is read.
-    let fd =
-        unsafe { sys::call6(nr::SIGNALFD4, [usize::MAX, &raw const set as usize, 8, O_NONBLOCK | O_CLOEXEC, 0, 0]) };
+    let fd = unsafe { sys::call(nr::SIGNALFD4, [usize::MAX, &raw const set as usize, 8, O_NONBLOCK | O_CLOEXEC]) };
     fd.or_fail(Operation::Signals)
 }
 
 fn open_null() -> i32 {
     // SAFETY: the path is NUL-terminated.
-    unsafe { step(Operation::Descriptors, nr::OPENAT, AT_FDCWD, c"/dev/null".as_ptr() as usize, O_RDWR | O_CLOEXEC) }
+    unsafe { step(Operation::Descriptors, nr::OPENAT, [AT_FDCWD, c"/dev/null".as_ptr() as usize, O_RDWR | O_CLOEXEC]) }
+}
+
+/// Puts a copy where it belongs.
+fn place(fd: i32, to: i32) {
+    // SAFETY: no pointers.
+    unsafe { step(Operation::Descriptors, nr::DUP3, [fd as usize, to as usize, 0]) };
 }
 
 /// 0, 1 and 2 become `/dev/null`.
@@ -168,7 +206,7 @@ fn empty_descriptors() {
     let null = open_null();
     for fd in 0..3 {
         if fd != null {
-            sys::place(null, fd).or_fail(Operation::Descriptors);
+            place(null, fd);
         }
     }
 }
@@ -185,12 +223,12 @@ fn empty_root() {
     let or_fail = |outcome: Outcome| outcome.or_fail(Operation::EmptyRoot);
     // SAFETY: every string is NUL-terminated; no other pointers.
     unsafe {
-        or_fail(sys::call6(nr::MOUNT, [0, slash, 0, REC_PRIVATE, 0, 0]));
-        or_fail(sys::call6(nr::MOUNT, [tmpfs, dev, tmpfs, RDONLY_NOSUID_NODEV_NOEXEC, options, 0]));
-        step(Operation::EmptyRoot, nr::CHDIR, dev, 0, 0);
-        step(Operation::EmptyRoot, nr::PIVOT_ROOT, dot, dot, 0);
-        step(Operation::EmptyRoot, nr::UMOUNT2, dot, DETACH, 0);
-        step(Operation::EmptyRoot, nr::CHDIR, slash, 0, 0);
+        or_fail(sys::call(nr::MOUNT, [0, slash, 0, REC_PRIVATE, 0]));
+        or_fail(sys::call(nr::MOUNT, [tmpfs, dev, tmpfs, RDONLY_NOSUID_NODEV_NOEXEC, options]));
+        step(Operation::EmptyRoot, nr::CHDIR, [dev]);
+        step(Operation::EmptyRoot, nr::PIVOT_ROOT, [dot, dot]);
+        step(Operation::EmptyRoot, nr::UMOUNT2, [dot, DETACH]);
+        step(Operation::EmptyRoot, nr::CHDIR, [slash]);
     }
 }
 
@@ -202,12 +240,12 @@ fn name_things(setup: &Block) {
     // SAFETY: the name is valid for its length, which `is_head` checked; the other string is NUL-terminated.
     unsafe {
         if length != 0 {
-            step(Operation::Hostname, nr::SETHOSTNAME, name.as_ptr() as usize, length, 0);
+            step(Operation::Hostname, nr::SETHOSTNAME, [name.as_ptr() as usize, length]);
         }
-        step(Operation::Session, nr::SETSID, 0, 0, 0);
-        sys::call(nr::UMASK, 0, 0, 0);
-        sys::call(nr::PRCTL, PR_SET_NAME, c"pause".as_ptr() as usize, 0);
-        step(Operation::Session, nr::PRCTL, PR_SET_DUMPABLE, 0, 0);
+        step(Operation::Session, nr::SETSID, []);
+        sys::call(nr::UMASK, [0]);
+        sys::call(nr::PRCTL, [PR_SET_NAME, c"pause".as_ptr() as usize]);
+        step(Operation::Session, nr::PRCTL, [PR_SET_DUMPABLE, 0]);
     }
 }
 
@@ -217,25 +255,27 @@ fn raise_descriptor_limit(keeper: &mut Keeper) {
     let old = &mut keeper.descriptor_limit;
     // SAFETY: one rlimit64 is written, then one is read.
     unsafe {
-        sys::call6(nr::PRLIMIT64, [0, RLIMIT_NOFILE, 0, old.as_mut_ptr() as usize, 0, 0]);
+        sys::call(nr::PRLIMIT64, [0, RLIMIT_NOFILE, 0, old.as_mut_ptr() as usize]);
         let raised = [old[1], old[1]];
-        sys::call6(nr::PRLIMIT64, [0, RLIMIT_NOFILE, raised.as_ptr() as usize, 0, 0, 0]);
+        sys::call(nr::PRLIMIT64, [0, RLIMIT_NOFILE, raised.as_ptr() as usize, 0]);
     }
 }
 
 fn own_pidfd() -> i32 {
     // SAFETY: no pointers.
-    unsafe { step(Operation::OwnPidfd, 434, sys::call(nr::GETPID, 0, 0, 0) as usize, 0, 0) }
+    unsafe { step(Operation::OwnPidfd, 434, [sys::call(nr::GETPID, []) as usize, 0]) }
 }
 
 /// 0 to 2 null, 3 the listener, 4 the connection, 5 the own pidfd, 6 signals; everything else is closed.
 fn arrange_descriptors(pidfd: i32, signals: i32) {
     // Both may lie at 5 or 6 already (a node may leave these closed), so they go up first.
-    let above = |fd| sys::fcntl(fd, sys::F_DUPFD_CLOEXEC, 64).or_fail(Operation::Descriptors);
+    // SAFETY: no pointers.
+    let above = |fd| unsafe { step(Operation::Descriptors, nr::FCNTL, [fd as usize, sys::F_DUPFD_CLOEXEC, 64]) };
     let (pidfd, signals) = (above(pidfd), above(signals));
-    sys::place(pidfd, OWN_PIDFD).or_fail(Operation::Descriptors);
-    sys::place(signals, SIGNAL_FD).or_fail(Operation::Descriptors);
-    sys::close_from(SIGNAL_FD + 1, false).or_fail(Operation::Descriptors);
+    place(pidfd, OWN_PIDFD);
+    place(signals, SIGNAL_FD);
+    // SAFETY: no pointers.
+    unsafe { step(Operation::Descriptors, nr::CLOSE_RANGE, [SIGNAL_FD as usize + 1, u32::MAX as usize, 0]) };
 }
 
 fn drop_capabilities(bounding: u64) {
@@ -243,7 +283,7 @@ fn drop_capabilities(bounding: u64) {
     for capability in 0..64 {
         if bounding & 1 << capability == 0 {
             // SAFETY: no pointers. EINVAL: this kernel knows no such capability.
-            match unsafe { sys::call(nr::PRCTL, PR_CAPBSET_DROP, capability, 0) } {
+            match unsafe { sys::call(nr::PRCTL, [PR_CAPBSET_DROP, capability]) } {
                 EINVAL => {}
                 outcome => {
                     outcome.or_fail(Operation::Capabilities);
@@ -254,11 +294,13 @@ fn drop_capabilities(bounding: u64) {
     let header = [0x2008_0522u32, 0];
     let sets = [OWN_CAPABILITIES, OWN_CAPABILITIES, 0, 0, 0, 0];
     // SAFETY: a version 3 header and its two data structures are read.
-    unsafe { step(Operation::Capabilities, nr::CAPSET, header.as_ptr() as usize, sets.as_ptr() as usize, 0) };
+    unsafe { step(Operation::Capabilities, nr::CAPSET, [header.as_ptr() as usize, sets.as_ptr() as usize]) };
 }
 
 fn listen() {
-    sys::fcntl(LISTEN_FD, sys::F_SETFL, O_NONBLOCK).or_fail(Operation::Listen);
     // SAFETY: no pointers.
-    unsafe { step(Operation::Listen, nr::LISTEN, LISTEN_FD as usize, 8, 0) };
+    unsafe {
+        step(Operation::Listen, nr::FCNTL, [LISTEN_FD as usize, sys::F_SETFL, O_NONBLOCK]);
+        step(Operation::Listen, nr::LISTEN, [LISTEN_FD as usize, 8]);
+    }
 }

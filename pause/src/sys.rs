@@ -3,7 +3,7 @@
 //! Descriptors are plain numbers, and 0 stands for "none": 0, 1 and 2 are `/dev/null` for as long as pause lives, so
 //! no descriptor that it keeps is ever 0, and a table of zeros is an empty table. Nothing here decides anything.
 
-use crate::arch::{nr, syscall, syscall3};
+use crate::arch::{nr, syscall};
 use crate::protocol::{DESCRIPTORS_MAX, MESSAGE_MAX, SIZE};
 
 /// What a system call returned: an errno when negative. (The one that returns more is `file_size`.)
@@ -58,30 +58,20 @@ fn number(fd: i32) -> usize {
     fd as u32 as usize
 }
 
-/// A system call of up to three arguments.
+/// A system call.
 ///
 /// # Safety
 /// As the system call named by `number`: every pointer among the arguments must be valid for it.
 #[inline(always)]
-pub unsafe fn call(number: usize, a: usize, b: usize, c: usize) -> Outcome {
+pub unsafe fn call<const N: usize>(number: usize, arguments: [usize; N]) -> Outcome {
     // SAFETY: passed on to the caller.
-    unsafe { syscall3(number, a, b, c) as Outcome }
-}
-
-/// As `call`, with six arguments.
-///
-/// # Safety
-/// As `call`.
-#[inline(always)]
-pub unsafe fn call6(number: usize, a: [usize; 6]) -> Outcome {
-    // SAFETY: passed on to the caller.
-    unsafe { syscall(number, a) as Outcome }
+    unsafe { syscall(number, arguments) as Outcome }
 }
 
 pub fn exit(status: i32) -> ! {
     loop {
         // SAFETY: no pointers; it does not return.
-        unsafe { syscall3(nr::EXIT_GROUP, status as usize, 0, 0) };
+        unsafe { call(nr::EXIT_GROUP, [status as usize]) };
     }
 }
 
@@ -90,61 +80,62 @@ pub fn exit(status: i32) -> ! {
 pub fn close(fd: &mut i32) {
     if *fd > 2 {
         // SAFETY: no pointers. The number is forgotten at once, so nothing closes it twice.
-        unsafe { syscall3(nr::CLOSE, number(*fd), 0, 0) };
+        unsafe { call(nr::CLOSE, [number(*fd)]) };
     }
     *fd = 0;
 }
 
 pub fn read(fd: i32, buffer: &mut [u8]) -> Outcome {
     // SAFETY: the buffer is valid for writes of its length.
-    unsafe { call(nr::READ, number(fd), buffer.as_mut_ptr() as usize, buffer.len()) }
+    unsafe { call(nr::READ, [number(fd), buffer.as_mut_ptr() as usize, buffer.len()]) }
 }
 
 /// Takes one signal off a signalfd; not positive: there is none.
 pub fn take_signal(fd: i32) -> Outcome {
     let mut info = core::mem::MaybeUninit::<[u8; 128]>::uninit();
     // SAFETY: one signalfd_siginfo is 128 bytes; nobody reads it.
-    unsafe { call(nr::READ, number(fd), info.as_mut_ptr() as usize, 128) }
+    unsafe { call(nr::READ, [number(fd), info.as_mut_ptr() as usize, 128]) }
 }
 
 pub fn write(fd: i32, bytes: &[u8]) -> Outcome {
     // SAFETY: the bytes are valid for reads of their length.
-    unsafe { call(nr::WRITE, number(fd), bytes.as_ptr() as usize, bytes.len()) }
+    unsafe { call(nr::WRITE, [number(fd), bytes.as_ptr() as usize, bytes.len()]) }
 }
 
 pub fn fcntl(fd: i32, command: usize, argument: usize) -> Outcome {
     // SAFETY: only commands with a number as argument are used.
-    unsafe { call(nr::FCNTL, number(fd), command, argument) }
+    unsafe { call(nr::FCNTL, [number(fd), command, argument]) }
 }
 
 /// Places a copy, without close-on-exec, at the number `to`.
 pub fn place(fd: i32, to: i32) -> Outcome {
     // SAFETY: no pointers.
-    unsafe { call(nr::DUP3, number(fd), number(to), 0) }
+    unsafe { call(nr::DUP3, [number(fd), number(to), 0]) }
 }
 
-/// Marks everything from `first` on close-on-exec (`only_on_exec`), or closes it.
-pub fn close_from(first: i32, only_on_exec: bool) -> Outcome {
+/// Marks everything from `first` on close-on-exec.
+pub fn close_on_exec_from(first: i32) -> Outcome {
+    const CLOSE_RANGE_CLOEXEC: usize = 4;
     // SAFETY: no pointers.
-    unsafe { call(436, number(first), u32::MAX as usize, if only_on_exec { 4 } else { 0 }) }
+    unsafe { call(nr::CLOSE_RANGE, [number(first), u32::MAX as usize, CLOSE_RANGE_CLOEXEC]) }
 }
 
 /// A pipe: (read end, write end), both close-on-exec and blocking.
 pub fn pipe(ends: &mut [i32; 2]) -> Outcome {
     // SAFETY: two descriptors are written.
-    unsafe { call(nr::PIPE2, ends.as_mut_ptr() as usize, O_CLOEXEC, 0) }
+    unsafe { call(nr::PIPE2, [ends.as_mut_ptr() as usize, O_CLOEXEC]) }
 }
 
 /// Bytes of the file, which becomes its position too.
 #[inline(never)]
 pub fn file_size(fd: i32) -> u64 {
     // SAFETY: no pointers; 2 is SEEK_END.
-    unsafe { syscall3(nr::LSEEK, number(fd), 0, 2) }.max(0) as u64
+    unsafe { syscall(nr::LSEEK, [number(fd), 0, 2]) }.max(0) as u64
 }
 
 pub fn truncate(fd: i32, size: u64) -> Outcome {
     // SAFETY: no pointers.
-    unsafe { call(nr::FTRUNCATE, number(fd), size as usize, 0) }
+    unsafe { call(nr::FTRUNCATE, [number(fd), size as usize]) }
 }
 
 /// Now: nanoseconds since 1970.
@@ -152,7 +143,7 @@ pub fn truncate(fd: i32, size: u64) -> Outcome {
 pub fn now() -> u64 {
     let mut time = Time { seconds: 0, nanos: 0 };
     // SAFETY: one timespec is written; CLOCK_REALTIME (0) always exists.
-    unsafe { syscall3(nr::CLOCK_GETTIME, 0, &raw mut time as usize, 0) };
+    unsafe { call(nr::CLOCK_GETTIME, [0, &raw mut time as usize]) };
     time.seconds * 1_000_000_000 + time.nanos
 }
 
@@ -165,7 +156,7 @@ pub fn poll(fds: &mut [PollFd], milliseconds: i32) -> Outcome {
     }
     let (at, count) = (fds.as_mut_ptr() as usize, fds.len());
     // SAFETY: the array is valid for its length; the timespec lives until the call returns.
-    unsafe { call6(nr::PPOLL, [at, count, timeout, 0, 0, 0]) }
+    unsafe { call(nr::PPOLL, [at, count, timeout, 0]) }
 }
 
 /// The events of one descriptor that are true right now.
@@ -179,26 +170,26 @@ pub fn poll_now(fd: i32, events: i16) -> i16 {
 pub fn reap(status: &mut i32) -> i32 {
     const WNOHANG_WALL: usize = 1 | 0x4000_0000;
     // SAFETY: one int is written.
-    unsafe { call6(nr::WAIT4, [usize::MAX, &raw mut *status as usize, WNOHANG_WALL, 0, 0, 0]) }
+    unsafe { call(nr::WAIT4, [usize::MAX, &raw mut *status as usize, WNOHANG_WALL, 0]) }
 }
 
 /// Waits for this one child, whose status nobody wants.
 pub fn reap_this(pid: i32) {
     // SAFETY: no pointers.
-    while unsafe { call6(nr::WAIT4, [number(pid), 0, 0x4000_0000, 0, 0, 0]) } == EINTR {}
+    while unsafe { call(nr::WAIT4, [number(pid), 0, 0x4000_0000, 0]) } == EINTR {}
 }
 
 /// A new connection; negative: none.
 pub fn accept(listener: i32) -> i32 {
     // SAFETY: no address is asked for.
-    unsafe { call6(nr::ACCEPT4, [number(listener), 0, 0, O_CLOEXEC, 0, 0]) }
+    unsafe { call(nr::ACCEPT4, [number(listener), 0, 0, O_CLOEXEC]) }
 }
 
 /// Enters the pid namespace (`CLONE_NEWPID`) of the process behind the pidfd, for children to come.
 #[inline(never)]
 pub fn enter_pid_namespace(pidfd: i32) -> Outcome {
     // SAFETY: no pointers.
-    unsafe { call(nr::SETNS, number(pidfd), 0x2000_0000, 0) }
+    unsafe { call(nr::SETNS, [number(pidfd), 0x2000_0000]) }
 }
 
 /// iovec
@@ -237,7 +228,7 @@ unsafe fn pass(call_number: usize, socket: i32, buffer: (usize, usize), control:
     let header_at = &raw mut header as usize;
     // SAFETY: header and slice live until the call returns; the rest is the caller's promise. Each call ignores the
     // flag that is meant for the other one.
-    let outcome = unsafe { call(call_number, number(socket), header_at, flags) };
+    let outcome = unsafe { call(call_number, [number(socket), header_at, flags]) };
     (outcome, header.flags as u32)
 }
 

@@ -41,6 +41,7 @@ pub mod nr {
     pub const WAIT4: usize = 260;
     pub const PRLIMIT64: usize = 261;
     pub const SETNS: usize = 268;
+    pub const CLOSE_RANGE: usize = 436;
     pub const EXECVEAT: usize = 281;
 }
 
@@ -60,33 +61,33 @@ global_asm!(
     entry = sym crate::entry,
 );
 
-/// A system call of up to six arguments.
+/// One `svc` instruction with these arguments; registers beyond them keep what is in them.
+macro_rules! syscall {
+    ($number:ident, $first:expr $(, $register:tt = $argument:expr)*) => {{
+        let result;
+        asm!("svc #0", in("x8") $number, inlateout("x0") $first => result, $(in($register) $argument,)*
+            options(nostack));
+        result
+    }};
+}
+
+/// A system call of up to five arguments.
 ///
 /// # Safety
 /// As the system call: every pointer among the arguments must be valid for what the kernel does with it.
 #[inline(always)]
-pub unsafe fn syscall(number: usize, a: [usize; 6]) -> isize {
-    let result;
+pub unsafe fn syscall<const N: usize>(number: usize, arguments: [usize; N]) -> isize {
     // SAFETY: the kernel keeps every register but x0; memory is the caller's promise.
     unsafe {
-        asm!("svc #0", in("x8") number, inlateout("x0") a[0] => result, in("x1") a[1], in("x2") a[2], in("x3") a[3],
-            in("x4") a[4], in("x5") a[5], options(nostack));
+        match *arguments.as_slice() {
+            [] => syscall!(number, 0usize),
+            [a] => syscall!(number, a),
+            [a, b] => syscall!(number, a, "x1" = b),
+            [a, b, c] => syscall!(number, a, "x1" = b, "x2" = c),
+            [a, b, c, d] => syscall!(number, a, "x1" = b, "x2" = c, "x3" = d),
+            [a, b, c, d, e, ..] => syscall!(number, a, "x1" = b, "x2" = c, "x3" = d, "x4" = e),
+        }
     }
-    result
-}
-
-/// As `syscall`, for three arguments or fewer.
-///
-/// # Safety
-/// As `syscall`.
-#[inline(always)]
-pub unsafe fn syscall3(number: usize, a: usize, b: usize, c: usize) -> isize {
-    let result;
-    // SAFETY: as in `syscall`.
-    unsafe {
-        asm!("svc #0", in("x8") number, inlateout("x0") a => result, in("x1") b, in("x2") c, options(nostack));
-    }
-    result
 }
 
 /// clone3 with a stack for the child, which runs `run(argument)` on it. Returns in the parent only.

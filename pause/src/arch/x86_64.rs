@@ -41,6 +41,7 @@ pub mod nr {
     pub const PIPE2: usize = 293;
     pub const PRLIMIT64: usize = 302;
     pub const SETNS: usize = 308;
+    pub const CLOSE_RANGE: usize = 436;
     pub const EXECVEAT: usize = 322;
 }
 
@@ -58,34 +59,33 @@ global_asm!(
     entry = sym crate::entry,
 );
 
-/// A system call of up to six arguments.
+/// One `syscall` instruction with these arguments; registers beyond them keep what is in them.
+macro_rules! syscall {
+    ($number:ident $(, $register:tt = $argument:expr)*) => {{
+        let result;
+        asm!("syscall", inlateout("rax") $number => result, $(in($register) $argument,)*
+            lateout("rcx") _, lateout("r11") _, options(nostack));
+        result
+    }};
+}
+
+/// A system call of up to five arguments.
 ///
 /// # Safety
 /// As the system call: every pointer among the arguments must be valid for what the kernel does with it.
 #[inline(always)]
-pub unsafe fn syscall(number: usize, a: [usize; 6]) -> isize {
-    let result;
+pub unsafe fn syscall<const N: usize>(number: usize, arguments: [usize; N]) -> isize {
     // SAFETY: the kernel keeps every register but rax, rcx and r11; memory is the caller's promise.
     unsafe {
-        asm!("syscall", inlateout("rax") number => result, in("rdi") a[0], in("rsi") a[1], in("rdx") a[2],
-            in("r10") a[3], in("r8") a[4], in("r9") a[5], lateout("rcx") _, lateout("r11") _, options(nostack));
+        match *arguments.as_slice() {
+            [] => syscall!(number),
+            [a] => syscall!(number, "rdi" = a),
+            [a, b] => syscall!(number, "rdi" = a, "rsi" = b),
+            [a, b, c] => syscall!(number, "rdi" = a, "rsi" = b, "rdx" = c),
+            [a, b, c, d] => syscall!(number, "rdi" = a, "rsi" = b, "rdx" = c, "r10" = d),
+            [a, b, c, d, e, ..] => syscall!(number, "rdi" = a, "rsi" = b, "rdx" = c, "r10" = d, "r8" = e),
+        }
     }
-    result
-}
-
-/// As `syscall`, for three arguments or fewer.
-///
-/// # Safety
-/// As `syscall`.
-#[inline(always)]
-pub unsafe fn syscall3(number: usize, a: usize, b: usize, c: usize) -> isize {
-    let result;
-    // SAFETY: as in `syscall`.
-    unsafe {
-        asm!("syscall", inlateout("rax") number => result, in("rdi") a, in("rsi") b, in("rdx") c,
-            lateout("rcx") _, lateout("r11") _, options(nostack));
-    }
-    result
 }
 
 /// clone3 with a stack for the child, which runs `run(argument)` on it. Returns in the parent only.
