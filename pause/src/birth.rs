@@ -61,8 +61,8 @@ impl Keeper {
         let Some(at) = find(&self.members, 0) else {
             return refused(Refusal::TableFull);
         };
-        let at = usize::from(at);
-        let mut member = &mut self.members[at];
+        let place = usize::from(at);
+        let mut member = &mut self.members[place];
         *member = Member::EMPTY;
         self.newborn.fixed = [0, 0, 0, self.mail.peek(1), self.mail.peek(2)];
         let mut answer = streams(member, &mut self.newborn, &self.mail, flags, stdio);
@@ -70,7 +70,7 @@ impl Keeper {
         if answer >= 0 {
             answer = self.deliver(flags, target_pidfd, buffers);
         }
-        member = &mut self.members[at];
+        member = &mut self.members[place];
         if stdio == Stdio::Logged as u8 {
             // The newborn's ends of the pipes. Otherwise these are the message's.
             for end in &mut self.newborn.fixed[..3] {
@@ -89,7 +89,7 @@ impl Keeper {
         member.pid = answer;
         member.pidfd = self.newborn.pidfd;
         self.last_seq = seq;
-        self.used = self.used.max(at + 1);
+        self.last = self.last.max(at);
         self.connection.kind = kind::BORN;
         self.connection.out[3] = answer as u64;
         self.connection.out[4] = member.start;
@@ -137,13 +137,9 @@ impl Keeper {
     #[inline(never)]
     fn clone_newborn(&mut self, birth: u32, buffers: &mut Buffers) -> Outcome {
         const VM_VFORK_PIDFD_NEWNS_CLEAR_SIGHAND: u64 = 0x100 | 0x4000 | 0x1000 | 0x0002_0000 | 0x1_0000_0000;
-        const NEWPID: u64 = 0x2000_0000;
-        const INTO_CGROUP: u64 = 0x2_0000_0000;
         const SIGCHLD: u64 = 17;
         const STACK: usize = 16 * 1024;
-        let flag = |flag: u32, clone: u64| u64::from(birth & flag) * (clone / u64::from(flag));
-        let flags =
-            VM_VFORK_PIDFD_NEWNS_CLEAR_SIGHAND | flag(Birth::NEW_PID, NEWPID) | flag(Birth::INTO_CGROUP, INTO_CGROUP);
+        let flags = VM_VFORK_PIDFD_NEWNS_CLEAR_SIGHAND | u64::from(birth & Birth::CLONE) << Birth::CLONE_SHIFT;
         let cgroup = self.mail.peek(self.newborn.slots_at - 1) as u64;
         // The log's buffers are free now, and their pages are given back when nothing is written for a while.
         self.buffers_used = true;

@@ -100,7 +100,7 @@ impl Keeper {
     pub fn adopt(&mut self, fd: i32) {
         self.connection = Connection::NONE;
         self.connection.fd = fd;
-        for member in slots(&mut self.members, self.used) {
+        for member in slots(&mut self.members, self.last) {
             member.log.due |= due::LIVE | due::EXIT;
         }
     }
@@ -125,12 +125,12 @@ impl Keeper {
 
     /// Says what there is to say, as far as the socket takes it.
     pub fn tell(&mut self) {
-        let (used, connection) = (self.used, &mut self.connection);
+        let connection = &mut self.connection;
         connection.blocked = false;
         if connection.fd == 0 {
             return;
         }
-        let members = slots(&mut self.members, used);
+        let members = slots(&mut self.members, self.last);
         if !connection.greeted {
             connection.out[5] = self.last_seq;
             for kept in &self.kept {

@@ -24,8 +24,8 @@ pub struct Keeper {
     pub connection: Connection,
     /// The greatest `seq` ever born.
     pub last_seq: u64,
-    /// No slot from here on is taken.
-    pub used: usize,
+    /// No slot after this one is taken.
+    pub last: u8,
     /// Children would be born into another pid namespace.
     pub astray: bool,
     pub buffers_used: bool,
@@ -48,9 +48,9 @@ struct Poll {
 }
 
 impl Poll {
-    /// The array, with the streams of the first `used` members.
-    fn array(&mut self, used: usize) -> &mut [PollFd] {
-        let length = FIRST_STREAM + 2 * used.min(TABLE_SLOTS);
+    /// The array, with the streams of the members up to `last`.
+    fn array(&mut self, last: u8) -> &mut [PollFd] {
+        let length = FIRST_STREAM + 2 * (usize::from(last) + 1);
         // SAFETY: the structure is nothing but pollfds in a row, at least so many.
         unsafe { core::slice::from_raw_parts_mut((&raw mut *self).cast(), length) }
     }
@@ -68,10 +68,9 @@ pub fn find(members: &Members, seq: u64) -> Option<u8> {
     Some(at as u8)
 }
 
-/// The slots below the high-water mark.
-#[inline(never)]
-pub fn slots(members: &mut Members, used: usize) -> &mut [Member] {
-    members.get_mut(..used).unwrap_or(&mut [])
+/// The slots up to the high-water mark.
+pub fn slots(members: &mut Members, last: u8) -> &mut [Member] {
+    &mut members[..=usize::from(last)]
 }
 
 impl Keeper {
@@ -85,7 +84,7 @@ impl Keeper {
     fn turn(&mut self, buffers: &mut Buffers) {
         self.tell();
         let timeout = self.prepare_poll();
-        if sys::poll(self.poll.array(self.used), timeout) == 0 && timeout > 0 {
+        if sys::poll(self.poll.array(self.last), timeout) == 0 && timeout > 0 {
             return self.rest(buffers);
         }
         if self.poll.signals.revents != 0 {
@@ -98,7 +97,7 @@ impl Keeper {
         if self.poll.listener.revents != 0 {
             self.accept(LISTEN_FD);
         }
-        self.lower_used();
+        self.lower_last();
     }
 
     /// Fills the array (an entry that is not waited for has a negative descriptor); how long to wait.
@@ -110,7 +109,7 @@ impl Keeper {
         poll.node.wait(self.connection.fd, self.connection.interest());
         let mut timeout = if self.buffers_used { RELEASE_AFTER } else { -1 };
         let mut draining = false;
-        let members = slots(&mut self.members, self.used);
+        let members = slots(&mut self.members, self.last);
         for (member, places) in members.iter().zip(&mut poll.streams) {
             draining |= member.is_draining();
             for (stream, place) in member.streams.iter().zip(places) {
@@ -130,7 +129,7 @@ impl Keeper {
             buffers.release();
             self.buffers_used = false;
         }
-        for member in slots(&mut self.members, self.used) {
+        for member in slots(&mut self.members, self.last) {
             member.streams[0].parked = false;
         }
     }
@@ -144,7 +143,7 @@ impl Keeper {
             if pid <= 0 {
                 return;
             }
-            for member in slots(&mut self.members, self.used) {
+            for member in slots(&mut self.members, self.last) {
                 if member.pid == pid {
                     member.reaped(status);
                 }
@@ -153,7 +152,7 @@ impl Keeper {
     }
 
     fn read_streams(&mut self, buffers: &mut Buffers) {
-        let members = slots(&mut self.members, self.used);
+        let members = slots(&mut self.members, self.last);
         for (member, places) in members.iter_mut().zip(&self.poll.streams) {
             for (which, place) in places.iter().enumerate() {
                 let draining = member.pid == 0;
@@ -169,11 +168,9 @@ impl Keeper {
         }
     }
 
-    fn lower_used(&mut self) {
-        while let Some(last) = self.used.checked_sub(1)
-            && self.members[usize::from(last as u8)].seq == 0
-        {
-            self.used = last;
+    fn lower_last(&mut self) {
+        while self.last != 0 && self.members[usize::from(self.last)].seq == 0 {
+            self.last -= 1;
         }
     }
 }

@@ -197,16 +197,20 @@ pub struct Birth<'a> {
 }
 
 impl Birth<'_> {
+    /// Bit 0 of `flags` is this bit of clone3(2)'s.
+    pub const CLONE_SHIFT: u32 = 29;
+    /// Those of `flags` that are clone3's own.
+    pub const CLONE: u32 = Self::NEW_PID | Self::INTO_CGROUP;
     /// A pid namespace of its own, nested in the Pod's.
     pub const NEW_PID: u32 = 1;
     /// Born into the pid namespace of `target`.
     pub const JOIN: u32 = 2;
     /// A v2 cgroup folder is among the descriptors (`CLONE_INTO_CGROUP`).
-    pub const INTO_CGROUP: u32 = 4;
+    pub const INTO_CGROUP: u32 = 16;
     /// Standard input is a pipe whose other end pause keeps; else `/dev/null`. `Stdio::Logged` only.
     pub const STDIN_PIPE: u32 = 8;
     /// The log file is among the descriptors. Not with `Stdio::Direct`.
-    pub const LOG_CURRENT: u32 = 16;
+    pub const LOG_CURRENT: u32 = 4;
     /// So is the one after it. Only with `LOG_CURRENT`.
     pub const LOG_NEXT: u32 = 32;
     /// Every bit that has a meaning.
@@ -802,20 +806,24 @@ impl Setup {
     pub const SIZE: usize = 88;
     /// Bytes of the name at most (the kernel's limit).
     pub const HOSTNAME_MAX: usize = 64;
-    /// A network namespace of its own.
-    pub const NEW_NET: u16 = 1;
+    /// Bit 0 of `flags` is this bit of clone3(2)'s.
+    pub const CLONE_SHIFT: u32 = 26;
+    /// A UTS namespace of its own; without it the host name must not be set.
+    pub const NEW_UTS: u16 = 1;
     /// An IPC namespace of its own.
     pub const NEW_IPC: u16 = 2;
-    /// A UTS namespace of its own; without it the host name must not be set.
-    pub const NEW_UTS: u16 = 4;
+    /// A network namespace to enter follows. Not with `NEW_NET`.
+    pub const NETNS: u16 = 4;
     /// A pid namespace of its own: pause is its PID 1, and every member ends with it.
     pub const NEW_PID: u16 = 8;
+    /// A network namespace of its own.
+    pub const NEW_NET: u16 = 16;
     /// An open v2 cgroup folder follows the `tasks` files (`CLONE_INTO_CGROUP`).
-    pub const CGROUP_DIR: u16 = 16;
-    /// A network namespace to enter follows. Not with `NEW_NET`.
-    pub const NETNS: u16 = 32;
+    pub const CGROUP_DIR: u16 = 128;
+    /// Those that are clone3's own.
+    pub const CLONE: u16 = Self::NEW_UTS | Self::NEW_IPC | Self::NEW_PID | Self::NEW_NET | Self::CGROUP_DIR;
     /// Every bit that has a meaning.
-    pub const FLAGS: u16 = 63;
+    pub const FLAGS: u16 = Self::CLONE | Self::NETNS;
 
     /// The name as bytes.
     pub fn hostname(&self) -> &[u8] {

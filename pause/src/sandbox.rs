@@ -23,11 +23,7 @@ pub const OWN_PIDFD: i32 = 5;
 pub const SIGNAL_FD: i32 = 6;
 
 const CLONE_NEWNS: u64 = 0x0002_0000;
-const CLONE_NEWUTS: u64 = 0x0400_0000;
-const CLONE_NEWIPC: u64 = 0x0800_0000;
-const CLONE_NEWPID: u64 = 0x2000_0000;
 const CLONE_NEWNET: u64 = 0x4000_0000;
-const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 const SIGCHLD: u64 = 17;
 
 /// CAP_SYS_PTRACE and CAP_SYS_ADMIN.
@@ -127,10 +123,6 @@ fn read_setup(block: &mut Block) {
     }
 }
 
-fn flags(setup: &Block) -> u64 {
-    setup[0] >> 48
-}
-
 fn tasks(setup: &Block) -> i32 {
     i32::from(setup[1] as u16)
 }
@@ -145,20 +137,14 @@ fn enter_cgroups(setup: &Block) {
 
 /// The parent ends here; the child returns.
 fn clone_stage_2(setup: &Block) {
-    let setup_flags = flags(setup);
-    let clone = |flag: u16, clone: u64| (setup_flags & u64::from(flag)) * (clone / u64::from(flag));
+    let asked = (setup[0] >> 48) as u16;
     let mut next = FIRST_CGROUP_FD + tasks(setup);
-    let flags = CLONE_NEWNS
-        | clone(Setup::NEW_NET, CLONE_NEWNET)
-        | clone(Setup::NEW_IPC, CLONE_NEWIPC)
-        | clone(Setup::NEW_UTS, CLONE_NEWUTS)
-        | clone(Setup::NEW_PID, CLONE_NEWPID)
-        | clone(Setup::CGROUP_DIR, CLONE_INTO_CGROUP);
+    let flags = CLONE_NEWNS | u64::from(asked & Setup::CLONE) << Setup::CLONE_SHIFT;
     let cgroup = next as u64;
-    if flags & CLONE_INTO_CGROUP != 0 {
+    if asked & Setup::CGROUP_DIR != 0 {
         next += 1;
     }
-    if setup_flags & u64::from(Setup::NETNS) != 0 {
+    if asked & Setup::NETNS != 0 {
         // SAFETY: no pointers.
         unsafe { step(Operation::EnterNetns, nr::SETNS, [next as usize, CLONE_NEWNET as usize]) };
     }

@@ -1,7 +1,7 @@
 //! The fixed table: who lives, who ended without being acknowledged, and what is kept for each.
 //!
-//! All zeros is an empty table, so pages of it that were never used cost no memory; `Keeper::used` is the high-water
-//! mark below which it is walked. A slot is taken at birth and freed by the node's acknowledgement alone.
+//! All zeros is an empty table, so pages of it that were never used cost no memory; `Keeper::last` is the high-water
+//! mark up to which it is walked. A slot is taken at birth and freed by the node's acknowledgement alone.
 
 use crate::protocol::Live;
 use crate::sys;
