@@ -16,7 +16,6 @@ use crate::sys::{self, EAGAIN, ECONNRESET, EINTR, EPIPE, POLLHUP, POLLIN, POLLOU
 use crate::table::{Member, due};
 
 const POLLRDHUP: i16 = 0x2000;
-const BUSY: [u64; 8] = [first_word(kind::BUSY), 0, 0, 0, 0, 0, 0, 0];
 
 /// State of the connection.
 #[repr(C)]
@@ -35,6 +34,15 @@ pub struct Connection {
 
 impl Connection {
     pub const NONE: Self = Self { fd: 0, kind: 0, greeted: false, ready: false, blocked: false, out: [0; 8] };
+
+    /// Says one thing over a socket that is not this program's connection, and no more over it.
+    #[inline(never)]
+    pub fn say_once(fd: i32, kind: u16, body: u64) {
+        let mut other = Self { fd, kind, ..Self::NONE };
+        other.out[3] = body;
+        other.say(0);
+        sys::close(&mut other.fd);
+    }
 
     /// What to wait for.
     pub fn interest(&self) -> i16 {
@@ -112,15 +120,14 @@ impl Keeper {
         if current != 0 && sys::poll_now(current, 0) & POLLHUP != 0 {
             return;
         }
-        let mut fd = sys::accept(listener);
+        let fd = sys::accept(listener);
         if fd < 0 {
             return;
         }
         if current == 0 {
             return self.adopt(fd);
         }
-        sys::send(fd, &BUSY, 0);
-        sys::close(&mut fd);
+        Connection::say_once(fd, kind::BUSY, 0);
     }
 
     /// Says what there is to say, as far as the socket takes it.

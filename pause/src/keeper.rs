@@ -29,12 +29,12 @@ pub struct Keeper {
     /// Children would be born into another pid namespace.
     pub astray: bool,
     pub buffers_used: bool,
+    poll: Poll,
     pub mail: Mail,
     /// Soft and hard limit of open files, as pause found them and newborns get them back.
     pub descriptor_limit: [u64; 2],
     pub newborn: Newborn,
     pub kept: [Kept; KEPT_SLOTS],
-    poll: Poll,
     pub members: Members,
 }
 

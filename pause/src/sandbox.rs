@@ -13,8 +13,9 @@
 //! `init` and members may have, as the execve of a newborn, uid 0, regains exactly that; the node narrows it (`Setup`).
 
 use crate::arch::nr;
+use crate::connection::Connection;
 use crate::keeper::Keeper;
-use crate::protocol::{FIRST_CGROUP_FD, FIRST_CONNECTION_FD, LISTEN_FD, Operation, SETUP_FD, Setup, first_word, kind};
+use crate::protocol::{FIRST_CGROUP_FD, FIRST_CONNECTION_FD, LISTEN_FD, Operation, SETUP_FD, Setup, kind};
 use crate::sys::{self, AT_FDCWD, EINVAL, O_CLOEXEC, O_NONBLOCK, O_RDWR, Outcome};
 
 /// pause's own pidfd, from stage 2 on.
@@ -88,7 +89,7 @@ unsafe fn step_of_3(a: usize, b: usize, c: usize, both: u32) -> Outcome {
 #[inline(never)]
 fn fail(operation: u32, errno: i32) -> ! {
     let body = u64::from(operation) | (errno as u64) << 32;
-    sys::send(FIRST_CONNECTION_FD, &[first_word(kind::FAILED), 0, 0, body, 0, 0, 0, 0], 0);
+    Connection::say_once(FIRST_CONNECTION_FD, kind::FAILED, body);
     sys::exit(1)
 }
 
@@ -103,9 +104,7 @@ pub fn enter(keeper: &mut Keeper) {
     empty_root();
     name_things(&setup);
     raise_descriptor_limit(keeper);
-    let pidfd = own_pidfd();
-    let signals = signal_descriptor();
-    arrange_descriptors(pidfd, signals);
+    arrange_descriptors();
     drop_capabilities(setup[2]);
     listen();
     keeper.adopt(FIRST_CONNECTION_FD);
@@ -169,11 +168,11 @@ fn own_signals() {
     unsafe { sys::call(nr::RT_SIGPROCMASK, [2, &raw const all as usize, 0, 8]) }.or_fail(Operation::Signals);
 }
 
-fn signal_descriptor() -> i32 {
+fn open_signals() {
     let set = 1u64 << (SIGCHLD - 1);
     // SAFETY: one 8-byte set is read.
     let fd = unsafe { sys::call(nr::SIGNALFD4, [usize::MAX, &raw const set as usize, 8, O_NONBLOCK | O_CLOEXEC]) };
-    fd.or_fail(Operation::Signals)
+    fd.or_fail(Operation::Signals);
 }
 
 fn open_null() -> i32 {
@@ -181,18 +180,13 @@ fn open_null() -> i32 {
     unsafe { step(Operation::Descriptors, nr::OPENAT, [AT_FDCWD, c"/dev/null".as_ptr() as usize, O_RDWR | O_CLOEXEC]) }
 }
 
-/// Puts a copy where it belongs.
-fn place(fd: i32, to: i32) {
-    // SAFETY: no pointers.
-    unsafe { step(Operation::Descriptors, nr::DUP3, [fd as usize, to as usize, 0]) };
-}
-
 /// 0, 1 and 2 become `/dev/null`.
 fn empty_descriptors() {
     let null = open_null();
     for fd in 0..3 {
         if fd != null {
-            place(null, fd);
+            // SAFETY: no pointers.
+            unsafe { step(Operation::Descriptors, nr::DUP3, [null as usize, fd as usize, 0]) };
         }
     }
 }
@@ -247,21 +241,18 @@ fn raise_descriptor_limit(keeper: &mut Keeper) {
     }
 }
 
-fn own_pidfd() -> i32 {
+fn open_own_pidfd() {
     // SAFETY: no pointers.
-    unsafe { step(Operation::OwnPidfd, 434, [sys::call(nr::GETPID, []) as usize, 0]) }
+    unsafe { step(Operation::OwnPidfd, 434, [sys::call(nr::GETPID, []) as usize, 0]) };
 }
 
-/// 0 to 2 null, 3 the listener, 4 the connection, 5 the own pidfd, 6 signals; everything else is closed.
-fn arrange_descriptors(pidfd: i32, signals: i32) {
-    // Both may lie at 5 or 6 already (a node may leave these closed), so they go up first.
+/// 0 to 2 null, 3 the listener, 4 the connection; everything else is closed, so that what is opened next is 5, the own
+/// pidfd, and then 6, signals.
+fn arrange_descriptors() {
     // SAFETY: no pointers.
-    let above = |fd| unsafe { step(Operation::Descriptors, nr::FCNTL, [fd as usize, sys::F_DUPFD_CLOEXEC, 64]) };
-    let (pidfd, signals) = (above(pidfd), above(signals));
-    place(pidfd, OWN_PIDFD);
-    place(signals, SIGNAL_FD);
-    // SAFETY: no pointers.
-    unsafe { step(Operation::Descriptors, nr::CLOSE_RANGE, [SIGNAL_FD as usize + 1, u32::MAX as usize, 0]) };
+    unsafe { step(Operation::Descriptors, nr::CLOSE_RANGE, [OWN_PIDFD as usize, u32::MAX as usize, 0]) };
+    open_own_pidfd();
+    open_signals();
 }
 
 fn drop_capabilities(bounding: u64) {

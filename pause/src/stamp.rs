@@ -2,7 +2,7 @@
 //!
 //! RFC 3339 in UTC with nanoseconds, as the Kubernetes log format wants it.
 
-use core::num::NonZeroU64;
+use core::num::{NonZeroU32, NonZeroU64};
 
 /// The head, in the parts that change between the records of one chunk.
 #[repr(C)]
@@ -24,11 +24,11 @@ pub const FULL: [u8; 2] = *b"F ";
 pub const PIECE: [u8; 2] = *b"P ";
 
 /// Where the parts of the time of day end, and the radix of each.
-static CLOCK: [(usize, NonZeroU64); 4] =
+static CLOCK: [(u32, NonZeroU32); 4] =
     [(29, radix(1_000_000_000)), (19, radix(60)), (16, radix(60)), (13, radix(24))];
 
-const fn radix(radix: u64) -> NonZeroU64 {
-    NonZeroU64::new(radix).unwrap()
+const fn radix(radix: u32) -> NonZeroU32 {
+    NonZeroU32::new(radix).unwrap()
 }
 
 impl Head {
@@ -37,8 +37,9 @@ impl Head {
         self.time = *b"0000-00-00T00:00:00.000000000Z std";
         let mut rest = nanoseconds;
         for (end, radix) in &CLOCK {
-            digits(&mut self.time, *end, rest % *radix);
-            rest /= *radix;
+            let radix = NonZeroU64::from(*radix);
+            digits(&mut self.time, *end as usize, rest % radix);
+            rest /= radix;
         }
         let (year, month, day) = civil(rest as u32);
         digits(&mut self.time, 4, u64::from(year));
