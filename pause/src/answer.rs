@@ -7,6 +7,7 @@
 use crate::connection::Connection;
 use crate::keeper::{Keeper, find};
 use crate::log::{self, Buffers};
+use crate::packet::Packet;
 use crate::protocol::{Held, MAGIC, Operation, Refusal, SIZE, VERSION, kind};
 use crate::sys::{self, Mail, Outcome};
 use crate::table::Member;
@@ -27,27 +28,26 @@ pub const fn failed(operation: Operation, outcome: Outcome) -> Answer {
 impl Keeper {
     /// Carries out what was received and says the answer. Every descriptor that came and is not kept is closed.
     pub fn answer(&mut self, buffers: &mut Buffers) {
-        let [first, id, subject, ..] = self.mail.words;
-        let ours = self.mail.len >= SIZE && first as u32 == MAGIC;
-        let answer = if self.mail.truncated {
+        let Mail { len, truncated, ref packet, .. } = self.mail;
+        let Packet { version, id, subject, .. } = *packet;
+        let ours = len >= SIZE && packet.magic == MAGIC;
+        let answer = if truncated {
             refused(Refusal::Truncated)
         } else if !ours {
             refused(Refusal::Malformed)
-        } else if (first >> 32) as u16 != VERSION {
+        } else if version != VERSION {
             refused(Refusal::Version)
         } else {
-            self.carry_out((first >> 48) as u16, subject, buffers)
+            self.carry_out(buffers)
         };
         self.mail.close_all();
         let out = &mut self.connection.out;
         if ours {
-            (out[1], out[2]) = (id, subject);
+            (out.id, out.subject) = (id, subject);
         }
         if answer < 0 {
-            let code = -answer as u32;
-            self.connection.kind = kind::REFUSED;
-            out[3] = u64::from(code & 0xff) | u64::from(code >> 8 & 0xff) << 32;
-            out[4] = u64::from(code >> 16);
+            out.kind = kind::REFUSED;
+            out.body[0] = -answer as u64;
         }
         if !self.connection.say(answer.max(0)) {
             // Cannot be (there was room). A new connection learns from the list what came of the request.
@@ -55,8 +55,9 @@ impl Keeper {
         }
     }
 
-    fn carry_out(&mut self, kind: u16, subject: u64, buffers: &mut Buffers) -> Answer {
-        self.connection.kind = kind::DONE;
+    fn carry_out(&mut self, buffers: &mut Buffers) -> Answer {
+        let Packet { kind, subject, .. } = self.mail.packet;
+        self.connection.out.kind = kind::DONE;
         if kind == kind::BIRTH {
             return self.birth(subject, buffers);
         }
@@ -71,7 +72,7 @@ impl Keeper {
         }
         match kind {
             kind::PING => {
-                self.connection.kind = kind::PONG;
+                self.connection.out.kind = kind::PONG;
                 0
             }
             kind::KEEP..=kind::FORGET => self.kept(kind, subject),
@@ -106,7 +107,7 @@ impl Keeper {
             kept.key = key;
             kept.fd = self.mail.take(0);
         } else if kind == kind::TAKE_KEPT {
-            self.connection.kind = kind::GIVEN;
+            self.connection.out.kind = kind::GIVEN;
             return kept.fd;
         } else {
             sys::close(&mut kept.fd);
@@ -141,7 +142,7 @@ fn of_member(
         log::settle(member, buffers);
         return 0;
     }
-    let what = mail.words[3] as u32;
+    let what = mail.packet.body[0] as u32;
     let mut held = member.stdin;
     if what != Held::Stdin as u32 {
         if asked == kind::CLOSE || what > Held::Terminal as u32 {
@@ -156,7 +157,7 @@ fn of_member(
         return refused(Refusal::NotFound);
     }
     if asked == kind::TAKE {
-        connection.kind = kind::GIVEN;
+        connection.out.kind = kind::GIVEN;
         return held;
     }
     sys::close(&mut member.stdin);

@@ -34,7 +34,7 @@ impl Keeper {
     /// Gives birth to what the message asks for. The descriptors that pause keeps are taken out of it.
     #[inline(never)]
     pub fn birth(&mut self, seq: u64, buffers: &mut Buffers) -> Answer {
-        let [_, _, _, shape, target, _, length, ..] = self.mail.words;
+        let [shape, target, _, length, _] = self.mail.packet.body;
         let (flags, stdio) = (shape as u32, (shape >> 32) as u8);
         if length as u16 as usize != self.mail.len - SIZE
             || !Birth::is_shape(flags, stdio, target)
@@ -90,9 +90,9 @@ impl Keeper {
         member.pidfd = self.newborn.pidfd;
         self.last_seq = seq;
         self.last = self.last.max(at);
-        self.connection.kind = kind::BORN;
-        self.connection.out[3] = answer as u64;
-        self.connection.out[4] = member.start;
+        self.connection.out.kind = kind::BORN;
+        self.connection.out.body[0] = answer as u64;
+        self.connection.out.body[1] = member.start;
         member.pidfd
     }
 
@@ -199,7 +199,7 @@ fn keep(member: &mut Member, mail: &mut Mail, flags: u32, stdio: u8) {
         sys::fcntl(master, F_SETFL, sys::O_RDWR | O_NONBLOCK);
     }
     member.log.due = due::EXIT;
-    member.log.limit = mail.words[5];
+    member.log.limit = mail.packet.body[2];
     if flags & Birth::LOG_CURRENT != 0 {
         member.log.current = mail.take(3);
         member.log.size = sys::file_size(member.log.current);

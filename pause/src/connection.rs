@@ -10,7 +10,8 @@
 
 use crate::keeper::{Keeper, slots};
 use crate::log::Buffers;
-use crate::protocol::{first_word, kind};
+use crate::packet::Packet;
+use crate::protocol::{MAGIC, VERSION, kind};
 use crate::sandbox::OWN_PIDFD;
 use crate::sys::{self, EAGAIN, ECONNRESET, EINTR, EPIPE, POLLHUP, POLLIN, POLLOUT};
 use crate::table::{Member, due};
@@ -22,24 +23,23 @@ const POLLRDHUP: i16 = 0x2000;
 pub struct Connection {
     /// 0: none.
     pub fd: i32,
-    /// Kind of the outgoing message.
-    pub kind: u16,
     greeted: bool,
     ready: bool,
     /// The socket takes nothing more for now.
     blocked: bool,
-    /// The outgoing message (the first word is made from `kind`); all zeros between two messages.
-    pub out: [u64; 8],
+    /// The outgoing message; blank between two messages.
+    pub out: Packet,
 }
 
 impl Connection {
-    pub const NONE: Self = Self { fd: 0, kind: 0, greeted: false, ready: false, blocked: false, out: [0; 8] };
+    pub const NONE: Self = Self { fd: 0, greeted: false, ready: false, blocked: false, out: Packet::BLANK };
 
     /// Says one thing over a socket that is not this program's connection, and no more over it.
     #[inline(never)]
     pub fn say_once(fd: i32, kind: u16, body: u64) {
-        let mut other = Self { fd, kind, ..Self::NONE };
-        other.out[3] = body;
+        let mut other = Self { fd, ..Self::NONE };
+        other.out.kind = kind;
+        other.out.body[0] = body;
         other.say(0);
         sys::close(&mut other.fd);
     }
@@ -52,9 +52,9 @@ impl Connection {
     /// Sends the outgoing message; false: not now. To a node that is gone everything can be said.
     #[inline(never)]
     pub fn say(&mut self, fd: i32) -> bool {
-        self.out[0] = first_word(self.kind);
+        (self.out.magic, self.out.version) = (MAGIC, VERSION);
         let sent = sys::send(self.fd, &self.out, fd);
-        self.out = [0; 8];
+        self.out = Packet::BLANK;
         if sent < 0 && sent != EPIPE && sent != ECONNRESET {
             self.blocked = true;
             if sent != EAGAIN {
@@ -77,24 +77,24 @@ impl Connection {
         let rotations = member.log.rotations;
         let mut told = left & left.wrapping_neg();
         let (mut low, mut high) = (rotations, 0);
-        self.kind = kind::ROTATED;
+        self.out.kind = kind::ROTATED;
         if told != due::ROTATED {
-            self.kind = kind::EXIT;
+            self.out.kind = kind::EXIT;
             (low, high) = (member.status as u32, rotations);
-            self.out[4] = member.start;
-            self.out[5] = member.end;
-            self.out[6] = member.log.dropped_lines;
-            self.out[7] = member.log.dropped_bytes;
+            self.out.body[1] = member.start;
+            self.out.body[2] = member.end;
+            self.out.body[3] = member.log.dropped_lines;
+            self.out.body[4] = member.log.dropped_bytes;
         }
         if told == due::LIVE {
-            self.kind = kind::LIVE;
+            self.out.kind = kind::LIVE;
             (low, high) = (member.pid as u32, member.flags());
-            self.out[5] = u64::from(rotations);
+            self.out.body[2] = u64::from(rotations);
             fd = member.pidfd;
             told = due::LIVE | due::ROTATED;
         }
-        self.out[2] = member.seq;
-        self.out[3] = u64::from(low) | u64::from(high) << 32;
+        self.out.subject = member.seq;
+        self.out.body[0] = u64::from(low) | u64::from(high) << 32;
         let said = self.say(fd);
         if said {
             member.log.due &= !told;
@@ -106,8 +106,8 @@ impl Connection {
 impl Keeper {
     /// Begins to talk over a connected socket.
     pub fn adopt(&mut self, fd: i32) {
-        self.connection = Connection::NONE;
-        self.connection.fd = fd;
+        let connection = &mut self.connection;
+        (connection.fd, connection.greeted, connection.ready) = (fd, false, false);
         for member in slots(&mut self.members, self.last) {
             member.log.due |= due::LIVE | due::EXIT;
         }
@@ -139,23 +139,23 @@ impl Keeper {
         }
         let members = slots(&mut self.members, self.last);
         if !connection.greeted {
-            connection.out[5] = self.last_seq;
+            connection.out.body[2] = self.last_seq;
             for kept in &self.kept {
-                connection.out[4] += u64::from(kept.fd != 0);
+                connection.out.body[1] += u64::from(kept.fd != 0);
             }
             for member in &mut *members {
                 if member.seq != 0 {
-                    connection.out[3] += if member.is_done() { 1 << 32 } else { 1 };
+                    connection.out.body[0] += if member.is_done() { 1 << 32 } else { 1 };
                 }
             }
-            connection.kind = kind::HELLO;
+            connection.out.kind = kind::HELLO;
             connection.greeted = connection.say(OWN_PIDFD);
         }
         for member in members {
             while member.seq != 0 && !connection.blocked && connection.tell(member) {}
         }
         if !connection.blocked && !connection.ready {
-            connection.kind = kind::READY;
+            connection.out.kind = kind::READY;
             connection.ready = connection.say(0);
         }
     }

@@ -25,6 +25,7 @@ mod connection;
 mod keeper;
 mod log;
 mod memory;
+mod packet;
 #[allow(dead_code)]
 mod protocol;
 mod sandbox;

@@ -1,8 +1,7 @@
 //! The protocol between a node and `pause`, the keeper of a Pod: its one written specification.
 //!
 //! pause and the node both include this file (`#[path]`), so it imports nothing but `core`, holds no `unsafe`, allocates
-//! nothing and does no IO. pause itself works on a packet as eight little-endian words of 64 bits (`first_word`, `id`,
-//! `subject`, five words of body), which is what both architectures have in memory anyway. An old pause will meet a newer node, so the header and the `version` in it never move; a
+//! nothing and does no IO. pause itself works on a packet as it lies in memory (`packet.rs`). An old pause will meet a newer node, so the header and the `version` in it never move; a
 //! change of meaning raises `VERSION`, and a node speaks the version that a pause's HELLO names.
 //!
 //! # Transport
@@ -165,7 +164,7 @@ pub mod kind {
     pub const READY: u16 = 104;
     /// `pid u32, 0 u32, start u64`; one descriptor: a pidfd.
     pub const BORN: u16 = 105;
-    /// `reason u32, op u32, errno u32`
+    /// `reason u8, op u8, errno u16`
     pub const REFUSED: u16 = 106;
     /// One descriptor.
     pub const GIVEN: u16 = 107;
@@ -716,7 +715,7 @@ impl Event {
             }
             Self::Born { pid, start } => [u64::from(*pid), *start, 0, 0, 0],
             Self::Refused { reason, operation, errno } => {
-                [pair(*reason as u32, *operation as u32), u64::from(*errno), 0, 0, 0]
+                [u64::from(*reason as u32 | (*operation as u32) << 8 | *errno << 16), 0, 0, 0, 0]
             }
             Self::Rotated { rotations } => [u64::from(*rotations), 0, 0, 0, 0],
             Self::Failed { operation, errno } => [pair(*operation as u32, *errno), 0, 0, 0, 0],
@@ -768,9 +767,9 @@ impl Event {
             kind::READY => Self::Ready,
             kind::BORN => Self::Born { pid: u32_at(b, 24), start: u64_at(b, 32) },
             kind::REFUSED => Self::Refused {
-                reason: Refusal::from_code(u32_at(b, 24))?,
-                operation: Operation::from_code(u32_at(b, 28))?,
-                errno: u32_at(b, 32),
+                reason: Refusal::from_code(u32::from(b[24]))?,
+                operation: Operation::from_code(u32::from(b[25]))?,
+                errno: u32::from(u16_at(b, 26)),
             },
             kind::GIVEN => Self::Given,
             kind::DONE => Self::Done,

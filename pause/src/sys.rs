@@ -4,7 +4,8 @@
 //! no descriptor that it keeps is ever 0, and a table of zeros is an empty table. Nothing here decides anything.
 
 use crate::arch::{nr, syscall};
-use crate::protocol::{DESCRIPTORS_MAX, MESSAGE_MAX, SIZE};
+use crate::packet::Packet;
+use crate::protocol::{ARGS_MAX, DESCRIPTORS_MAX, MESSAGE_MAX, SIZE};
 
 /// What a system call returned: an errno when negative. (The one that returns more is `file_size`.)
 pub type Outcome = i32;
@@ -257,25 +258,28 @@ const PLACES: usize = 256;
 /// The last message received, with its descriptors.
 #[repr(C)]
 pub struct Mail {
-    /// Bytes of `words`.
+    /// Bytes of the message.
     pub len: usize,
     /// Descriptors that came with it.
     pub count: usize,
     /// Part of it did not fit.
     pub truncated: bool,
+    /// The message's fixed part, and what follows it.
+    pub packet: Packet,
+    args: [u8; ARGS_MAX],
     rights: Rights<PLACES>,
-    /// The message as it lies in the packet.
-    pub words: [u64; MESSAGE_MAX / 8],
 }
+
+const _: () = assert!(SIZE + ARGS_MAX == MESSAGE_MAX);
 
 impl Mail {
     /// Receives one message without blocking.
     #[inline(never)]
     pub fn receive(&mut self, socket: i32) -> Outcome {
-        let buffer = (self.words.as_mut_ptr() as usize, MESSAGE_MAX);
+        let buffer = (&raw mut self.packet as usize, MESSAGE_MAX);
         let control = (&raw mut self.rights as usize, RIGHTS_HEAD + 4 * DESCRIPTORS_MAX);
         self.rights.kind = 0;
-        // SAFETY: both are memory of this structure, at least as long as they say.
+        // SAFETY: both are memory of this structure, at least as long as they say: `args` lies behind the packet.
         let (len, flags) = unsafe { pass(nr::RECVMSG, socket, buffer, control) };
         self.len = len as usize;
         self.truncated = flags & MSG_TRUNC_OR_CTRUNC != 0;
@@ -288,9 +292,8 @@ impl Mail {
 
     /// The argument block of a message of full length.
     pub fn args(&self) -> &[u8] {
-        let args = self.words.as_ptr().cast::<u8>().wrapping_add(SIZE);
         // SAFETY: the array is plain bytes; the length is what the kernel wrote there, at most MESSAGE_MAX.
-        unsafe { core::slice::from_raw_parts(args, self.len.saturating_sub(SIZE)) }
+        unsafe { core::slice::from_raw_parts(self.args.as_ptr(), self.len.saturating_sub(SIZE)) }
     }
 
     /// Looks at a descriptor; 0 when there is none.
@@ -313,10 +316,10 @@ impl Mail {
 }
 
 /// Sends one message without blocking, with a descriptor unless `fd` is 0.
-pub fn send(socket: i32, words: &[u64; 8], fd: i32) -> Outcome {
+pub fn send(socket: i32, packet: &Packet, fd: i32) -> Outcome {
     let rights = Rights { len: RIGHTS_HEAD + 4, level: SOL_SOCKET, kind: SCM_RIGHTS, fds: [fd] };
     let control_len = if fd > 0 { size_of_val(&rights) } else { 0 };
     let control = (&raw const rights as usize, control_len);
     // SAFETY: both live until the call returns and are as long as they say; nothing is written.
-    unsafe { pass(nr::SENDMSG, socket, (words.as_ptr() as usize, SIZE), control) }.0
+    unsafe { pass(nr::SENDMSG, socket, (&raw const *packet as usize, SIZE), control) }.0
 }
