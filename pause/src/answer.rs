@@ -59,7 +59,7 @@ impl Keeper {
         let Packet { kind, subject, .. } = self.mail.packet;
         self.connection.out.kind = kind::DONE;
         if kind == kind::BIRTH {
-            return self.birth(subject, buffers);
+            return self.birth(buffers);
         }
         if kind == 0 || kind > kind::PING {
             return refused(Refusal::Kind);
@@ -78,11 +78,11 @@ impl Keeper {
             kind::KEEP..=kind::FORGET => self.kept(kind, subject),
             _ => {
                 // 0 is what a free slot bears.
-                let found = if subject == 0 { None } else { find(&self.members, subject) };
-                let Some(at) = found else {
+                let found = if subject == 0 { None } else { find(&mut self.members, subject) };
+                let Some(member) = found else {
                     return refused(Refusal::NotFound);
                 };
-                of_member(&mut self.members[usize::from(at)], &mut self.connection, &mut self.mail, buffers, kind)
+                of_member(member, &mut self.connection, &mut self.mail, buffers, kind)
             }
         }
     }

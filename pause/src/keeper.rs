@@ -26,13 +26,9 @@ pub struct Keeper {
     pub last_seq: u64,
     /// No slot after this one is taken.
     pub last: u8,
-    /// Children would be born into another pid namespace.
-    pub astray: bool,
     pub buffers_used: bool,
     poll: Poll,
     pub mail: Mail,
-    /// Soft and hard limit of open files, as pause found them and newborns get them back.
-    pub descriptor_limit: [u64; 2],
     pub newborn: Newborn,
     pub kept: [Kept; KEPT_SLOTS],
     pub members: Members,
@@ -56,16 +52,15 @@ impl Poll {
     }
 }
 
-/// The table. A byte numbers its slots.
+/// The table. A byte numbers its slots, so none is out of range.
 pub type Members = [Member; TABLE_SLOTS];
 
 const _: () = assert!(TABLE_SLOTS == 1 << u8::BITS);
 
-/// The slot that bears this number; 0: one that is free.
+/// The slot that bears this number; 0: the first one that is free.
 #[inline(never)]
-pub fn find(members: &Members, seq: u64) -> Option<u8> {
-    let at = members.iter().position(|member| member.seq == seq)?;
-    Some(at as u8)
+pub fn find(members: &mut Members, seq: u64) -> Option<&mut Member> {
+    members.iter_mut().find(|member| member.seq == seq)
 }
 
 /// The slots up to the high-water mark.

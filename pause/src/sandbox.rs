@@ -13,6 +13,7 @@
 //! `init` and members may have, as the execve of a newborn, uid 0, regains exactly that; the node narrows it (`Setup`).
 
 use crate::arch::nr;
+use crate::birth::FIRST_FREE;
 use crate::connection::Connection;
 use crate::keeper::Keeper;
 use crate::protocol::{FIRST_CGROUP_FD, FIRST_CONNECTION_FD, LISTEN_FD, Operation, SETUP_FD, Setup, kind};
@@ -232,7 +233,7 @@ fn name_things(setup: &Block) {
 /// 256 members with up to eight descriptors each pass the usual soft limit of 1024. Newborns get the old one back.
 fn raise_descriptor_limit(keeper: &mut Keeper) {
     const RLIMIT_NOFILE: usize = 7;
-    let old = &mut keeper.descriptor_limit;
+    let old = &mut keeper.newborn.descriptor_limit;
     // SAFETY: one rlimit64 is written, then one is read.
     unsafe {
         sys::call(nr::PRLIMIT64, [0, RLIMIT_NOFILE, 0, old.as_mut_ptr() as usize]);
@@ -247,12 +248,17 @@ fn open_own_pidfd() {
 }
 
 /// 0 to 2 null, 3 the listener, 4 the connection; everything else is closed, so that what is opened next is 5, the own
-/// pidfd, and then 6, signals.
+/// pidfd, and then 6, signals. The numbers from there to `FIRST_FREE` are used up, so that no descriptor that comes later
+/// has a number that a newborn wants for another one.
 fn arrange_descriptors() {
     // SAFETY: no pointers.
     unsafe { step(Operation::Descriptors, nr::CLOSE_RANGE, [OWN_PIDFD as usize, u32::MAX as usize, 0]) };
     open_own_pidfd();
     open_signals();
+    for unused in SIGNAL_FD as usize + 1..FIRST_FREE {
+        // SAFETY: no pointers; 0 is `/dev/null`.
+        unsafe { step(Operation::Descriptors, nr::DUP3, [0, unused, O_CLOEXEC]) };
+    }
 }
 
 fn drop_capabilities(bounding: u64) {

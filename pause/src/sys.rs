@@ -19,7 +19,6 @@ pub const ECONNRESET: Outcome = -104;
 pub const O_RDWR: usize = 2;
 pub const O_NONBLOCK: usize = 0o4000;
 pub const O_CLOEXEC: usize = 0o2000000;
-pub const F_DUPFD_CLOEXEC: usize = 1030;
 pub const F_SETFL: usize = 4;
 pub const F_GETPIPE_SZ: usize = 1032;
 pub const POLLIN: i16 = 1;

@@ -3,6 +3,7 @@
 //! All zeros is an empty table, so pages of it that were never used cost no memory; `Keeper::last` is the high-water
 //! mark up to which it is walked. A slot is taken at birth and freed by the node's acknowledgement alone.
 
+use crate::arch::zero;
 use crate::protocol::Live;
 use crate::sys;
 
@@ -79,31 +80,11 @@ pub struct Member {
 const _: () = assert!(size_of::<Member>() == 128);
 
 impl Member {
-    const STREAM: Stream = Stream { fd: 0, drain: 0, open: false, skipping: false, terminal: false, parked: false };
-
-    pub const EMPTY: Self = Self {
-        seq: 0,
-        start: 0,
-        end: 0,
-        status: 0,
-        pid: 0,
-        pidfd: 0,
-        stdin: 0,
-        streams: [Self::STREAM, Self::STREAM],
-        log: Log {
-            current: 0,
-            next: 0,
-            size: 0,
-            limit: 0,
-            dropped_lines: 0,
-            dropped_bytes: 0,
-            noticed_lines: 0,
-            noticed_bytes: 0,
-            rotations: 0,
-            at_limit: false,
-            due: 0,
-        },
-    };
+    /// Makes it a free slot.
+    pub fn clear(&mut self) {
+        // SAFETY: numbers and booleans, for which zeros are valid.
+        unsafe { zero((&raw mut *self).cast(), size_of::<Self>()) };
+    }
 
     /// Reaped, and some output may still lie in a pipe.
     pub fn is_draining(&self) -> bool {
@@ -129,6 +110,15 @@ impl Member {
             // A terminal has no such size; what it holds is less than this.
             stream.drain = sys::fcntl(stream.fd, sys::F_GETPIPE_SZ, 0).max(1 << 16) as u32;
         }
+    }
+
+    /// Closes what a birth that failed has left here.
+    pub fn let_go(&mut self) {
+        sys::close(&mut self.stdin);
+        for stream in &mut self.streams {
+            sys::close(&mut stream.fd);
+        }
+        self.close_logs();
     }
 
     #[inline(never)]

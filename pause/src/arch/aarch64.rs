@@ -121,6 +121,15 @@ pub unsafe fn copy(to: *mut u8, from: *const u8, n: usize) {
     unsafe { core::ptr::copy_nonoverlapping(from, to, n) };
 }
 
+/// Writes zeros.
+///
+/// # Safety
+/// As memset(3).
+pub unsafe fn zero(to: *mut u8, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { to.write_bytes(0, n) };
+}
+
 /// # Safety
 /// As memcpy(3).
 #[unsafe(no_mangle)]
