@@ -149,10 +149,10 @@ impl Keeper {
     fn read_streams(&mut self, buffers: &mut Buffers) {
         let members = slots(&mut self.members, self.last);
         for (member, places) in members.iter_mut().zip(&self.poll.streams) {
-            for (which, place) in places.iter().enumerate() {
+            for (second, place) in [false, true].into_iter().zip(places) {
                 let draining = member.pid == 0;
                 if place.fd > 0 && (place.revents != 0 || draining) {
-                    self.buffers_used |= log::pump(member, which, buffers);
+                    self.buffers_used |= log::pump(member, second, buffers);
                 }
             }
             if member.is_done() && member.log.current != 0 {

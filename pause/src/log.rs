@@ -15,7 +15,7 @@ use crate::table::{Log, Member, Stream, due};
 /// Bytes read from one pipe in one turn at most.
 const CHUNK: usize = 64 * 1024;
 /// Bytes of records written at once at most, so that both buffers are whole pages.
-const OUTPUT: usize = CHUNK - 48;
+const OUTPUT: usize = CHUNK - 56;
 
 /// Both buffers, given back to the kernel when nothing was written for a while.
 #[repr(C)]
@@ -24,10 +24,14 @@ pub struct Buffers {
     output: Output,
 }
 
-/// Whole records that are not yet written.
+/// Whole records of one chunk that are not yet written.
 #[repr(C)]
 struct Output {
     len: usize,
+    /// `open` of the chunk's stream before the first record here.
+    was_open: bool,
+    /// Writing failed in this chunk: the rest of it is dropped without another try.
+    failed: bool,
     /// The head of the chunk's records.
     head: Head,
     bytes: [u8; OUTPUT],
@@ -46,12 +50,6 @@ impl Buffers {
 }
 
 impl Output {
-    #[inline(never)]
-    fn begin(&mut self) {
-        self.len = 0;
-        self.head.set(sys::now());
-    }
-
     /// Puts bytes behind the others; the caller made room.
     #[inline(never)]
     fn put(&mut self, bytes: &[u8]) {
@@ -66,8 +64,7 @@ impl Output {
 
     /// The head of a record.
     #[inline(never)]
-    fn put_head(&mut self, stream: [u8; 4], tag: [u8; 2]) {
-        self.head.stream = stream;
+    fn put_head(&mut self, tag: [u8; 2]) {
         self.head.tag = tag;
         // SAFETY: the head is bytes without padding, and not part of the buffer that `put` writes to.
         let head = unsafe { core::slice::from_raw_parts((&raw const self.head).cast(), HEAD) };
@@ -78,26 +75,77 @@ impl Output {
     #[inline(never)]
     fn put_number(&mut self, text: &[u8], value: u64) {
         self.put(text);
-        let mut digits = [b'0'; 20];
-        let first = stamp::digits(&mut digits, 20, value).min(19);
+        let mut digits = [0; 20];
+        let first = stamp::digits(&mut digits, 20, value);
         self.put(digits.get(first..).unwrap_or(&[]));
+    }
+
+    /// One record: a line with its newline, or a piece of one.
+    #[inline(never)]
+    fn record(&mut self, log: &mut Log, stream: &mut Stream, piece: &[u8]) {
+        let (text, full) = match piece {
+            [text @ .., b'\n'] => (text, true),
+            _ => (piece, false),
+        };
+        let need = HEAD + text.len() + 1;
+        if !log.fits(self.len, need) || self.len + need > OUTPUT {
+            self.flush(log, stream);
+        }
+        if self.failed || stream.skipping || !log.make_room(self.len, need) {
+            return drop(log, stream, piece.len(), full);
+        }
+        self.put_head(if full { FULL } else { PIECE });
+        self.put(text);
+        self.put(b"\n");
+        stream.open = !full;
+    }
+
+    /// Writes what is there; counts what the file did not take, and finds out again whether its last line is open.
+    #[inline(never)]
+    fn flush(&mut self, log: &mut Log, stream: &mut Stream) {
+        let kept = log.append(self);
+        if kept < self.len {
+            self.failed = true;
+            stream.open = self.was_open;
+            let mut at = 0;
+            while let Some(record) = self.bytes.get(at..self.len)
+                && let Some(tag) = record.get(TAG)
+            {
+                let (size, full) = (line(record), *tag == FULL[0]);
+                if at < kept {
+                    stream.open = !full;
+                } else {
+                    drop(log, stream, size - HEAD - usize::from(!full), full);
+                }
+                at += size;
+            }
+        }
+        self.len = 0;
+        self.was_open = stream.open;
     }
 }
 
-/// Bytes up to the first newline, or all.
+/// Bytes up to and with the first newline, or all.
 #[inline(never)]
 fn line(bytes: &[u8]) -> usize {
     let newline = bytes.iter().position(|byte| *byte == b'\n');
-    newline.unwrap_or(bytes.len())
+    newline.map_or(bytes.len(), |at| at + 1)
 }
 
-/// Reads once from a stream and writes what came; closes it at its end. Says whether the buffers were used.
+/// Counts a record that is not written.
 #[inline(never)]
-pub fn pump(member: &mut Member, which: usize, buffers: &mut Buffers) -> bool {
+fn drop(log: &mut Log, stream: &mut Stream, bytes: usize, full: bool) {
+    log.dropped_bytes += bytes as u64;
+    log.dropped_lines += u64::from(full);
+    stream.skipping = !full;
+}
+
+/// Reads once from one of the two streams and writes what came; closes it at its end. Says whether the buffers were
+/// used.
+#[inline(never)]
+pub fn pump(member: &mut Member, second: bool, buffers: &mut Buffers) -> bool {
     let living = member.pid != 0;
-    let Some(stream) = member.streams.get_mut(which) else {
-        return false;
-    };
+    let stream = &mut member.streams[usize::from(second)];
     let mut limit = CHUNK;
     if !living {
         limit = limit.min(stream.drain as usize);
@@ -110,7 +158,7 @@ pub fn pump(member: &mut Member, which: usize, buffers: &mut Buffers) -> bool {
     if read > 0 {
         if member.log.current != 0 {
             let text = buffers.input.get(..read as usize).unwrap_or(&[]);
-            consume(member, which, text, &mut buffers.output);
+            consume(member, second, text, &mut buffers.output);
         }
         return true;
     }
@@ -125,89 +173,19 @@ pub fn pump(member: &mut Member, which: usize, buffers: &mut Buffers) -> bool {
     false
 }
 
-fn consume(member: &mut Member, which: usize, text: &[u8], output: &mut Output) {
-    output.begin();
-    let failed = !notice(&mut member.log, &mut member.streams, output);
-    let Some(stream) = member.streams.get_mut(which) else {
-        return;
-    };
-    let was_open = stream.open;
-    let mut writer = Writer {
-        log: &mut member.log,
-        stream,
-        output,
-        name: if which == 0 { STREAMS[0] } else { STREAMS[1] },
-        was_open,
-        failed,
-    };
+fn consume(member: &mut Member, second: bool, text: &[u8], output: &mut Output) {
+    output.failed = !notice(member, output);
+    let stream = &mut member.streams[usize::from(second)];
+    output.was_open = stream.open;
+    output.head.stream = STREAMS[usize::from(second)];
     let mut rest = text;
     while !rest.is_empty() {
         let window = rest.get(..TEXT_MAX).unwrap_or(rest);
-        let (text, newline) = window.split_at_checked(line(window)).unwrap_or_default();
-        writer.record(text, !newline.is_empty());
-        let size = text.len() + usize::from(!newline.is_empty());
-        rest = rest.get(size..).unwrap_or(&[]);
+        let (piece, _) = window.split_at_checked(line(window)).unwrap_or_default();
+        output.record(&mut member.log, stream, piece);
+        rest = rest.get(piece.len()..).unwrap_or(&[]);
     }
-    writer.flush();
-}
-
-/// Puts the records of one chunk together.
-struct Writer<'a> {
-    log: &'a mut Log,
-    stream: &'a mut Stream,
-    output: &'a mut Output,
-    /// Of the stream.
-    name: [u8; 4],
-    /// `stream.open` before the first record in `output`.
-    was_open: bool,
-    /// Writing failed in this chunk: the rest of it is dropped without another try.
-    failed: bool,
-}
-
-impl Writer<'_> {
-    #[inline(never)]
-    fn record(&mut self, text: &[u8], full: bool) {
-        let need = HEAD + text.len() + 1;
-        if !self.log.fits(self.output.len, need) || self.output.len + need > OUTPUT {
-            self.flush();
-        }
-        if self.failed || self.stream.skipping || !self.log.make_room(self.output.len, need) {
-            return self.drop(text.len(), full);
-        }
-        self.output.put_head(self.name, if full { FULL } else { PIECE });
-        self.output.put(text);
-        self.output.put(b"\n");
-        self.stream.open = !full;
-    }
-
-    fn drop(&mut self, text: usize, full: bool) {
-        self.log.dropped_bytes += text as u64 + u64::from(full);
-        self.log.dropped_lines += u64::from(full);
-        self.stream.skipping = !full;
-    }
-
-    /// Writes what is there; counts what the file did not take, and finds out again whether its last line is open.
-    fn flush(&mut self) {
-        let kept = self.log.append(self.output);
-        if kept < self.output.len {
-            self.failed = true;
-            self.stream.open = self.was_open;
-            let mut at = 0;
-            while let Some(record) = self.output.bytes.get(at..self.output.len)
-                && let Some(tag) = record.get(TAG)
-            {
-                let (size, full) = (line(record), *tag == FULL[0]);
-                if at < kept {
-                    self.stream.open = !full;
-                } else {
-                    self.drop(size - HEAD, full);
-                }
-                at += size + 1;
-            }
-        }
-        self.output.len = 0;
-        self.was_open = self.stream.open;
-    }
+    output.flush(&mut member.log, stream);
 }
 
 impl Log {
@@ -237,6 +215,7 @@ impl Log {
     }
 
     /// Writes whole records; returns how many bytes of whole records the file has taken, and cuts off the rest.
+    #[inline(never)]
     fn append(&mut self, output: &Output) -> usize {
         let mut kept = 0;
         while let Some(rest) = output.bytes.get(kept..output.len)
@@ -264,19 +243,24 @@ impl Log {
     }
 }
 
-/// Writes down what was dropped since the last notice, if anything. False: it cannot be written yet.
-fn notice(log: &mut Log, streams: &mut [Stream; 2], output: &mut Output) -> bool {
+/// Begins a chunk: writes down what was dropped since the last notice, if anything. False: it cannot be written yet.
+#[inline(never)]
+fn notice(member: &mut Member, output: &mut Output) -> bool {
+    let Member { log, streams, .. } = member;
+    output.len = 0;
+    output.head.set(sys::now());
     let (lines, bytes) = (log.dropped_lines - log.noticed_lines, log.dropped_bytes - log.noticed_bytes);
     if bytes == 0 {
         return true;
     }
-    for (stream, name) in streams.iter().zip(STREAMS) {
+    for (stream, name) in streams.iter().zip(&STREAMS) {
+        output.head.stream = *name;
         if stream.open {
-            output.put_head(name, FULL);
+            output.put_head(FULL);
             output.put(b"\n");
         }
     }
-    output.put_head(STREAMS[1], FULL);
+    output.put_head(FULL);
     output.put_number(b"dwell: ", lines);
     output.put_number(b" lines (", bytes);
     output.put(b" bytes) dropped: log ");
@@ -302,6 +286,5 @@ fn notice(log: &mut Log, streams: &mut [Stream; 2], output: &mut Output) -> bool
 
 /// The notice that is due when a file came or the member ended.
 pub fn settle(member: &mut Member, buffers: &mut Buffers) {
-    buffers.output.begin();
-    notice(&mut member.log, &mut member.streams, &mut buffers.output);
+    notice(member, &mut buffers.output);
 }

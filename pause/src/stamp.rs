@@ -75,12 +75,13 @@ fn civil(mut days: u32) -> (u32, u32, u32) {
 #[inline(never)]
 pub fn digits(out: &mut [u8], end: usize, mut value: u64) -> usize {
     let mut at = end;
-    while value != 0
-        && let Some(digit) = out.get_mut(at.wrapping_sub(1))
-    {
+    while let Some(digit) = out.get_mut(at.wrapping_sub(1)) {
         *digit = b'0' + (value % 10) as u8;
         value /= 10;
         at -= 1;
+        if value == 0 {
+            break;
+        }
     }
     at
 }
