@@ -289,10 +289,7 @@ extern "C" fn run(newborn: *mut u8) -> ! {
     // SAFETY: `clone` passes the newborn, which nobody touches while this runs: pause is suspended.
     let newborn = unsafe { &mut *newborn.cast::<Newborn>() };
     let placed = newborn.place_all();
-    newborn.failure = if placed < 0 {
-        failed(Operation::Place, placed)
-    } else {
-        failed(Operation::Execute, newborn.execute())
-    };
+    newborn.failure =
+        if placed < 0 { failed(Operation::Place, placed) } else { failed(Operation::Execute, newborn.execute()) };
     sys::exit(127)
 }

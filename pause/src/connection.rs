@@ -145,7 +145,7 @@ impl Keeper {
             }
             for member in &mut *members {
                 if member.seq != 0 {
-                    connection.out.body[0] += if member.is_done() { 1 << 32 } else { 1 };
+                    connection.out.body[0] += 1 << (32 * u32::from(member.is_done()));
                 }
             }
             connection.out.kind = kind::HELLO;

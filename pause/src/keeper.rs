@@ -10,10 +10,10 @@ use crate::sandbox::SIGNAL_FD;
 use crate::sys::{self, Mail, POLLIN, PollFd};
 use crate::table::{Kept, Member};
 
-/// Milliseconds without output after which the buffers are given back.
-const RELEASE_AFTER: i32 = 100;
-/// Milliseconds until a terminal that nobody has open is looked at again.
-const RETRY_AFTER: i32 = 500;
+/// Nanoseconds without output after which the buffers are given back.
+const RELEASE_AFTER: i32 = 100_000_000;
+/// Nanoseconds until a terminal that nobody has open is looked at again.
+const RETRY_AFTER: i32 = 500_000_000;
 /// Places in the poll array before those of the members.
 const FIRST_STREAM: usize = 3;
 

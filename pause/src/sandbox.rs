@@ -150,8 +150,7 @@ fn clone_stage_2(setup: &Block) {
     }
     let arguments = [flags, 0, 0, 0, SIGCHLD, 0, 0, 0, 0, 0, cgroup];
     // SAFETY: the structure is valid for its length. Without CLONE_VM both sides have memory of their own.
-    let child =
-        unsafe { step(Operation::CloneSandbox, 435, [arguments.as_ptr() as usize, size_of_val(&arguments)]) };
+    let child = unsafe { step(Operation::CloneSandbox, 435, [arguments.as_ptr() as usize, size_of_val(&arguments)]) };
     if child != 0 {
         sys::exit(0);
     }

@@ -4,6 +4,8 @@
 
 use core::num::{NonZeroU32, NonZeroU64};
 
+use crate::arch::copy;
+
 /// The head, in the parts that change between the records of one chunk.
 #[repr(C)]
 pub struct Head {
@@ -24,8 +26,7 @@ pub const FULL: [u8; 2] = *b"F ";
 pub const PIECE: [u8; 2] = *b"P ";
 
 /// Where the parts of the time of day end, and the radix of each.
-static CLOCK: [(u32, NonZeroU32); 4] =
-    [(29, radix(1_000_000_000)), (19, radix(60)), (16, radix(60)), (13, radix(24))];
+static CLOCK: [(u32, NonZeroU32); 4] = [(29, radix(1_000_000_000)), (19, radix(60)), (16, radix(60)), (13, radix(24))];
 
 const fn radix(radix: u32) -> NonZeroU32 {
     NonZeroU32::new(radix).unwrap()
@@ -34,7 +35,9 @@ const fn radix(radix: u32) -> NonZeroU32 {
 impl Head {
     /// Sets the time: nanoseconds since 1970.
     pub fn set(&mut self, nanoseconds: u64) {
-        self.time = *b"0000-00-00T00:00:00.000000000Z std";
+        let empty = b"0000-00-00T00:00:00.000000000Z std";
+        // SAFETY: two arrays of the same type.
+        unsafe { copy(self.time.as_mut_ptr(), empty.as_ptr(), size_of_val(empty)) };
         let mut rest = nanoseconds;
         for (end, radix) in &CLOCK {
             let radix = NonZeroU64::from(*radix);

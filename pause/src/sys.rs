@@ -147,11 +147,11 @@ pub fn now() -> u64 {
     time.seconds * 1_000_000_000 + time.nanos
 }
 
-/// Waits until one of `fds` is ready; `milliseconds` < 0: for ever.
-pub fn poll(fds: &mut [PollFd], milliseconds: i32) -> Outcome {
-    let time = Time { seconds: 0, nanos: milliseconds as u32 as u64 * 1_000_000 };
+/// Waits until one of `fds` is ready; `nanos` < 0: for ever.
+pub fn poll(fds: &mut [PollFd], nanos: i32) -> Outcome {
+    let time = Time { seconds: 0, nanos: nanos as u32 as u64 };
     let mut timeout = &raw const time as usize;
-    if milliseconds < 0 {
+    if nanos < 0 {
         timeout = 0;
     }
     let (at, count) = (fds.as_mut_ptr() as usize, fds.len());

@@ -100,7 +100,8 @@ fn every_prefix_and_every_foreign_header_is_refused() {
 
 #[test]
 fn setup_survives_the_wire_and_refuses_contradictions() {
-    let mut setup = Setup { flags: Setup::FLAGS & !Setup::NETNS, tasks: 9, capabilities: 5, hostname_len: 3, hostname: [0; 64] };
+    let mut setup =
+        Setup { flags: Setup::FLAGS & !Setup::NETNS, tasks: 9, capabilities: 5, hostname_len: 3, hostname: [0; 64] };
     setup.hostname[..3].copy_from_slice(b"pod");
     assert_eq!(Setup::decode(&setup.encode()), Ok(setup));
     assert_eq!(setup.hostname(), b"pod");
