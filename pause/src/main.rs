@@ -3,8 +3,9 @@
 //!
 //! Static, `no_std`, without allocation, without dependencies: it must still run when everything else has failed, in
 //! a few pages of memory, since a machine holds hundreds of it. One thread, one `ppoll` loop, every buffer there
-//! from the beginning, bounded work per turn. It opens nothing by path once its root is empty, and trusts nothing of its members but that
-//! their output is bytes.
+//! from the beginning, bounded work per turn. It opens nothing by path once its root is empty, and trusts nothing of its
+//! members but that their output is bytes. At most 8,192 bytes on x86-64: routines that many callers share are never
+//! inlined, and `options` names the passes of the compiler that would trade size for speed.
 //!
 //! Built by one command, run beside this crate's `pause.ld`, the same in the node's build script and in the tests:
 //!

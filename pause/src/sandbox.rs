@@ -230,6 +230,7 @@ fn name_things(setup: &Block) {
 }
 
 /// 256 members with up to eight descriptors each pass the usual soft limit of 1024. Newborns get the old one back.
+/// A hard limit below `FIRST_FREE` ends the start (`Operation::Descriptors`).
 fn raise_descriptor_limit(keeper: &mut Keeper) {
     const RLIMIT_NOFILE: usize = 7;
     let old = &mut keeper.newborn.descriptor_limit;
