@@ -5,6 +5,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::Value;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -177,19 +178,24 @@ impl Node {
 
     /// Kills the node with SIGKILL, and waits until it is gone.
     pub fn kill_node(&self) -> bool {
+        self.signal_node(Signal::KILL)
+    }
+
+    /// Sends the node a signal that ends it, and waits until it is gone. By descriptor, and only once that is known to
+    /// be the node's: its number may be another's by now.
+    fn signal_node(&self, signal: Signal) -> bool {
         let Some(pid) = self.node_pid() else { return false };
-        kill(pid, libc::SIGKILL);
-        wait_until(|| self.node_pid() != Some(pid));
-        true
+        let Some(handle) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
+            return false;
+        };
+        let still = self.node_pid() == Some(pid) && pidfd_send_signal(&handle, signal).is_ok();
+        still && wait_until(|| self.node_pid() != Some(pid))
     }
 
     /// Ends everything and removes the folder; also done when dropped.
     pub fn end(&self) {
         let _ = self.dwell(&["rm", "-f", "--all"]);
-        if let Some(pid) = self.node_pid() {
-            kill(pid, libc::SIGTERM);
-            wait_until(|| self.node_pid() != Some(pid));
-        }
+        self.signal_node(Signal::TERM);
     }
 }
 
@@ -221,7 +227,7 @@ fn finish(child: Child, args: &[&str]) -> Said {
 
 /// Sends a signal; a process that is gone needs none.
 pub fn kill(pid: i32, signal: i32) {
-    let target = rustix::process::Pid::from_raw(pid).zip(rustix::process::Signal::from_named_raw(signal));
+    let target = Pid::from_raw(pid).zip(Signal::from_named_raw(signal));
     if let Some((pid, signal)) = target {
         let _ = rustix::process::kill_process(pid, signal);
     }
@@ -239,14 +245,32 @@ pub fn wait_until(condition: impl Fn() -> bool) -> bool {
     false
 }
 
-/// Who holds the flock of a file, from `/proc/locks`.
+/// Who holds the flock of a file. `/proc/locks` names files by device and inode, and its device is not always the one
+/// that `stat` gives; so each candidate must also have this very file open.
 fn holder(path: &Path) -> Option<i32> {
-    use std::os::unix::fs::MetadataExt;
-    let inode = std::fs::metadata(path).ok()?.ino();
+    let file = identity(path)?;
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    let wanted = format!(":{inode}");
-    let line = locks
-        .lines()
-        .find(|line| line.contains("FLOCK") && line.split_whitespace().any(|word| word.ends_with(&wanted)))?;
-    line.split_whitespace().nth(4)?.parse().ok()
+    candidates(&locks, file.1).into_iter().find(|pid| has_open(*pid, file))
+}
+
+/// Device and inode.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
+/// Pids with a flock of an inode of that number, on any device.
+fn candidates(locks: &str, inode: u64) -> Vec<i32> {
+    let of = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let place = words.iter().position(|word| *word == "FLOCK")?;
+        let (pid, file) = (words.get(place + 3)?, words.get(place + 4)?);
+        (file.rsplit(':').next()?.parse() == Ok(inode)).then(|| pid.parse().ok())?
+    };
+    locks.lines().filter_map(of).collect()
+}
+
+fn has_open(pid: i32, file: (u64, u64)) -> bool {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    files.into_iter().any(|entry| identity(&entry.path()) == Some(file))
 }
