@@ -1,7 +1,7 @@
 //! One node in a state folder of its own, driven as a user drives it: by the command line.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,9 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// How long anything may take before a test gives up; generous, since the machine is shared and may be emulated.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// After how long a node that did not end is asked once more.
+const SIGNAL_AGAIN: Duration = Duration::from_secs(5);
 
 /// A state folder and whatever runs in it.
 #[derive(Debug)]
@@ -120,8 +123,30 @@ impl Node {
     /// Runs a command to its end.
     #[track_caller]
     pub fn dwell(&self, args: &[&str]) -> Said {
+        match self.dwell_within(args, PATIENCE) {
+            Ok(said) => said,
+            Err(said) => panic!("dwell {args:?} did not end: {said:#?}"),
+        }
+    }
+
+    /// Runs a command; if it has not ended after so long, it is killed, and what it said until then is the error.
+    ///
+    /// # Errors
+    /// It did not end.
+    pub fn dwell_within(&self, args: &[&str], patience: Duration) -> Result<Said, Said> {
         let child = self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start dwell");
-        finish(child, args)
+        let pid = child.id() as i32;
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let _ = sender.send(child.wait_with_output());
+        });
+        let said = |output: std::io::Result<Output>| Said::from(output.expect("read what dwell says"));
+        receiver.recv_timeout(patience).map(said).map_err(|_| {
+            // Behind a prefix (`nsenter`) the command is its child.
+            let command = if self.prefix.is_empty() { None } else { crate::world::child_of(pid) };
+            kill(command.unwrap_or(pid), libc::SIGKILL);
+            said(receiver.recv().expect("the thread sends what it read"))
+        })
     }
 
     /// Runs a manifest in the foreground to its end.
@@ -188,8 +213,13 @@ impl Node {
         let Some(handle) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
             return false;
         };
-        let still = self.node_pid() == Some(pid) && pidfd_send_signal(&handle, signal).is_ok();
-        still && wait_until(|| self.node_pid() != Some(pid))
+        let began = Instant::now();
+        // Sent again after a while: where a call fails for a test's sake, the one that notes the signal may be it.
+        while self.node_pid() == Some(pid) && began.elapsed() < PATIENCE {
+            let _ = pidfd_send_signal(&handle, signal);
+            wait_at_most(SIGNAL_AGAIN, || self.node_pid() != Some(pid));
+        }
+        self.node_pid() != Some(pid)
     }
 
     /// Ends everything and removes the folder; also done when dropped.
@@ -208,23 +238,6 @@ impl Drop for Node {
     }
 }
 
-#[track_caller]
-fn finish(child: Child, args: &[&str]) -> Said {
-    let pid = child.id() as i32;
-    let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let _ = sender.send(child.wait_with_output());
-    });
-    match receiver.recv_timeout(PATIENCE) {
-        Ok(output) => output.expect("read what dwell says").into(),
-        Err(_) => {
-            kill(pid, libc::SIGKILL);
-            let output = receiver.recv().map(|output| output.map(Said::from));
-            panic!("dwell {args:?} did not end: {output:#?}");
-        }
-    }
-}
-
 /// Sends a signal; a process that is gone needs none.
 pub fn kill(pid: i32, signal: i32) {
     let target = Pid::from_raw(pid).zip(Signal::from_named_raw(signal));
@@ -235,8 +248,12 @@ pub fn kill(pid: i32, signal: i32) {
 
 /// Waits for a condition; `false` if it did not come.
 pub fn wait_until(condition: impl Fn() -> bool) -> bool {
+    wait_at_most(PATIENCE, condition)
+}
+
+fn wait_at_most(patience: Duration, condition: impl Fn() -> bool) -> bool {
     let began = Instant::now();
-    while began.elapsed() < PATIENCE {
+    while began.elapsed() < patience {
         if condition() {
             return true;
         }
