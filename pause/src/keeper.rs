@@ -124,6 +124,7 @@ impl Keeper {
             buffers.release();
             self.buffers_used = false;
         }
+        self.reap();
         for member in slots(&mut self.members, self.last) {
             member.streams[0].parked = false;
         }
@@ -136,6 +137,8 @@ impl Keeper {
         loop {
             let pid = sys::reap(&mut status);
             if pid <= 0 {
+                // The signal is taken: a failure is tried again when there is time, else the end would never be known.
+                self.buffers_used |= pid < 0 && pid != sys::ECHILD;
                 return;
             }
             for member in slots(&mut self.members, self.last) {

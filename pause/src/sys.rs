@@ -11,6 +11,7 @@ use crate::protocol::{ARGS_MAX, DESCRIPTORS_MAX, MESSAGE_MAX, SIZE};
 pub type Outcome = i32;
 
 pub const EINTR: Outcome = -4;
+pub const ECHILD: Outcome = -10;
 pub const EAGAIN: Outcome = -11;
 pub const EINVAL: Outcome = -22;
 pub const EPIPE: Outcome = -32;

@@ -95,7 +95,9 @@ fn exec_gives_a_shell_a_real_terminal() {
     terminal.wait_for("sum 42");
     assert!(terminal.text().contains("/dev/pts/0") && terminal.text().contains("33 101"), "{:?}", terminal.text());
     // Ctrl-C is the program's, not ours.
-    terminal.press("cat\n");
+    // Typed any earlier, the line would be the shell's: its editor reads ahead.
+    terminal.press("echo be''gun; cat\n");
+    terminal.wait_for("begun");
     terminal.press("in cat\n");
     terminal.wait_for("in cat\r\nin cat");
     terminal.press("\x03");
@@ -164,7 +166,9 @@ fn run_gives_a_shell_a_real_terminal() {
     terminal.wait_for("/ # ");
     terminal.press("stty size; echo sum $((40+2))\n");
     terminal.wait_for("sum 42");
-    terminal.press("cat\n");
+    // Typed any earlier, the line would be the shell's: its editor reads ahead.
+    terminal.press("echo be''gun; cat\n");
+    terminal.wait_for("begun");
     terminal.press("in cat\n");
     terminal.wait_for("in cat\r\nin cat");
     terminal.press("\x03");

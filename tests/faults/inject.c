@@ -94,6 +94,8 @@ static int spared(long call) {
     case __NR_rt_sigprocmask: case __NR_sigaltstack: case __NR_gettid: case __NR_getpid: case __NR_set_robust_list:
     case __NR_rseq: case __NR_set_tid_address: case __NR_clock_gettime: case __NR_sched_getaffinity:
         return 1;
+    case __NR_close:
+        return wanted == NODE;  // closedir is one that the language takes for impossible to fail
     }
     return 0;
 }
@@ -108,7 +110,7 @@ static void at_syscall(struct task *task) {
     }
     long call = call_of(task->id, 0);
     if (done || !task->target || spared(call) || ++calls != wanted_call) return;
-    call_of(task->id, 1);
+    if (call != __NR_close) call_of(task->id, 1);  // a close that fails has closed all the same
     task->poisoned = 1;
     printf("hit %ld\n", call);
     fflush(stdout);

@@ -1,9 +1,9 @@
 //! What must hurt nobody: killed nodes, killed everything else at any moment, system calls that fail, impatient users,
 //! a full disk. Afterwards an inventory of the host is as it was before.
 //!
-//! `DWELL_FAULTS=full` runs the whole number of everything; without it a part, chosen by the seed. The seed is
-//! printed, and `DWELL_SEED=N` repeats a run (as far as the scheduler allows).
+//! The seed of every random choice is printed, and `DWELL_SEED=N` repeats a run (as far as the scheduler allows).
 
+mod bench;
 mod chaos;
 mod clients;
 mod disk;
@@ -13,11 +13,6 @@ mod random;
 mod side_by_side;
 
 use dwell_tests::node::Node;
-
-/// `whole` with `DWELL_FAULTS=full`, else `part`.
-fn amount(part: usize, whole: usize) -> usize {
-    if std::env::var("DWELL_FAULTS").is_ok_and(|value| value == "full") { whole } else { part }
-}
 
 /// A container that runs a shell script.
 fn shell_container(node: &Node, name: &str, script: &str) -> String {

@@ -13,6 +13,8 @@ use dwell::layout::Layout;
 
 /// How long the kernel may take to remove dead namespaces with what is in them.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What PID 1 of a world does all the time.
+pub const PULSE: &str = "sleep 0.2";
 /// Depth of cgroups and files that are listed.
 const DEPTH: u32 = 12;
 
@@ -26,12 +28,18 @@ pub struct Scope {
     state: PathBuf,
     id: String,
     world: Option<i32>,
+    files: bool,
 }
 
 impl Scope {
     /// What the node of a state folder could leave on this host.
     pub fn host(state: &Path) -> Scope {
-        Scope { state: state.to_owned(), id: Layout::at(Some(state.to_owned())).id(), world: None }
+        Scope { state: state.to_owned(), id: Layout::at(Some(state.to_owned())).id(), world: None, files: true }
+    }
+
+    /// Leaves files out, for whoever knows that some stay.
+    pub fn without_files(self) -> Scope {
+        Scope { files: false, ..self }
     }
 
     /// Everything in the namespaces of a process, which is PID 1 of its own.
@@ -46,7 +54,9 @@ impl Scope {
         self.mounts(&mut lines);
         self.cgroups(&mut lines);
         self.network(&mut lines);
-        self.files(&mut lines);
+        if self.files {
+            self.files(&mut lines);
+        }
         Inventory(lines)
     }
 
@@ -96,9 +106,8 @@ impl Scope {
             let (command, stat) = (text("cmdline"), text("stat"));
             let name = stat.split(['(', ')']).nth(1).unwrap_or_default().to_owned();
             let zombie = stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'));
-            let holders = self.world.is_some() && (pid == 1 || command.starts_with("sleep 0.2"));
             let listed = match self.world {
-                Some(_) => !holders && !stat.is_empty() && name != "sleep",
+                Some(_) => !stat.is_empty() && !is_of_the_world(pid, &name, &command, &stat),
                 None => self.marked(&command) || self.marked(&text("cgroup")) || (zombie && is_ours(&name)),
             };
             if listed {
@@ -185,6 +194,13 @@ impl Inventory {
     pub fn mentions(&self, text: &str) -> bool {
         self.0.iter().any(|line| line.contains(text))
     }
+}
+
+/// PID 1 of a world, and the sleeps that it is waiting for (just forked, executed, or to be reaped).
+fn is_of_the_world(pid: i32, name: &str, command: &str, stat: &str) -> bool {
+    let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
+    let waited_for = ["sh", "sleep"].contains(&name) && (command.is_empty() || command.contains(PULSE));
+    pid == 1 || parent == Some("1") && waited_for
 }
 
 fn is_ours(name: &str) -> bool {

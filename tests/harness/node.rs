@@ -1,16 +1,20 @@
 //! One node in a state folder of its own, driven as a user drives it: by the command line.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::Value;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// How long anything may take before a test gives up; generous, since the machine is shared and may be emulated.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// After how long a node that did not end is asked once more.
+const SIGNAL_AGAIN: Duration = Duration::from_secs(5);
 
 /// A state folder and whatever runs in it.
 #[derive(Debug)]
@@ -119,8 +123,30 @@ impl Node {
     /// Runs a command to its end.
     #[track_caller]
     pub fn dwell(&self, args: &[&str]) -> Said {
+        match self.dwell_within(args, PATIENCE) {
+            Ok(said) => said,
+            Err(said) => panic!("dwell {args:?} did not end: {said:#?}"),
+        }
+    }
+
+    /// Runs a command; if it has not ended after so long, it is killed, and what it said until then is the error.
+    ///
+    /// # Errors
+    /// It did not end.
+    pub fn dwell_within(&self, args: &[&str], patience: Duration) -> Result<Said, Said> {
         let child = self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start dwell");
-        finish(child, args)
+        let pid = child.id() as i32;
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let _ = sender.send(child.wait_with_output());
+        });
+        let said = |output: std::io::Result<Output>| Said::from(output.expect("read what dwell says"));
+        receiver.recv_timeout(patience).map(said).map_err(|_| {
+            // Behind a prefix (`nsenter`) the command is its child.
+            let command = if self.prefix.is_empty() { None } else { crate::world::child_of(pid) };
+            kill(command.unwrap_or(pid), libc::SIGKILL);
+            said(receiver.recv().expect("the thread sends what it read"))
+        })
     }
 
     /// Runs a manifest in the foreground to its end.
@@ -177,19 +203,29 @@ impl Node {
 
     /// Kills the node with SIGKILL, and waits until it is gone.
     pub fn kill_node(&self) -> bool {
+        self.signal_node(Signal::KILL)
+    }
+
+    /// Sends the node a signal that ends it, and waits until it is gone. By descriptor, and only once that is known to
+    /// be the node's: its number may be another's by now.
+    fn signal_node(&self, signal: Signal) -> bool {
         let Some(pid) = self.node_pid() else { return false };
-        kill(pid, libc::SIGKILL);
-        wait_until(|| self.node_pid() != Some(pid));
-        true
+        let Some(handle) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
+            return false;
+        };
+        let began = Instant::now();
+        // Sent again after a while: where a call fails for a test's sake, the one that notes the signal may be it.
+        while self.node_pid() == Some(pid) && began.elapsed() < PATIENCE {
+            let _ = pidfd_send_signal(&handle, signal);
+            wait_at_most(SIGNAL_AGAIN, || self.node_pid() != Some(pid));
+        }
+        self.node_pid() != Some(pid)
     }
 
     /// Ends everything and removes the folder; also done when dropped.
     pub fn end(&self) {
         let _ = self.dwell(&["rm", "-f", "--all"]);
-        if let Some(pid) = self.node_pid() {
-            kill(pid, libc::SIGTERM);
-            wait_until(|| self.node_pid() != Some(pid));
-        }
+        self.signal_node(Signal::TERM);
     }
 }
 
@@ -202,26 +238,9 @@ impl Drop for Node {
     }
 }
 
-#[track_caller]
-fn finish(child: Child, args: &[&str]) -> Said {
-    let pid = child.id() as i32;
-    let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let _ = sender.send(child.wait_with_output());
-    });
-    match receiver.recv_timeout(PATIENCE) {
-        Ok(output) => output.expect("read what dwell says").into(),
-        Err(_) => {
-            kill(pid, libc::SIGKILL);
-            let output = receiver.recv().map(|output| output.map(Said::from));
-            panic!("dwell {args:?} did not end: {output:#?}");
-        }
-    }
-}
-
 /// Sends a signal; a process that is gone needs none.
 pub fn kill(pid: i32, signal: i32) {
-    let target = rustix::process::Pid::from_raw(pid).zip(rustix::process::Signal::from_named_raw(signal));
+    let target = Pid::from_raw(pid).zip(Signal::from_named_raw(signal));
     if let Some((pid, signal)) = target {
         let _ = rustix::process::kill_process(pid, signal);
     }
@@ -229,8 +248,12 @@ pub fn kill(pid: i32, signal: i32) {
 
 /// Waits for a condition; `false` if it did not come.
 pub fn wait_until(condition: impl Fn() -> bool) -> bool {
+    wait_at_most(PATIENCE, condition)
+}
+
+fn wait_at_most(patience: Duration, condition: impl Fn() -> bool) -> bool {
     let began = Instant::now();
-    while began.elapsed() < PATIENCE {
+    while began.elapsed() < patience {
         if condition() {
             return true;
         }
@@ -239,14 +262,32 @@ pub fn wait_until(condition: impl Fn() -> bool) -> bool {
     false
 }
 
-/// Who holds the flock of a file, from `/proc/locks`.
+/// Who holds the flock of a file. `/proc/locks` names files by device and inode, and its device is not always the one
+/// that `stat` gives; so each candidate must also have this very file open.
 fn holder(path: &Path) -> Option<i32> {
-    use std::os::unix::fs::MetadataExt;
-    let inode = std::fs::metadata(path).ok()?.ino();
+    let file = identity(path)?;
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    let wanted = format!(":{inode}");
-    let line = locks
-        .lines()
-        .find(|line| line.contains("FLOCK") && line.split_whitespace().any(|word| word.ends_with(&wanted)))?;
-    line.split_whitespace().nth(4)?.parse().ok()
+    candidates(&locks, file.1).into_iter().find(|pid| has_open(*pid, file))
+}
+
+/// Device and inode.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
+/// Pids with a flock of an inode of that number, on any device.
+fn candidates(locks: &str, inode: u64) -> Vec<i32> {
+    let of = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let place = words.iter().position(|word| *word == "FLOCK")?;
+        let (pid, file) = (words.get(place + 3)?, words.get(place + 4)?);
+        (file.rsplit(':').next()?.parse() == Ok(inode)).then(|| pid.parse().ok())?
+    };
+    locks.lines().filter_map(of).collect()
+}
+
+fn has_open(pid: i32, file: (u64, u64)) -> bool {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    files.into_iter().any(|entry| identity(&entry.path()) == Some(file))
 }

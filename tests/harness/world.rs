@@ -8,11 +8,11 @@ use std::ops::Deref;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::inventory::Scope;
+use crate::inventory::{PULSE, Scope};
 use crate::node::Node;
 
 const INIT: &str = "for dir in /tmp /run /dev/shm; do mount -t tmpfs world $dir || exit 1; done; ip link set lo up; \
-                    echo ready; while :; do sleep 0.2; done";
+                    echo ready; while :; do PULSE; done";
 
 /// A node in a world of its own; everything in it ends when this is dropped.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl World {
                 "--kill-child",
                 "sh",
                 "-c",
-                INIT,
+                &INIT.replace("PULSE", PULSE),
             ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -151,6 +151,11 @@ fn remove_groups(folder: &Path) {
 
 /// The first child of a process.
 pub fn child_of(pid: i32) -> Option<i32> {
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
-    children.split_whitespace().next()?.parse().ok()
+    children_of(pid).first().copied()
+}
+
+/// The children of a process with one thread.
+pub fn children_of(pid: i32) -> Vec<i32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }

@@ -22,6 +22,7 @@ mod pod;
 mod report;
 pub mod sandbox;
 mod supervise;
+mod tidy;
 mod volume;
 
 use std::sync::Arc;

@@ -63,7 +63,8 @@ async fn run(options: ServeOptions) -> Result<(), String> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    let _ = std::fs::remove_file(layout.socket());
+    // Nobody would remove it later; what fails for a moment is tried again.
+    let _ = std::fs::remove_file(layout.socket()).or_else(|_| std::fs::remove_file(layout.socket()));
     // Requests that were being answered get their answers.
     let _ = tokio::time::timeout(Duration::from_millis(100), serving).await;
     node.close().await;

@@ -72,11 +72,14 @@ pub fn exec_descriptor(
 /// A descriptor that this process was started with, by its number in the contract with its starter.
 ///
 /// # Errors
-/// EBADF when it is not open.
+/// EBADF when it is not open, else what the kernel says.
 pub fn inherited(number: RawFd) -> Result<BorrowedFd<'static>, Errno> {
-    // SAFETY: plain numbers; F_GETFD touches nothing.
-    if number < 0 || unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+    if number < 0 {
         return Err(Errno::BADF);
+    }
+    // SAFETY: plain numbers; F_GETFD touches nothing.
+    if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+        return Err(last());
     }
     // SAFETY: it is open, and no part of the program owns it, so it stays open until the program ends or executes.
     Ok(unsafe { BorrowedFd::borrow_raw(number) })

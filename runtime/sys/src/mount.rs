@@ -137,6 +137,21 @@ pub fn devpts() -> Result<OwnedFd, Errno> {
     instance("devpts", &options, Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC)
 }
 
+/// The devpts at `/dev/pts` of a process, found within its own root and known by its kind, whatever else stands there.
+///
+/// # Errors
+/// Those of `openat2`; ENOENT when another kind of file system is there; ESRCH when the process has ended.
+pub fn devpts_of(pidfd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    const DEVPTS_MAGIC: rustix::fs::FsWord = 0x1cd1;
+    let pid = crate::process::number(pidfd)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(format!("/proc/{pid}/root"), flags, Mode::empty())?;
+    let devpts = crate::fs::open_plain_in_root(root.as_fd(), "dev/pts", flags)?;
+    // Still the same process: its number cannot have been another's meanwhile.
+    crate::process::number(pidfd)?;
+    if rustix::fs::fstatfs(&devpts)?.f_type == DEVPTS_MAGIC { Ok(devpts) } else { Err(Errno::NOENT) }
+}
+
 /// Master and slave of a new terminal of a devpts, attached or not. Neither becomes a controlling terminal.
 ///
 /// # Errors

@@ -87,6 +87,17 @@ pub fn open(pid: i32) -> Result<OwnedFd, Errno> {
     rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
 }
 
+/// The number of a living process in this pid namespace.
+///
+/// # Errors
+/// ESRCH when it has ended and was reaped, or has no number here; that of reading `/proc/self/fdinfo`.
+pub fn number(pidfd: BorrowedFd<'_>) -> Result<i32, Errno> {
+    let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
+    let text = std::fs::read_to_string(path).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    let number = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+    number.filter(|number| *number > 0).ok_or(Errno::SRCH)
+}
+
 /// SIGKILL, to the very process and never to another that took its number.
 ///
 /// # Errors

@@ -156,12 +156,17 @@ impl State {
         let layout = self.layout(&bridge);
         let close = |port| layout.close(port, attachment.v4, attachment.v6);
         let messages: Vec<Message> = attachment.host_ports.iter().flat_map(close).collect();
-        let closed = self.close_ports(&messages);
+        // A Pod is detached once; so what fails is done another way at once, else its ports would lead nowhere for ever.
+        let closed = self.close_ports(&messages).or_else(|_| {
+            self.table_ready = false;
+            self.ensure().map(drop)
+        });
         for pod in [Some(attachment.v4.into()), attachment.v6.map(IpAddr::from)].into_iter().flatten() {
             conntrack::forget(&mut self.netfilter, pod)
+                .or_else(|_| conntrack::forget(&mut self.netfilter, pod))
                 .map_err(|source| refused("forget flows of", &attachment.veth, source))?;
         }
-        closed.map_err(|source| refused("close host ports of", &attachment.veth, source))
+        closed
     }
 
     /// All at once; if one was gone already, which fails the transaction, one by one.

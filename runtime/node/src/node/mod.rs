@@ -23,6 +23,7 @@ use crate::pod::request::{Attached, ExecRequest, ExecSession, Refusal, Reply, Re
 use crate::pod::shared::{PodHandle, Shared};
 use crate::pod::{record, recover};
 use crate::supervise::journal::Journal;
+use crate::tidy::tidy;
 
 pub use crate::pod::shared::WorkerExecutable;
 use crate::sandbox::cgroup::CgroupRoot;
@@ -374,8 +375,9 @@ fn open_blocking(config: NodeConfig) -> Result<Shared, NodeError> {
 }
 
 fn give_back(shared: &Shared) {
-    let _ = shared.network.close_if_unused();
-    let _ = shared.cgroups.remove_root_if_empty();
+    recover::remove_orphans(shared, &[]);
+    tidy("remove the bridge and the firewall table", || shared.network.close_if_unused());
+    tidy("remove the node's cgroup", || shared.cgroups.remove_root_if_empty());
 }
 
 fn cgroup_name(layout: &Layout) -> String {

@@ -231,9 +231,8 @@ impl Driver {
 
     fn forget(self) {
         let folder = self.shared.layout.pod(&self.handle.uid);
-        if let Err(error) = crate::volume::remove_tree(&folder) {
-            eprintln!("remove the record of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
-        }
+        let what = format_args!("remove the record of Pod {}/{}", self.handle.namespace, self.handle.name);
+        crate::tidy::tidy(what, || crate::volume::remove_tree(&folder));
         self.shared.forget(&self.handle);
     }
 

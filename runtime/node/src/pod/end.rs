@@ -8,6 +8,7 @@ use super::driver::Driver;
 use super::files;
 use crate::clock::now_ns;
 use crate::supervise::decide;
+use crate::tidy::tidy;
 use crate::volume;
 
 impl Driver {
@@ -18,14 +19,15 @@ impl Driver {
         self.volumes.clear();
         self.journal.finished = true;
         self.save_lasting();
+        let what = format!("remove the folders of Pod {}/{}", self.handle.namespace, self.handle.name);
         let cleaned = tokio::task::spawn_blocking(move || {
-            volume::remove_all(&folders)?;
-            volume::remove_tree(&layout.run_pod(&uid))?;
-            volume::remove_tree(&layout.pod(&uid).join("containers"))
+            tidy(what, || {
+                volume::remove_all(&folders)?;
+                volume::remove_tree(&layout.run_pod(&uid))?;
+                volume::remove_tree(&layout.pod(&uid).join("containers"))
+            });
         });
-        if let Ok(Err(error)) = cleaned.await {
-            eprintln!("clean up after Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
-        }
+        let _ = cleaned.await;
         self.publish();
         let (layout, uid) = (self.shared.layout.clone(), self.handle.uid.clone());
         tokio::task::spawn_blocking(move || {
@@ -45,14 +47,11 @@ impl Driver {
 
     /// What a sandbox leaves behind, whether or not this node saw it end.
     pub(super) fn clear_after_sandbox(&mut self) {
-        if let Err(error) = self.shared.cgroups.end_pod(&self.handle.uid) {
-            eprintln!("remove the cgroup of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
-        }
+        let pod = format!("Pod {}/{}", self.handle.namespace, self.handle.name);
+        tidy(format_args!("remove the cgroup of {pod}"), || self.shared.cgroups.end_pod(&self.handle.uid));
         let network = self.journal.sandbox.take().and_then(|sandbox| sandbox.network);
-        if let Some(network) = network
-            && let Err(error) = self.shared.network.detach(&network)
-        {
-            eprintln!("give back the address of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
+        if let Some(network) = network {
+            tidy(format_args!("give back the address of {pod}"), || self.shared.network.detach(&network));
         }
         let socket = self.shared.layout.pause_socket(&self.handle.uid);
         let _ = std::fs::remove_file(socket);

@@ -199,7 +199,8 @@ impl Driver {
             )));
         }
         let target_pidfd = self.take(target, Take::Pidfd).await?;
-        let pipes = ExecPipes::open(&request).map_err(|error| Refusal::Failed(format!("make pipes: {error}")))?;
+        let pipes = ExecPipes::open(&request, &target_pidfd);
+        let pipes = pipes.map_err(|error| Refusal::Failed(format!("make pipes: {error}")))?;
         let birth = self.open_exec(index, target, &request, target_pidfd, pipes.child)?;
         let seq = birth.seq;
         let (sender, exit) = oneshot::channel();
@@ -279,12 +280,13 @@ struct ExecPipes {
 }
 
 impl ExecPipes {
-    fn open(request: &ExecRequest) -> std::io::Result<ExecPipes> {
-        if request.tty { ExecPipes::terminal() } else { ExecPipes::pipes(request.stdin) }
+    fn open(request: &ExecRequest, target: &OwnedFd) -> std::io::Result<ExecPipes> {
+        if request.tty { ExecPipes::terminal(target) } else { ExecPipes::pipes(request.stdin) }
     }
 
-    fn terminal() -> std::io::Result<ExecPipes> {
-        let devpts = dwell_sys::mount::devpts()?;
+    /// In the member's own `/dev/pts`, so that the terminal has a name there.
+    fn terminal(target: &OwnedFd) -> std::io::Result<ExecPipes> {
+        let devpts = dwell_sys::mount::devpts_of(target.as_fd())?;
         let (master, slave) = dwell_sys::mount::open_terminal(devpts.as_fd())?;
         let child = [slave.try_clone()?, slave.try_clone()?, slave];
         Ok(ExecPipes { stdin: Some(master.try_clone()?), stdout: master, stderr: None, child })

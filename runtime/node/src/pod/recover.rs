@@ -22,6 +22,7 @@ use crate::clock::now_ns;
 use crate::sandbox::Sandbox;
 use crate::sandbox::keeper::{Hello, Keeper};
 use crate::supervise::journal::{Journal, Member, MemberState, Termination};
+use crate::tidy::tidy;
 
 /// What was found of a Pod's sandbox.
 #[derive(Debug)]
@@ -49,9 +50,7 @@ pub(crate) async fn recover(shared: &Arc<Shared>) {
         }
     }
     remove_orphans(shared, &known);
-    if let Err(error) = shared.network.settle() {
-        eprintln!("bring the firewall table in order: {error}");
-    }
+    tidy("bring the firewall table in order", || shared.network.settle());
 }
 
 fn recorded(pods: &Path) -> Vec<String> {
@@ -76,7 +75,7 @@ fn newest<T: serde::de::DeserializeOwned>(now: PathBuf, lasting: PathBuf, name: 
 /// A folder without a whole record is that of a Pod whose acceptance was never answered: nothing was promised.
 fn discard(shared: &Shared, uid: &str, why: &str) {
     eprintln!("remove the unfinished record of Pod {uid}: {why}");
-    let _ = crate::volume::remove_tree(&shared.layout.pod(uid));
+    tidy(format_args!("remove the record of Pod {uid}"), || crate::volume::remove_tree(&shared.layout.pod(uid)));
 }
 
 async fn take_over(shared: &Arc<Shared>, object: Pod, pod: checked::Pod, journal: Journal) {
@@ -114,19 +113,19 @@ async fn find(shared: &Shared, object: &Pod, journal: &Journal) -> Found {
     }
 }
 
-fn remove_orphans(shared: &Shared, known: &[String]) {
-    for uid in shared.cgroups.list_pods() {
-        if !known.contains(&uid) {
-            let _ = shared.cgroups.end_pod(&uid);
-        }
+/// What is left of Pods that are not among the known (or of any that may still run): cgroups with whoever lives in them,
+/// volumes in memory, run folders.
+pub(crate) fn remove_orphans(shared: &Shared, known: &[String]) {
+    for uid in shared.cgroups.list_pods().iter().filter(|uid| !known.contains(uid)) {
+        tidy(format_args!("remove the cgroup of {uid}"), || shared.cgroups.end_pod(uid));
     }
-    for uid in recorded(&shared.layout.run().join("pods")) {
-        if !known.contains(&uid) {
-            let memory = shared.layout.run_pod(&uid).join("volumes");
-            let folders = crate::volume::VolumeFolders { disk: memory.clone(), memory };
-            let _ = crate::volume::remove_all(&folders);
-            let _ = crate::volume::remove_tree(&shared.layout.run_pod(&uid));
-        }
+    for uid in recorded(&shared.layout.run().join("pods")).iter().filter(|uid| !known.contains(uid)) {
+        let memory = shared.layout.run_pod(uid).join("volumes");
+        let folders = crate::volume::VolumeFolders { disk: memory.clone(), memory };
+        tidy(format_args!("remove the run folder of {uid}"), || {
+            crate::volume::remove_all(&folders)?;
+            crate::volume::remove_tree(&shared.layout.run_pod(uid))
+        });
     }
 }
 

@@ -28,6 +28,7 @@ use rustix::process::Signal;
 use tokio::net::unix::pipe::Receiver;
 
 use crate::layout::Layout;
+use crate::tidy::tidy;
 use cgroup::{CgroupRoot, PodCgroup};
 use keeper::{Keeper, KeeperError};
 
@@ -102,7 +103,10 @@ impl Sandbox {
 
     /// Kills pause, and with it every member, and waits until they are gone.
     pub async fn end(self) {
-        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+        tidy("kill the Pod's pause", || match rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL) {
+            Err(rustix::io::Errno::SRCH) => Ok(()),
+            other => other,
+        });
         let _ = tokio::time::timeout(END_TIMEOUT, until_dead(self.pidfd)).await;
     }
 }

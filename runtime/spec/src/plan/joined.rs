@@ -43,7 +43,7 @@ pub struct ExecPlan {
     pub own_pid_namespace: bool,
 }
 
-/// Plans it. With a terminal, source `Devpts` is where the node makes it; the member's own `/dev/pts` stays as it is.
+/// Plans it. The node makes a terminal, if one is asked for, in the member's own `/dev/pts`.
 ///
 /// # Errors
 /// See `Problem`; a Wasm member has nothing to join.
@@ -71,9 +71,6 @@ pub fn plan_exec(
     steps.then([Op::ChangeDirectory { path, create_as: None }, Op::NewSessionKeyring]);
     steps.then(native::process(host, request.tty, &user));
     steps.then(native::privileges(&container.name, host, &user)?);
-    if request.tty {
-        steps.source(FdSource::Devpts);
-    }
     let env = environment::native(container, &pod.hostname, &user.home, request.tty)?;
     Ok(ExecPlan {
         container: container.name.clone(),

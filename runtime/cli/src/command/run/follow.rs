@@ -65,7 +65,10 @@ pub async fn follow(client: Client, layout: &Layout, pods: Vec<Pod>, prefix: Pre
 
 impl Follower<'_> {
     async fn run(&mut self, interrupts: &mut Interrupts) -> Result<(), Failure> {
-        let mut watch = self.watch().await?;
+        let mut watch = match self.watch().await {
+            Err(e) if e.kind() == Kind::NoNode => self.watch_again(Some(e)).await?,
+            other => other?,
+        };
         while !self.pods.iter().all(|followed| followed.ended) {
             self.copy(false)?;
             let attachment = &mut self.attachment;
