@@ -175,9 +175,10 @@ fn open_signals() {
     fd.or_fail(Operation::Signals);
 }
 
+/// Not close-on-exec: it may be descriptor 0 itself, and that is what newborns have as their standard input.
 fn open_null() -> i32 {
     // SAFETY: the path is NUL-terminated.
-    unsafe { step(Operation::Descriptors, nr::OPENAT, [AT_FDCWD, c"/dev/null".as_ptr() as usize, O_RDWR | O_CLOEXEC]) }
+    unsafe { step(Operation::Descriptors, nr::OPENAT, [AT_FDCWD, c"/dev/null".as_ptr() as usize, O_RDWR]) }
 }
 
 /// 0, 1 and 2 become `/dev/null`.
