@@ -124,7 +124,6 @@ impl Keeper {
             buffers.release();
             self.buffers_used = false;
         }
-        self.reap();
         for member in slots(&mut self.members, self.last) {
             member.streams[0].parked = false;
         }
@@ -136,9 +135,8 @@ impl Keeper {
         let mut status = 0;
         loop {
             let pid = sys::reap(&mut status);
-            if pid <= 0 {
-                // The signal is taken: a failure is tried again when there is time, else the end would never be known.
-                self.buffers_used |= pid < 0 && pid != sys::ECHILD;
+            // The signal is taken, so any other failure is tried again: else the end would never be known.
+            if pid == 0 || pid == sys::ECHILD {
                 return;
             }
             for member in slots(&mut self.members, self.last) {

@@ -24,6 +24,10 @@ fn build_pause(workspace: &Path, out: &Path) {
     for option in options.lines() {
         rustc.args(["-C", option]);
     }
+    // The one that cargo was told of, when it compiles for another machine.
+    if let Ok(linker) = std::env::var("RUSTC_LINKER") {
+        rustc.args(["-C", &format!("linker={linker}")]);
+    }
     rustc.arg("src/main.rs").arg("-o").arg(out.join("pause"));
     run(&mut rustc, "compile pause");
 }

@@ -61,6 +61,13 @@ impl Terminal {
         assert!(wait_until(|| self.text().contains(text)), "no {text:?} in {:?}", self.text());
     }
 
+    /// Keys typed before a prompt are the shell's to lose.
+    #[track_caller]
+    fn wait_for_after(&self, first: &str, then: &str) {
+        let seen = || self.text().split_once(first).is_some_and(|(_, rest)| rest.contains(then));
+        assert!(wait_until(seen), "no {then:?} after {first:?} in {:?}", self.text());
+    }
+
     fn press(&self, keys: &str) {
         (&self.master).write_all(keys.as_bytes()).expect("type");
     }
@@ -101,6 +108,7 @@ fn exec_gives_a_shell_a_real_terminal() {
     terminal.press("in cat\n");
     terminal.wait_for("in cat\r\nin cat");
     terminal.press("\x03");
+    terminal.wait_for_after("^C", "/ # ");
     terminal.press("echo after $((1+1))\n");
     terminal.wait_for("after 2");
     // The shell has job control, so the terminal is its controlling one.
@@ -172,6 +180,7 @@ fn run_gives_a_shell_a_real_terminal() {
     terminal.press("in cat\n");
     terminal.wait_for("in cat\r\nin cat");
     terminal.press("\x03");
+    terminal.wait_for_after("^C", "/ # ");
     terminal.press("echo after $((1+1)); stty size\n");
     terminal.wait_for("after 2");
     terminal.wait_for("33 101");

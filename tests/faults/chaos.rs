@@ -119,9 +119,9 @@ impl Life<'_> {
     }
 
     fn live(mut self) {
-        let manifest = self.manifest();
+        let hit = (self.number % 2 == 1).then(|| self.choose());
+        let manifest = self.manifest(hit.map(|hit| hit.0));
         let path = self.world.file(&format!("{}.yaml", self.name()), &manifest);
-        let hit = (self.number % 2 == 1).then(|| (self.random.one(&VICTIMS), self.random.one(&MOMENTS)));
         let of = |moment| hit.filter(|hit| hit.1 == moment);
         self.command(&["run", "-d", path.to_str().unwrap()], of(Moment::SetUp), 60);
         self.random.pause(300);
@@ -134,6 +134,12 @@ impl Life<'_> {
             self.command(&["stop", &name], stopping.take(), 40);
         }
         self.remove(stopping);
+    }
+
+    /// Whom, and when. An init lives only while a Pod is set up.
+    fn choose(&mut self) -> (Victim, Moment) {
+        let (victim, moment) = (self.random.one(&VICTIMS), self.random.one(&MOMENTS));
+        (victim, if victim == Victim::Init { Moment::SetUp } else { moment })
     }
 
     /// A Pod is removed at last, however often the node was killed under the command.
@@ -189,14 +195,14 @@ impl Life<'_> {
     /// Kills the victim as soon as it is there; if it does not come, another.
     fn strike(&mut self, mut victim: Victim, moment: Moment, client: Option<&Child>) {
         let began = Instant::now();
-        while began.elapsed() < Duration::from_millis(400) {
+        while began.elapsed() < Duration::from_millis(800) {
             if let Some(pid) = self.find(victim, client)
                 && self.kill_exactly(pid, victim, client)
             {
                 self.hits.lock().unwrap().entry((moment, victim)).or_default().push(self.number);
                 return;
             }
-            if began.elapsed() > Duration::from_millis(100) {
+            if began.elapsed() > Duration::from_millis(400) {
                 victim = self.random.one(&VICTIMS);
             }
             std::thread::sleep(Duration::from_micros(if victim == Victim::Init { 100 } else { 1000 }));
@@ -243,7 +249,9 @@ impl Life<'_> {
         self.pause
     }
 
-    fn manifest(&mut self) -> String {
+    /// A Pod in which the victim lives, if it is one of the Pod's own.
+    fn manifest(&mut self, victim: Option<Victim>) -> String {
+        let (for_worker, for_relay) = (victim == Some(Victim::Worker), victim == Some(Victim::Relay));
         let policy = self.random.one(&["Always", "OnFailure", "Never"]);
         let mounts = "    volumeMounts: [{name: disk, mountPath: /disk}, {name: memory, mountPath: /memory}]\n";
         let mut text = format!(
@@ -252,7 +260,7 @@ impl Life<'_> {
              - {{name: memory, emptyDir: {{medium: Memory, sizeLimit: 1Mi}}}}\n",
             self.name()
         );
-        if self.random.percent(15) {
+        if self.random.percent(15) && !for_relay {
             text += "  hostNetwork: true\n";
         }
         if self.random.percent(60) {
@@ -271,13 +279,14 @@ impl Life<'_> {
         ]);
         text += "  containers:\n";
         text += &(shell_container(self.world, "native", script) + mounts);
-        let with_port = !text.contains("hostNetwork") && self.random.percent(50);
+        let with_port = !text.contains("hostNetwork") && (for_relay || self.random.percent(50));
         if with_port {
             text += &format!("    ports: [{{containerPort: 8080, hostPort: {}}}]\n", 20_000 + self.number);
         }
-        if self.random.percent(60) {
-            let (guest, args) =
-                self.random.one(&[("sleep.wasm", "'600'"), ("counter.wasm", "'20000'"), ("sleep.wasm", "'0'")]);
+        if for_worker || self.random.percent(60) {
+            let sleeps = ("sleep.wasm", "'600'");
+            let any = self.random.one(&[sleeps, ("counter.wasm", "'20000'"), ("sleep.wasm", "'0'")]);
+            let (guest, args) = if for_worker { sleeps } else { any };
             text += &(wasm_container("wasm", guest, args) + mounts);
         }
         text

@@ -264,10 +264,14 @@ fn wait_at_most(patience: Duration, condition: impl Fn() -> bool) -> bool {
 
 /// Who holds the flock of a file. `/proc/locks` names files by device and inode, and its device is not always the one
 /// that `stat` gives; so each candidate must also have this very file open.
+///
+/// Read more than once before it says that there is none: a line of `/proc/locks` may be passed over while others go.
 fn holder(path: &Path) -> Option<i32> {
     let file = identity(path)?;
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    candidates(&locks, file.1).into_iter().find(|pid| has_open(*pid, file))
+    (0..3).find_map(|_| {
+        let locks = std::fs::read_to_string("/proc/locks").ok()?;
+        candidates(&locks, file.1).into_iter().find(|pid| has_open(*pid, file))
+    })
 }
 
 /// Device and inode.

@@ -234,7 +234,7 @@ pub fn start(block: &[u8], more: &[RawFd]) -> (Connection, PathBuf, std::process
     fds.extend(more);
     let mut command = Command::new(pause_binary());
     command.arg0("pause").arg("default/test").env_clear();
-    // SAFETY: between fork and exec only fcntl, dup2 and close_range are called.
+    // SAFETY: between fork and exec only fcntl, dup2, close and close_range are called.
     unsafe {
         command.pre_exec(move || {
             let mut high = [0; 64];
@@ -245,6 +245,9 @@ pub fn start(block: &[u8], more: &[RawFd]) -> (Connection, PathBuf, std::process
                 libc::dup2(*high, 3 + at as RawFd);
             }
             libc::close_range(3 + fds.len() as u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32);
+            // As of a node that has none: what pause opens first is then its descriptor 0, and once that was closed
+            // by every execution, so that a newborn had no standard input and its start aborted.
+            libc::close(0);
             Ok(())
         });
     }

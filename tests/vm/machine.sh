@@ -111,7 +111,9 @@ copy_repository() {
 copy_tests() {
     mkdir -p "$1/opt/dwell/tests"
     [ -z "${DWELL_BIN:-}" ] || install -m 755 "$DWELL_BIN" "$1/usr/bin/dwell"
-    [ -z "${DWELL_VM_TESTS:-}" ] || cp "$DWELL_VM_TESTS"/* "$1/opt/dwell/tests/"
+    [ -n "${DWELL_VM_TESTS:-}" ] || return 0
+    find "$DWELL_VM_TESTS" -maxdepth 1 -type f -exec cp -t "$1/opt/dwell/tests/" {} +
+    [ ! -d "$DWELL_VM_TESTS/programs" ] || cp -a "$DWELL_VM_TESTS/programs/." "$1/"
 }
 
 # boot IMAGE COMMAND…: runs the command inside as root, from the repository's folder; returns its exit status.

@@ -51,9 +51,10 @@ fn fail(message: &str) -> ExitCode {
 async fn run(options: ServeOptions) -> Result<(), String> {
     let ServeOptions { layout, on_demand, worker } = options;
     let config = NodeConfig { layout: layout.clone(), worker };
+    // Before anything is made that an end would have to remove: a signal that comes while the node opens waits.
+    let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     let node = Node::open(config).await.map_err(|error| dwell::chain(&error))?;
     let listener = listen(&layout).map_err(|error| describe("listen on", &layout, error))?;
-    let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     let serving = api::serve(listener, node.clone());
     tokio::pin!(serving);
     tokio::select! {

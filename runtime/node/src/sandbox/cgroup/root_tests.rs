@@ -33,6 +33,20 @@ fn only_v2() -> Layout {
     Layout { v1: Vec::new(), ..Layout::detect() }
 }
 
+/// The version alone, where the host has it; one of the two it has.
+fn single_versions() -> Vec<Layout> {
+    let found: Vec<_> = [only_v1(), only_v2()].into_iter().filter(|one| !one.v1.is_empty() || one.v2.is_some()).collect();
+    assert!(!found.is_empty());
+    found
+}
+
+/// Every way in which this host could be used.
+fn layouts() -> Vec<Layout> {
+    let mut all = single_versions();
+    all.push(Layout::detect());
+    all
+}
+
 fn limits() -> CgroupLimits {
     let null = DeviceRule { block: false, major: Some(1), minor: Some(3), access: "rw".into() };
     CgroupLimits {
@@ -42,6 +56,10 @@ fn limits() -> CgroupLimits {
         pids: Some(20),
         devices: vec![null],
     }
+}
+
+fn every_device() -> Vec<DeviceRule> {
+    vec![DeviceRule { block: false, major: None, minor: None, access: "rwm".into() }]
 }
 
 /// Runs a shell line in the group, entering it as each version allows.
@@ -88,13 +106,13 @@ fn an_oom_kill_is_told_from_a_plain_kill() {
     }
     let root = root(Layout::detect(), "oom");
     let pod = root.0.create_pod("pod", &CgroupLimits::default()).unwrap();
-    let all = vec![DeviceRule { block: false, major: None, minor: None, access: "rwm".into() }];
-    let limits = CgroupLimits { devices: all, ..limits() };
+    let limits = CgroupLimits { devices: every_device(), ..limits() };
     let fits = pod.create_container("fits", &limits).unwrap().group;
     assert!(run(&fits, "x=$(yes | head -c 1m)").success(), "control: a small meal");
     let hungry = pod.create_container("hungry", &limits).unwrap().group;
     assert!(!run(&hungry, "x=$(yes | head -c 64m)").success());
-    assert_eq!(hungry.oom_kills(), Some(1));
+    // Version 2 ends the container as a whole, and counts each of its processes.
+    assert!(hungry.oom_kills() >= Some(1));
     assert!(hungry.memory_peak() > Some(8 << 20));
     let killed = pod.create_container("killed", &limits).unwrap().group;
     assert_eq!(run(&killed, "kill -9 $$").signal(), Some(9));
@@ -103,13 +121,12 @@ fn an_oom_kill_is_told_from_a_plain_kill() {
 
 #[test]
 fn kill_reaches_everyone_in_every_layout() {
-    for (number, layout) in [Layout::detect(), only_v1(), only_v2()].into_iter().enumerate() {
+    for (number, layout) in layouts().into_iter().enumerate() {
         let root = root(layout, &format!("kill{number}"));
         let pod = root.0.create_pod("pod", &CgroupLimits::default()).unwrap();
-        let all = vec![DeviceRule { block: false, major: None, minor: None, access: "rwm".into() }];
-        let allowed = CgroupLimits { devices: all, ..CgroupLimits::default() };
+        let allowed = CgroupLimits { devices: every_device(), ..CgroupLimits::default() };
         let group = pod.create_container("c", &allowed).unwrap().group;
-        let mut child = spawn(&group, "sleep 100 & sleep 100 & sleep 100");
+        let mut child = spawn(&group, "sleep 100 & sleep 100 & sleep 100 & wait");
         while group.dirs().any(|dir| std::fs::read_to_string(dir.join("cgroup.procs")).unwrap().lines().count() < 4) {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
@@ -124,7 +141,7 @@ fn kill_reaches_everyone_in_every_layout() {
 
 #[test]
 fn devices_are_an_allow_list_in_both_versions() {
-    for (number, layout) in [only_v1(), only_v2()].into_iter().enumerate() {
+    for (number, layout) in single_versions().into_iter().enumerate() {
         let root = root(layout, &format!("devices{number}"));
         let pod = root.0.create_pod("pod", &CgroupLimits::default()).unwrap();
         let null = DeviceRule { block: false, major: Some(1), minor: Some(3), access: "rw".into() };
@@ -132,12 +149,11 @@ fn devices_are_an_allow_list_in_both_versions() {
         let group = pod.create_container("narrow", &narrow).unwrap().group;
         let place = std::env::temp_dir().join(format!("dwell-test-{}-node{number}", std::process::id()));
         let make = format!("rm -f {0}; mknod {0} c 1 3", place.display());
-        assert!(run(&group, "echo >/dev/null").success(), "version {}", number + 1);
-        assert!(!run(&group, "head -c1 /dev/zero >/dev/null").success(), "version {}", number + 1);
+        assert!(run(&group, "echo >/dev/null").success(), "layout {number}");
+        assert!(!run(&group, "head -c1 /dev/zero >/dev/null").success(), "layout {number}");
         assert!(!run(&group, "head -c1 /dev/urandom >/dev/null").success());
         assert!(!run(&group, &make).success(), "mknod needs m");
-        let all = DeviceRule { block: false, major: None, minor: None, access: "rwm".into() };
-        let wide = CgroupLimits { devices: vec![all], ..CgroupLimits::default() };
+        let wide = CgroupLimits { devices: every_device(), ..CgroupLimits::default() };
         let group = pod.create_container("wide", &wide).unwrap().group;
         assert!(run(&group, "head -c1 /dev/zero >/dev/null").success(), "control: allowed, version {}", number + 1);
         assert!(run(&group, &make).success(), "control: m allowed");
@@ -147,11 +163,13 @@ fn devices_are_an_allow_list_in_both_versions() {
 
 #[test]
 fn processor_time_is_counted() {
-    for (number, layout) in [Layout::detect(), only_v1()].into_iter().enumerate() {
+    for (number, layout) in layouts().into_iter().enumerate() {
         let root = root(layout, &format!("time{number}"));
         let pod = root.0.create_pod("pod", &CgroupLimits::default()).unwrap();
+        let allowed = CgroupLimits { devices: every_device(), ..CgroupLimits::default() };
+        let member = pod.create_container("c", &allowed).unwrap().group;
         let before = pod.group.cpu_usage_ns().unwrap();
-        assert!(run(&pod.group, "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done").success());
+        assert!(run(&member, "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done").success());
         assert!(pod.group.cpu_usage_ns().unwrap() > before + 1_000_000);
     }
 }
