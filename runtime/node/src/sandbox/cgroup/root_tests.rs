@@ -35,7 +35,8 @@ fn only_v2() -> Layout {
 
 /// The version alone, where the host has it; one of the two it has.
 fn single_versions() -> Vec<Layout> {
-    let found: Vec<_> = [only_v1(), only_v2()].into_iter().filter(|one| !one.v1.is_empty() || one.v2.is_some()).collect();
+    let found: Vec<_> =
+        [only_v1(), only_v2()].into_iter().filter(|one| !one.v1.is_empty() || one.v2.is_some()).collect();
     assert!(!found.is_empty());
     found
 }
