@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use dwell_tests::inventory::Scope;
 use dwell_tests::node::{Node, kill, wait_until};
 
 use crate::shell;
@@ -81,6 +82,37 @@ fn a_killed_pause_ends_its_members_and_the_policy_decides() {
     node.wait_for_phase("dies", "Running");
     kill(pause_of("default/dies", &node), libc::SIGKILL);
     node.wait_for_phase("dies", "Failed");
+}
+
+/// A member that was still being compiled when pause died came to life afterwards, in a sandbox that the finished Pod's
+/// removal did not know of: its pause, its address and its rules stayed.
+#[test]
+fn a_pause_that_dies_while_a_member_is_compiled_ends_the_pod_for_good() {
+    let node = Node::new();
+    let scope = Scope::host(&node.state_dir()).without_files();
+    let before = scope.take();
+    let module = dwell_tests::guest::path("net.wasm");
+    let compiled = format!("  - name: compiled\n    image: wasm:{}\n", module.display());
+    node.start(&(shell(&node, "dies", "Never", "sleep 600") + &compiled));
+    node.wait_for("dies", "the first member while the second is compiled", |pod| {
+        let running = |status: &&serde_json::Value| !status["state"]["running"].is_null();
+        pod["status"]["containerStatuses"].as_array().into_iter().flatten().filter(running).count() == 1
+    });
+    kill(pause_of("default/dies", &node), libc::SIGKILL);
+    node.wait_for_phase("dies", "Failed");
+    assert!(wait_until(|| !is_compiling(&node)), "the compile process goes on");
+    // What would be born after it has its time.
+    std::thread::sleep(Duration::from_millis(500));
+    node.end();
+    let left = scope.differences(&before);
+    assert!(left.is_empty(), "{left:#?}");
+}
+
+fn is_compiling(node: &Node) -> bool {
+    let pid = node.node_pid().expect("there is a node");
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let name = |child: &str| std::fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
+    children.split_whitespace().any(|child| name(child).starts_with("dwell-compile"))
 }
 
 /// Pid of a Pod's pause: its title in `ps`, in a cgroup of this node's state folder.

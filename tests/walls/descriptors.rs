@@ -99,9 +99,10 @@ fn what_init_was_executed_from_cannot_be_overwritten() {
     let binary = dwell_tests::node::binary();
     let identity = || host_script(&format!("stat -c '%s %Y %i' {}; cksum < {0}", binary.display()));
     let before = identity();
-    // Whatever turns up that is not busybox is kept open and, when it has ended, opened again for writing.
+    // Whatever turns up that is not busybox is kept open and, when it has ended, opened again for writing. In a shell
+    // of its own, since one whose `exec` finds nothing to open ends.
     let hunt = "while [ ! -e /tmp/stop ]; do for each in /proc/[0-9]*; do case $(readlink $each/exe) in \
-        /bin/busybox|'') ;; *) exec 9<$each/exe && echo caught && sleep 0.3 && (echo x > /proc/self/fd/9) 2>&1; exec 9<&-; \
+        /bin/busybox|'') ;; *) (exec 9<$each/exe && echo caught && sleep 0.3 && (echo x > /proc/self/fd/9) 2>&1);; \
         esac; done; done 2>/dev/null; echo done; exec sleep 600";
     node.start(&shell(&node, "hunter", hunt));
     Member::of(&node, "hunter", "main", "sh");

@@ -7,6 +7,7 @@ pub mod client;
 
 use std::fmt::Display;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,12 +65,25 @@ async fn run(options: ServeOptions) -> Result<(), String> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+    if node.is_broken() {
+        return Err(begin_anew());
+    }
     // Nobody would remove it later; what fails for a moment is tried again.
     let _ = std::fs::remove_file(layout.socket()).or_else(|_| std::fs::remove_file(layout.socket()));
     // Requests that were being answered get their answers.
     let _ = tokio::time::timeout(Duration::from_millis(100), serving).await;
     node.close().await;
     Ok(())
+}
+
+/// Executes this program again, as it was started: a new node in the same process, which finds every Pod by its record.
+/// Lock, socket and connections close meanwhile, so that commands notice. Returns why it could not.
+fn begin_anew() -> String {
+    eprintln!("a Pod's driver panicked: the node begins anew");
+    let mut arguments = std::env::args_os();
+    let mut command = std::process::Command::new("/proc/self/exe");
+    command.arg0(arguments.next().unwrap_or_default()).args(arguments);
+    format!("begin anew: {}", command.exec())
 }
 
 /// From the moment it may leave, the node refuses new Pods as "unavailable", and the command that hears that starts

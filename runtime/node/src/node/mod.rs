@@ -260,7 +260,13 @@ impl Node {
         self.shared.shutdown.notify_one();
     }
 
-    /// Completes when `shutdown` was called.
+    /// Whether a Pod's driver panicked. Nothing of the Pod is lost, but this node cannot go on with it: another one
+    /// finds it as it finds those of a node that was killed.
+    pub fn is_broken(&self) -> bool {
+        self.shared.broken.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    /// Completes when `shutdown` was called, or when the node is broken.
     pub async fn shutdown_requested(&self) {
         self.shared.shutdown.notified().await;
     }
@@ -371,6 +377,7 @@ fn open_blocking(config: NodeConfig) -> Result<Shared, NodeError> {
         events: broadcast::channel(1024).0,
         changed: Notify::new(),
         shutdown: Notify::new(),
+        broken: false.into(),
     })
 }
 

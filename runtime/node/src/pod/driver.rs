@@ -120,6 +120,8 @@ impl Driver {
             } } => Happening::Keeper(event),
             Some(prepared) = self.prepared.join_next() => match prepared {
                 Ok(prepared) => Happening::Prepared(prepared),
+                // Nobody would know which container waits for it: the node begins anew.
+                Err(failure) if failure.is_panic() => std::panic::resume_unwind(failure.into_panic()),
                 Err(_) => Happening::Time,
             },
             () = async { match wake_at_ns {
@@ -210,6 +212,11 @@ impl Driver {
             Intent::Remove(_) => Intent::Remove(stopping),
             _ => intent(stopping),
         };
+        self.stop_preparing();
+    }
+
+    /// What was being made ready for a start is not wanted any more.
+    pub(super) fn stop_preparing(&mut self) {
         self.prepared.abort_all();
         self.preparing.clear();
     }

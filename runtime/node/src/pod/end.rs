@@ -14,6 +14,7 @@ use crate::volume;
 impl Driver {
     /// Nothing of the Pod will run again: takes everything down but its record.
     pub(super) async fn finish(&mut self) {
+        self.stop_preparing();
         self.drop_sandbox().await;
         let (folders, layout, uid) = (self.volume_folders(), self.shared.layout.clone(), self.handle.uid.clone());
         self.volumes.clear();

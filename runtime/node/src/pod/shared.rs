@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     pub events: broadcast::Sender<PodEvent>,
     pub changed: Notify,
     pub shutdown: Notify,
+    /// A driver panicked (no thread could be started, say), and its Pod has nobody now.
+    pub broken: std::sync::atomic::AtomicBool,
 }
 
 /// The Pods of a node, by namespace and name.
@@ -95,7 +97,13 @@ impl Shared {
         found: Option<recover::Found>,
     ) {
         let driver = Driver::new(self.clone(), handle, requests, pod, journal);
-        tokio::spawn(driver.drive(found));
+        let (shared, driving) = (self.clone(), tokio::spawn(driver.drive(found)));
+        tokio::spawn(async move {
+            if driving.await.is_err_and(|failure| failure.is_panic()) {
+                shared.broken.store(true, std::sync::atomic::Ordering::Release);
+                shared.shutdown.notify_one();
+            }
+        });
     }
 
     /// Adds a Pod that was found on disk.
