@@ -167,6 +167,32 @@ fn restart_stops_in_order_and_starts_again_in_the_same_pod() {
     crate::wait_for_line(&node, "same", "up");
 }
 
+/// It returned at once, while the Pod still looked ended, and a `rm` after it removed what had just been started.
+#[test]
+fn a_restart_is_done_when_it_says_so() {
+    let node = Node::new();
+    node.start(&script(&node, "same", "echo up; sleep 600"));
+    node.dwell(&["stop", "-t", "0", "same"]).ok();
+    for expected in 1..3 {
+        assert_eq!(node.dwell(&["restart", "same"]).ok(), "same\n");
+        let refused = node.dwell(&["rm", "same"]);
+        assert!(refused.code == 125 && refused.err.contains("still runs"), "{refused:#?}");
+        node.wait_for("same", "its next start", |pod| {
+            let status = &pod["status"]["containerStatuses"][0];
+            status["restartCount"] == expected && status["state"]["running"].is_object()
+        });
+    }
+    // A stop that comes meanwhile wins, and the restart says so.
+    node.start(&script(&node, "deaf", "trap '' TERM; echo up; while :; do sleep 1; done"));
+    crate::wait_for_line(&node, "deaf", "up");
+    let mut restart = node.command(&["restart", "deaf"]).stderr(std::process::Stdio::null()).spawn().expect("restart");
+    node.wait_for("deaf", "the restart", |pod| pod["status"]["phase"] == "Running");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    node.dwell(&["stop", "-t", "0", "deaf"]).ok();
+    assert_eq!(restart.wait().expect("it ends").code(), Some(125));
+    assert_eq!(node.pod("deaf")["status"]["phase"], "Failed");
+}
+
 #[test]
 fn rm_refuses_what_runs_and_f_stops_it_first() {
     let node = Node::new();

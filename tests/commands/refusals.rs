@@ -116,7 +116,7 @@ fn the_same_name_twice_is_refused_and_the_first_stays() {
         &["run", "--name", "same", "--image", &image(&node), "--", "true"],
     ] {
         node.file("pod.yaml", &script(&node, "same", "true"));
-        refused(node.dwell(args), &["same exists already", "dwell rm same"]);
+        refused(node.dwell(args), &["same exists already", "dwell rm -f same"]);
     }
     let pod = node.pod("same");
     assert_eq!((&pod["metadata"]["uid"], &pod["status"]["phase"]), (&before, &"Running".into()));

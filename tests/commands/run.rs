@@ -161,3 +161,45 @@ fn a_reader_that_leaves_ends_the_run_and_stops_the_pod() {
     assert_eq!(child.wait().unwrap().code(), Some(141));
     node.wait_for("talks", "its end", |pod| pod["status"]["phase"] == "Failed");
 }
+
+#[test]
+fn a_restart_by_somebody_else_is_followed() {
+    let node = Node::new();
+    let path =
+        node.file("pod.yaml", &script(&node, "goes-on", "trap 'exit 5' TERM; echo up; while :; do sleep 0.1; done"));
+    let mut child = node.command(&["run", path.to_str().unwrap()]);
+    let child = child.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    crate::wait_for_line(&node, "goes-on", "up");
+    node.dwell(&["restart", "goes-on"]).ok();
+    node.wait_for("goes-on", "its next start", |pod| pod["status"]["containerStatuses"][0]["restartCount"] == 1);
+    crate::wait_for_line(&node, "goes-on", "up");
+    node.dwell(&["stop", "goes-on"]).ok();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "up\nup\n");
+    assert_eq!(output.status.code(), Some(5));
+}
+
+/// Off a terminal nothing was said at all, and on one only that there is a back-off.
+#[test]
+fn why_a_container_does_not_start_is_said_when_it_happens() {
+    let node = Node::new();
+    let container = json!({"name": "main", "image": "rootfs:/no/such/image", "command": ["sh"]});
+    let path = node.file("pod.yaml", &pod("waits", &[container], json!({"restartPolicy": "Always"})));
+    let mut child = node.command(&["run", path.to_str().unwrap()]);
+    let mut child = child.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stderr.as_mut().unwrap()), &mut line).unwrap();
+    assert!(line.starts_with("dwell: container main ") && line.contains("/no/such/image"), "{line}");
+    dwell_tests::node::kill(child.id() as i32, libc::SIGINT);
+    assert_eq!(child.wait().unwrap().code(), Some(125));
+}
+
+#[test]
+fn one_name_twice_in_one_command_is_refused_before_anything_starts() {
+    let node = Node::new();
+    let path = node.file("pod.yaml", &script(&node, "twin", "echo ran"));
+    let path = path.to_str().unwrap();
+    let said = node.dwell(&["run", path, path]);
+    assert!(said.code == 125 && said.out.is_empty() && said.err.contains("twin is there twice"), "{said:#?}");
+    assert_eq!(node.dwell(&["ps", "-o", "name"]).ok(), "");
+}

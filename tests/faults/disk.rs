@@ -25,6 +25,8 @@ fn a_full_disk_ends_nothing_that_runs_and_is_reported() {
     let container = shell_container(&world, "main", TICKER) + "    volumeMounts: [{name: v, mountPath: /v}]\n";
     let manifest = pod("ticks", "Always", 1, &[container]) + "  volumes: [{name: v, emptyDir: {medium: Memory}}]\n";
     world.start(&manifest);
+    world.start(&pod("goes", "Always", 1, &[shell_container(&world, "main", "sleep 600")]));
+    world.wait_for_phase("goes", "Running");
     let pod_before = world.wait_for_phase("ticks", "Running");
     world.shell(&format!("dd if=/dev/zero of={lib}/fill bs=4k 2>/dev/null || true"));
     let then = ticks(&world);
@@ -35,6 +37,11 @@ fn a_full_disk_ends_nothing_that_runs_and_is_reported() {
     let refused = world.dwell(&["run", other.to_str().unwrap()]);
     assert_eq!(refused.code, 125, "{refused:#?}");
     assert!(refused.err.contains("No space left on device"), "{refused:#?}");
+
+    // What gives space back works. The node's own log lies on the same disk, and a line that it could not write there
+    // ended it, again and again.
+    world.dwell(&["stop", "-t", "0", "goes"]).ok();
+    world.dwell(&["rm", "goes"]).ok();
 
     // A node that begins on a full disk finds the Pod all the same.
     assert!(world.kill_node());

@@ -84,6 +84,25 @@ fn a_killed_pause_ends_its_members_and_the_policy_decides() {
     node.wait_for_phase("dies", "Failed");
 }
 
+/// A member stopped a newborn that still shared pause's memory, and with it pause: no stop and no removal came to an end,
+/// and the next node's start waited for it. Here pause is stopped from outside, which is the same to the node.
+#[test]
+fn a_pause_that_answers_no_more_is_ended() {
+    let node = Node::new();
+    for name in ["frozen", "lost"] {
+        node.start(&shell(&node, name, "Never", "sleep 600"));
+        node.wait_for_phase(name, "Running");
+        kill(pause_of(&format!("default/{name}"), &node), libc::SIGSTOP);
+    }
+    node.start(&shell(&node, "well", "Never", "sleep 600"));
+    node.dwell(&["stop", "-t", "1", "frozen"]).ok();
+    node.wait_for_phase("frozen", "Failed");
+    assert!(node.kill_node());
+    assert_eq!(node.dwell(&["exec", "well", "--", "echo", "here"]).ok(), "here\n");
+    node.wait_for_phase("lost", "Failed");
+    node.dwell(&["rm", "frozen", "lost"]).ok();
+}
+
 /// A member that was still being compiled when pause died came to life afterwards, in a sandbox that the finished Pod's
 /// removal did not know of: its pause, its address and its rules stayed.
 #[test]

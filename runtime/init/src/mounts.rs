@@ -50,6 +50,10 @@ pub fn seal(root: BorrowedFd<'_>) -> Result<(), Errno> {
 pub fn attach(root: BorrowedFd<'_>, source: BorrowedFd<'_>, target: &str, is_dir: bool) -> Result<(), Errno> {
     let kind = if is_dir { Target::Directory } else { Target::File };
     let target = ensure_in_root(root, target, kind)?;
+    // The planner refuses such paths by their names; an image's link may still lead there.
+    if rustix::fs::fstatfs(&target)?.f_type == rustix::fs::PROC_SUPER_MAGIC {
+        return Err(Errno::PERM);
+    }
     mount::attach(source, target.as_fd())
 }
 

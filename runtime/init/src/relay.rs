@@ -84,7 +84,7 @@ impl Token {
 /// Serves until the Pod ends. A plan that cannot be used, or no way to give up privileges, is status 125.
 pub fn main() -> ! {
     let Err(errno) = run();
-    eprintln!("dwell-init: relay: {errno}");
+    dwell_sys::complain::complain(format_args!("dwell-init: relay: {errno}"));
     std::process::exit(125)
 }
 

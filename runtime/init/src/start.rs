@@ -37,6 +37,8 @@ fn run() -> Result<std::convert::Infallible, Failure> {
 /// and no signal state of Rust's run-time.
 fn prepare() -> Result<(), Errno> {
     close_on_exec_from(PLAN_FD)?;
+    // A member that is joined may be of the same user: it must not trace what still has descriptors and no filter.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     // EPERM: already a session's leader, which is what is wanted.
     let _ = rustix::process::setsid();
     rustix::process::umask(rustix::fs::Mode::empty());

@@ -15,7 +15,7 @@ pub(crate) fn tidy<T, E: Error>(what: impl Display, mut attempt: impl FnMut() ->
     for left in (0..ATTEMPTS).rev() {
         match attempt() {
             Ok(_) => return,
-            Err(error) if left == 0 => eprintln!("{what}: {}", chain(&error)),
+            Err(error) if left == 0 => dwell_sys::complain::complain(format_args!("{what}: {}", chain(&error))),
             Err(_) => {}
         }
     }

@@ -45,7 +45,7 @@ pub fn serve(options: ServeOptions) -> ExitCode {
 }
 
 fn fail(message: &str) -> ExitCode {
-    eprintln!("error: {message}");
+    dwell_sys::complain::complain(format_args!("error: {message}"));
     ExitCode::from(125)
 }
 
@@ -79,7 +79,7 @@ async fn run(options: ServeOptions) -> Result<(), String> {
 /// Executes this program again, as it was started: a new node in the same process, which finds every Pod by its record.
 /// Lock, socket and connections close meanwhile, so that commands notice. Returns why it could not.
 fn begin_anew() -> String {
-    eprintln!("a Pod's driver panicked: the node begins anew");
+    dwell_sys::complain::complain("a Pod's driver panicked: the node begins anew");
     let mut arguments = std::env::args_os();
     let mut command = std::process::Command::new("/proc/self/exe");
     command.arg0(arguments.next().unwrap_or_default()).args(arguments);

@@ -125,7 +125,8 @@ pub fn to_pod(run: &RunArgs) -> Result<v1::Pod, ShortFormError> {
     let user = run.user.as_deref().map(flags::user).transpose()?.unwrap_or_default();
     let memory = run.memory.as_deref().map(flags::memory).transpose()?;
     let container = v1::Container {
-        name: name.clone(),
+        // A Pod's name may have dots, a container's may not.
+        name: name.replace('.', "-"),
         image: Some(image),
         args: some(run.args.iter().map(|arg| literal(arg)).collect()),
         env: some(flags::env(run)?),
@@ -154,7 +155,7 @@ fn metadata(run: &RunArgs, name: &str, user: Option<String>) -> ObjectMeta {
         name: named.then(|| name.to_owned()),
         generate_name: (!named).then(|| format!("{name}-")),
         namespace: run.namespace.clone(),
-        annotations: user.map(|user| BTreeMap::from([(format!("dwell.dev/user.{name}"), user)])),
+        annotations: user.map(|user| BTreeMap::from([(format!("dwell.dev/user.{}", name.replace('.', "-")), user)])),
         ..ObjectMeta::default()
     }
 }

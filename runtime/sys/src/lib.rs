@@ -4,6 +4,7 @@
 
 pub mod capability;
 pub mod cgroup;
+pub mod complain;
 pub mod cpu_timer;
 pub mod exec;
 pub mod fs;
@@ -15,5 +16,6 @@ pub mod namespace;
 pub mod netlink;
 pub mod nft;
 pub mod process;
+pub mod remove;
 pub mod seccomp;
 pub mod signal;

@@ -161,7 +161,8 @@ pub fn preview1(engine: &Engine) -> wasmtime::Result<Linker<P1State>> {
     wasmtime_wasi::p1::add_to_linker_async(&mut linker, |state: &mut P1State| &mut state.wasi)?;
     linker.allow_shadowing(true);
     linker.func_wrap(PREVIEW1_MODULE, "proc_exit", |status: i32| -> wasmtime::Result<()> {
-        Err(I32Exit(status & 0xff).into())
+        // Eight bits are all that a process can say; a failure must not become a success by losing the others.
+        Err(I32Exit(if status & 0xff == 0 && status != 0 { 255 } else { status & 0xff }).into())
     })?;
     Ok(linker)
 }

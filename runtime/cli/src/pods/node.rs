@@ -43,7 +43,9 @@ pub async fn supervised_pods(layout: &Layout) -> Result<Vec<Pod>, Failure> {
     match connect(layout).await {
         Ok(client) => Ok(sorted(client.pods().await?)),
         Err(failure) => {
-            eprintln!("warning: nobody supervises these Pods, and a node could not be started:");
+            dwell_sys::complain::complain(format_args!(
+                "warning: nobody supervises these Pods, and a node could not be started:"
+            ));
             failure.report();
             Ok(pods)
         }

@@ -29,6 +29,19 @@ pub fn of(pod: &Pod) -> Outcome {
     Outcome { status: exit_status(status, &failed), sentences }
 }
 
+/// A sentence for each container whose last run failed for a reason that its exit status does not tell, and that is
+/// started again; with the run's id, by which it is told once.
+pub fn retried(pod: &Pod) -> Vec<(String, String)> {
+    let status = pod.status.iter();
+    let all = status.flat_map(|s| s.init_container_statuses.iter().chain(&s.container_statuses).flatten());
+    let told = all.filter_map(|container| {
+        let ended = container.last_state.as_ref()?.terminated.as_ref()?;
+        let id = ended.container_id.clone()?;
+        (ended.exit_code != 0 && says_more(ended)).then(|| (id, sentence(&(container, ended))))
+    });
+    told.collect()
+}
+
 type Failed<'a> = (&'a ContainerStatus, &'a ContainerStateTerminated);
 
 /// Containers whose last state is an end with another status than 0, the earliest first.
@@ -69,7 +82,8 @@ fn sentence((container, ended): &Failed<'_>) -> String {
     let reason = ended.reason.as_deref().filter(|reason| !matches!(*reason, "" | "Error"));
     let why: Vec<&str> = reason.into_iter().chain(ended.message.as_deref().map(str::trim)).collect();
     let why = if why.is_empty() { String::new() } else { format!(": {}", why.join(": ")) };
-    printable(&format!("container {} {how}{why}", container.name))
+    // Further lines are indented: what they say comes from the member, and must not look like a line of ours.
+    printable(&format!("container {} {how}{why}", container.name)).replace('\n', "\n    ")
 }
 
 fn pod_sentence(status: &PodStatus) -> Option<String> {

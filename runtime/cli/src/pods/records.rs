@@ -21,9 +21,11 @@ pub fn read_all(layout: &Layout) -> Result<Vec<Pod>, Failure> {
     for uid in uids(layout)? {
         match read_newest(layout, &uid) {
             Ok(pod) => pods.extend(pod),
-            Err(e) => {
-                eprintln!("warning: the record of the Pod with uid {}: {}", printable(&uid), printable(&e.to_string()))
-            }
+            Err(e) => dwell_sys::complain::complain(format_args!(
+                "warning: the record of the Pod with uid {}: {}",
+                printable(&uid),
+                printable(&e.to_string())
+            )),
         }
     }
     pods.sort_by(|a, b| key(a).cmp(&key(b)));

@@ -19,12 +19,19 @@ pub const POD_LINK: &str = "eth0";
 const LOOPBACK: u32 = 1;
 const STACK: usize = 128 * 1024;
 
-/// Port 80 needs no capability in a Pod.
-const SETTINGS: &[(&str, &str)] = &[("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0")];
+/// Port 80 needs no capability in a Pod. A redirect is believed by nobody: a neighbour could forge one. (IPv4 asks both.)
+const SETTINGS: &[(&str, &str)] = &[
+    ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"),
+    ("/proc/sys/net/ipv4/conf/all/accept_redirects", "0"),
+    ("/proc/sys/net/ipv4/conf/default/accept_redirects", "0"),
+];
 /// Set before the link exists, which inherits them: no router's advertisement is believed (a neighbour could forge
-/// one), no address is probed for.
-const SETTINGS_V6: &[(&str, &str)] =
-    &[("/proc/sys/net/ipv6/conf/default/accept_ra", "0"), ("/proc/sys/net/ipv6/conf/default/accept_dad", "0")];
+/// one), no redirect, no address is probed for.
+const SETTINGS_V6: &[(&str, &str)] = &[
+    ("/proc/sys/net/ipv6/conf/default/accept_ra", "0"),
+    ("/proc/sys/net/ipv6/conf/default/accept_redirects", "0"),
+    ("/proc/sys/net/ipv6/conf/default/accept_dad", "0"),
+];
 
 /// A Pod's addresses and gateways.
 #[derive(Debug, Clone, Copy)]

@@ -57,9 +57,7 @@ impl NodeError {
     }
 
     pub(crate) fn exists(namespace: &str, name: &str) -> NodeError {
-        let message = format!(
-            "Pod {namespace}/{name} exists already; remove it with `dwell rm {name}`, or give this one another name"
-        );
+        let message = format!("Pod {namespace}/{name} exists already");
         NodeError::new(NodeErrorKind::AlreadyExists, message)
     }
 

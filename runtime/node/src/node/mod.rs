@@ -139,7 +139,8 @@ impl Node {
         Ok(Some(self.get(namespace, name).unwrap_or(before)))
     }
 
-    /// Stops every member and starts the Pod again from its init containers, in the same sandbox.
+    /// Stops every member and starts the Pod again from its init containers, in the same sandbox. Returns once the old
+    /// members have ended.
     ///
     /// # Errors
     /// `NotFound`.
@@ -210,7 +211,7 @@ impl Node {
         }
         if let Err(error) = self.shared.write_down(&handle, &journal) {
             self.shared.pods().by_key.remove(&key);
-            let _ = crate::volume::remove_tree(&self.shared.layout.pod(&handle.uid));
+            let _ = dwell_sys::remove::remove_tree(&self.shared.layout.pod(&handle.uid));
             return Err(NodeError::internal("write the Pod down", error));
         }
         self.shared.announce(EventKind::Added, handle.object());

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use super::prepare::Prepared;
 use super::recover::Found;
-use super::request::{ExecEnd, Refusal, Request};
+use super::request::{ExecEnd, Refusal, Reply, Request};
 use super::shared::{PodHandle, Shared};
 use super::{record, status};
 use crate::clock::{now_ns, until};
@@ -45,6 +45,8 @@ pub(crate) struct Driver {
     pub(super) execs: HashMap<u64, (oneshot::Sender<ExecEnd>, File)>,
     pub(super) preparing: HashSet<usize>,
     pub(super) prepared: JoinSet<Prepared>,
+    /// Who waits until a restart's members have ended.
+    restarts: Vec<Reply<()>>,
     requests: mpsc::Receiver<Request>,
     written: Vec<u8>,
     announced: Vec<u8>,
@@ -77,6 +79,7 @@ impl Driver {
             execs: HashMap::new(),
             preparing: HashSet::new(),
             prepared: JoinSet::new(),
+            restarts: Vec::new(),
             requests,
             written: Vec::new(),
             // What was accepted is known already.
@@ -163,6 +166,7 @@ impl Driver {
             }
             Step::Reset => {
                 self.journal.reset();
+                self.restarts.drain(..).for_each(|reply| drop(reply.send(Ok(()))));
                 true
             }
         }
@@ -183,9 +187,10 @@ impl Driver {
                 self.publish();
                 let _ = reply.send(Ok(()));
             }
-            Request::Restart { reply } => {
-                let _ = reply.send(self.begin_restart());
-            }
+            Request::Restart { reply } => match self.begin_restart() {
+                Ok(()) => self.restarts.push(reply),
+                refused => drop(reply.send(refused)),
+            },
             Request::Kill { container, signal, reply } => {
                 let _ = reply.send(self.kill(container.as_deref(), signal).await);
             }
@@ -212,6 +217,10 @@ impl Driver {
             Intent::Remove(_) => Intent::Remove(stopping),
             _ => intent(stopping),
         };
+        if !matches!(self.journal.intent, Intent::Restart(_)) {
+            let over = || Refusal::NotRunning { what: "the Pod".into(), state: "being stopped".into() };
+            self.restarts.drain(..).for_each(|reply| drop(reply.send(Err(over()))));
+        }
         self.stop_preparing();
     }
 
@@ -239,7 +248,7 @@ impl Driver {
     fn forget(self) {
         let folder = self.shared.layout.pod(&self.handle.uid);
         let what = format_args!("remove the record of Pod {}/{}", self.handle.namespace, self.handle.name);
-        crate::tidy::tidy(what, || crate::volume::remove_tree(&folder));
+        crate::tidy::tidy(what, || dwell_sys::remove::remove_tree(&folder));
         self.shared.forget(&self.handle);
     }
 
@@ -262,7 +271,10 @@ impl Driver {
         let written = record::write(&layout.journal(uid), &self.journal)
             .and_then(|()| record::write(&layout.pod_object(uid), &object));
         if let Err(error) = written {
-            eprintln!("write the record of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
+            dwell_sys::complain::complain(format_args!(
+                "write the record of Pod {}/{}: {error}",
+                self.handle.namespace, self.handle.name
+            ));
         }
     }
 
@@ -283,7 +295,10 @@ impl Driver {
             let saved =
                 self.save().and_then(|()| record::write(&self.shared.layout.run_object(&self.handle.uid), &object));
             if let Err(error) = saved {
-                eprintln!("write the state of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
+                dwell_sys::complain::complain(format_args!(
+                    "write the state of Pod {}/{}: {error}",
+                    self.handle.namespace, self.handle.name
+                ));
             }
         }
         self.shared.publish(&self.handle, object, self.journal.finished);

@@ -24,8 +24,8 @@ impl Driver {
         let cleaned = tokio::task::spawn_blocking(move || {
             tidy(what, || {
                 volume::remove_all(&folders)?;
-                volume::remove_tree(&layout.run_pod(&uid))?;
-                volume::remove_tree(&layout.pod(&uid).join("containers"))
+                dwell_sys::remove::remove_tree(&layout.run_pod(&uid))?;
+                dwell_sys::remove::remove_tree(&layout.pod(&uid).join("containers"))
             });
         });
         let _ = cleaned.await;
@@ -56,7 +56,7 @@ impl Driver {
         }
         let socket = self.shared.layout.pause_socket(&self.handle.uid);
         let _ = std::fs::remove_file(socket);
-        let _ = volume::remove_tree(&files::folder(&self.shared.layout, &self.handle.uid));
+        let _ = dwell_sys::remove::remove_tree(&files::folder(&self.shared.layout, &self.handle.uid));
     }
 
     /// pause ended although nobody asked: every member is dead, and the restart policy says what follows.

@@ -103,7 +103,7 @@ impl Driver {
         }
         let folder = self.own_folder(index);
         tokio::task::spawn_blocking(move || {
-            let _ = crate::volume::remove_tree(&folder);
+            let _ = dwell_sys::remove::remove_tree(&folder);
         });
     }
 

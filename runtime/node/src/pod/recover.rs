@@ -39,14 +39,25 @@ pub(crate) enum Found {
 
 /// Takes over every Pod of the state folder, and removes what belongs to none.
 pub(crate) async fn recover(shared: &Arc<Shared>) {
-    let mut known = Vec::new();
+    let (mut known, mut finding) = (Vec::new(), Vec::new());
     for uid in recorded(&shared.layout.pods()) {
         match read(shared, &uid) {
             Ok((object, pod, journal)) => {
                 known.push(uid);
-                take_over(shared, object, pod, journal).await;
+                let shared = shared.clone();
+                // All at once: a pause that says nothing holds up no other Pod.
+                finding.push(tokio::spawn(async move {
+                    let found = find(&shared, &object, &journal).await;
+                    (object, pod, journal, found)
+                }));
             }
             Err(error) => discard(shared, &uid, &error),
+        }
+    }
+    for found in finding {
+        match found.await {
+            Ok((object, pod, journal, found)) => take_over(shared, object, pod, journal, found),
+            Err(failure) => std::panic::resume_unwind(failure.into_panic()),
         }
     }
     remove_orphans(shared, &known);
@@ -74,12 +85,11 @@ fn newest<T: serde::de::DeserializeOwned>(now: PathBuf, lasting: PathBuf, name: 
 
 /// A folder without a whole record is that of a Pod whose acceptance was never answered: nothing was promised.
 fn discard(shared: &Shared, uid: &str, why: &str) {
-    eprintln!("remove the unfinished record of Pod {uid}: {why}");
-    tidy(format_args!("remove the record of Pod {uid}"), || crate::volume::remove_tree(&shared.layout.pod(uid)));
+    dwell_sys::complain::complain(format_args!("remove the unfinished record of Pod {uid}: {why}"));
+    tidy(format_args!("remove the record of Pod {uid}"), || dwell_sys::remove::remove_tree(&shared.layout.pod(uid)));
 }
 
-async fn take_over(shared: &Arc<Shared>, object: Pod, pod: checked::Pod, journal: Journal) {
-    let found = find(shared, &object, &journal).await;
+fn take_over(shared: &Arc<Shared>, object: Pod, pod: checked::Pod, journal: Journal, found: Found) {
     if let (Found::Alive(_), Some(sandbox)) = (&found, &journal.sandbox)
         && let Some(network) = &sandbox.network
     {
@@ -107,7 +117,10 @@ async fn find(shared: &Shared, object: &Pod, journal: &Journal) -> Found {
         Err(error) => {
             let key = |part: &Option<String>| part.clone().unwrap_or_default();
             let (namespace, name) = (key(&object.metadata.namespace), key(&object.metadata.name));
-            eprintln!("reach the pause of Pod {namespace}/{name}: {}", crate::chain::chain(&error));
+            dwell_sys::complain::complain(format_args!(
+                "reach the pause of Pod {namespace}/{name}: {}",
+                crate::chain::chain(&error)
+            ));
             Found::Gone
         }
     }
@@ -124,7 +137,7 @@ pub(crate) fn remove_orphans(shared: &Shared, known: &[String]) {
         let folders = crate::volume::VolumeFolders { disk: memory.clone(), memory };
         tidy(format_args!("remove the run folder of {uid}"), || {
             crate::volume::remove_all(&folders)?;
-            crate::volume::remove_tree(&shared.layout.run_pod(uid))
+            dwell_sys::remove::remove_tree(&shared.layout.run_pod(uid))
         });
     }
 }
@@ -159,7 +172,10 @@ impl Driver {
             return self.drop_sandbox().await;
         }
         if let Err(error) = self.open_volumes() {
-            eprintln!("open the volumes of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
+            dwell_sys::complain::complain(format_args!(
+                "open the volumes of Pod {}/{}: {error}",
+                self.handle.namespace, self.handle.name
+            ));
         }
         for live in &hello.live {
             if let Some(index) = self.journal.member_of(live.seq) {

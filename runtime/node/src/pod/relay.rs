@@ -45,7 +45,10 @@ impl Driver {
             Err(error) => Err(error),
         };
         if let Err(error) = started {
-            eprintln!("replace the relay of Pod {}/{}: {error}", self.handle.namespace, self.handle.name);
+            dwell_sys::complain::complain(format_args!(
+                "replace the relay of Pod {}/{}: {error}",
+                self.handle.namespace, self.handle.name
+            ));
         }
     }
 

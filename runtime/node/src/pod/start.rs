@@ -89,7 +89,7 @@ impl Driver {
         let next = log_files::open(&logs, start, 1).map_err(|e| format!("open the next log file: {e}"))?;
         let own_folder = self.shared.layout.container_dir(&self.handle.uid, &member.name).join(start.to_string());
         // A node that was killed before the birth may have left its try, which an overlay does not take twice.
-        volume::remove_tree(&own_folder).map_err(|e| format!("empty {}: {e}", own_folder.display()))?;
+        dwell_sys::remove::remove_tree(&own_folder).map_err(|e| format!("empty {}: {e}", own_folder.display()))?;
         std::fs::create_dir_all(&own_folder).map_err(|e| format!("make {}: {e}", own_folder.display()))?;
         let report = files::open_report(&own_folder).map_err(|e| format!("open the report file: {e}"))?;
         let sandbox = self.sandbox.as_ref().ok_or("the sandbox is gone")?;

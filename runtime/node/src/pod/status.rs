@@ -88,6 +88,10 @@ fn container_status(
             let waiting = ContainerState::Waiting { reason: WaitingReason::CrashLoopBackOff, message };
             (waiting, Some(terminated(end, id(member.starts))))
         }
+        // It starts again as soon as all have ended, so the Pod must not look as if it were over.
+        MemberState::Terminated(end) if matches!(journal.intent, Intent::Restart(_)) => {
+            (waiting_state("ContainerCreating", ""), Some(terminated(end, id(member.starts))))
+        }
         MemberState::Terminated(end) => (ContainerState::Terminated(terminated(end, id(member.starts))), None),
         MemberState::Running { started_ns, .. } => (
             ContainerState::Running { started_at_ns: *started_ns as i64 },

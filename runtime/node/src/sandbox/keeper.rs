@@ -24,6 +24,11 @@ use super::protocol::{self, Event as Message, Held, Request, Setup};
 
 /// How long a pause may take for its first words; it answers in well under a millisecond.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a pause may take for an answer. Longer takes one that a member has stopped while it gave birth, and that
+/// will never answer again: whoever hears `Silent` ends it.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// As `HELLO_TIMEOUT`, of a pause that stands: no other Pod waits longer for it when a node begins.
+const ADOPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often, and how many times, a connection is tried again while the node before still counts as connected.
 const BUSY_RETRY: Duration = Duration::from_millis(10);
 const BUSY_TRIES: u32 = 200;
@@ -34,6 +39,8 @@ pub struct Keeper {
     socket: UnixStream,
     next_id: u64,
     pushed: VecDeque<Event>,
+    /// An answer did not come in time; nothing is expected any more.
+    silent: bool,
 }
 
 /// What pause says of itself at the beginning of a connection.
@@ -195,7 +202,7 @@ impl Keeper {
     pub fn new(socket: OwnedFd) -> io::Result<Keeper> {
         let socket = std::os::unix::net::UnixStream::from(socket);
         socket.set_nonblocking(true)?;
-        Ok(Keeper { socket: UnixStream::from_std(socket)?, next_id: 1, pushed: VecDeque::new() })
+        Ok(Keeper { socket: UnixStream::from_std(socket)?, next_id: 1, pushed: VecDeque::new(), silent: false })
     }
 
     /// Connects to a pause that an earlier node started, and hears it out.
@@ -205,7 +212,7 @@ impl Keeper {
     pub async fn connect(path: &Path) -> Result<(Keeper, Hello), KeeperError> {
         for _ in 0..BUSY_TRIES {
             let mut keeper = Keeper::new(connect_socket(path)?)?;
-            match keeper.hello().await {
+            match keeper.hello_within(ADOPT_TIMEOUT).await {
                 Err(KeeperError::Busy) => tokio::time::sleep(BUSY_RETRY).await,
                 Err(error) => return Err(error),
                 Ok(hello) => return Ok((keeper, hello)),
@@ -219,7 +226,11 @@ impl Keeper {
     /// # Errors
     /// `SetUp` when pause could not set itself up, `Gone`, `Busy`, or `Silent`.
     pub async fn hello(&mut self) -> Result<Hello, KeeperError> {
-        tokio::time::timeout(HELLO_TIMEOUT, self.read_hello()).await.unwrap_or(Err(KeeperError::Silent))
+        self.hello_within(HELLO_TIMEOUT).await
+    }
+
+    async fn hello_within(&mut self, limit: Duration) -> Result<Hello, KeeperError> {
+        tokio::time::timeout(limit, self.read_hello()).await.unwrap_or(Err(KeeperError::Silent))
     }
 
     async fn read_hello(&mut self) -> Result<Hello, KeeperError> {
@@ -306,6 +317,9 @@ impl Keeper {
             if let Some(event) = self.pushed.pop_front() {
                 return Ok(event);
             }
+            if self.silent {
+                return Err(KeeperError::Silent);
+            }
             let (header, message, _) = self.receive().await?;
             self.queue(header.subject, &message);
         }
@@ -319,7 +333,22 @@ impl Keeper {
         }
     }
 
+    /// One answer, in time; after one that did not come there is none.
     async fn call(
+        &mut self,
+        request: &Request<'_>,
+        subject: u64,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(Message, Vec<OwnedFd>), KeeperError> {
+        if self.silent {
+            return Err(KeeperError::Silent);
+        }
+        let answered = tokio::time::timeout(CALL_TIMEOUT, self.ask(request, subject, fds)).await;
+        self.silent = answered.is_err();
+        answered.unwrap_or(Err(KeeperError::Silent))
+    }
+
+    async fn ask(
         &mut self,
         request: &Request<'_>,
         subject: u64,

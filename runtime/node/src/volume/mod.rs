@@ -60,19 +60,8 @@ pub fn remove_all(folders: &VolumeFolders) -> io::Result<()> {
     for entry in read_dir_if_any(&folders.memory)? {
         unmount_if_mounted(&entry.path())?;
     }
-    remove_tree(&folders.memory)?;
-    remove_tree(&folders.disk)
-}
-
-/// `remove_dir_all` that finds a missing folder in order. Follows no symbolic link.
-///
-/// # Errors
-/// What the file system said.
-pub fn remove_tree(path: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
+    dwell_sys::remove::remove_tree(&folders.memory)?;
+    dwell_sys::remove::remove_tree(&folders.disk)
 }
 
 fn read_dir_if_any(path: &Path) -> io::Result<Vec<std::fs::DirEntry>> {

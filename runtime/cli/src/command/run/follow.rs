@@ -6,6 +6,7 @@
 //! A node that goes away is replaced and the watch taken up again; the output does not depend on one. All output is
 //! written before the end is judged: a Pod's last status is published only after its members' last line.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use dwell::layout::Layout;
@@ -40,6 +41,8 @@ struct Follower<'a> {
     output: PodOutput,
     attachment: Option<Attachment>,
     progress: Progress,
+    /// Runs whose failure was told, while the Pod goes on.
+    told: HashSet<String>,
     signals: u32,
 }
 
@@ -53,6 +56,7 @@ pub async fn follow(client: Client, layout: &Layout, pods: Vec<Pod>, prefix: Pre
         attachment: Attachment::of(&pods),
         pods: pods.into_iter().map(|pod| Followed { pod, ended: false, removed: false }).collect(),
         progress: Progress::new(),
+        told: HashSet::new(),
         signals: 0,
     };
     let followed = follower.run(&mut interrupts).await;
@@ -149,7 +153,19 @@ impl Follower<'_> {
         if let Some(attachment) = &mut self.attachment {
             attachment.pod_changed(&self.client, &self.pods[at].pod).await;
         }
+        self.tell_retried(at);
         self.show_waiting();
+    }
+
+    /// Why a container did not start, or what ended it, is said when it happens: a Pod that is started again and again
+    /// may never end.
+    fn tell_retried(&mut self, at: usize) {
+        for (run, sentence) in outcome::retried(&self.pods[at].pod) {
+            if self.told.insert(run) {
+                self.progress.erase();
+                dwell_sys::complain::complain(format_args!("dwell: {sentence}; it is started again"));
+            }
+        }
     }
 
     fn removed(&mut self, at: usize) {
@@ -180,9 +196,11 @@ impl Follower<'_> {
         self.signals += 1;
         self.progress.erase();
         match self.signals {
-            1 if signal == 2 => eprintln!("stopping {} (Ctrl-C again kills at once)", self.names()),
-            1 => eprintln!("stopping {}", self.names()),
-            _ => eprintln!("killing {}", self.names()),
+            1 if signal == 2 => {
+                dwell_sys::complain::complain(format_args!("stopping {} (Ctrl-C again kills at once)", self.names()))
+            }
+            1 => dwell_sys::complain::complain(format_args!("stopping {}", self.names())),
+            _ => dwell_sys::complain::complain(format_args!("killing {}", self.names())),
         }
         self.stop((self.signals > 1).then_some(0)).await?;
         self.show_waiting();
@@ -225,10 +243,13 @@ impl Follower<'_> {
         for followed in &self.pods {
             let end = outcome::of(&followed.pod);
             for sentence in &end.sentences {
-                eprintln!("dwell: {sentence}");
+                dwell_sys::complain::complain(format_args!("dwell: {sentence}"));
             }
             if followed.removed {
-                eprintln!("dwell: {} was removed before it ended", shown(&followed.pod));
+                dwell_sys::complain::complain(format_args!(
+                    "dwell: {} was removed before it ended",
+                    shown(&followed.pod)
+                ));
             }
             let own = if followed.removed && end.status == 0 { DWELL_FAILED } else { end.status };
             status = if status == 0 { own } else { status };

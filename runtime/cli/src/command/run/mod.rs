@@ -134,6 +134,7 @@ fn dry_run(pods: &[Pod], format: ObjectFormat) -> Outcome {
 }
 
 async fn run_pods(pods: Vec<Pod>, args: &RunArgs, layout: &Layout) -> Outcome {
+    refuse_twins(&pods)?;
     let client = node::connect(layout).await?;
     if args.replace {
         remove(&client, layout, &pods).await?;
@@ -149,6 +150,18 @@ async fn run_pods(pods: Vec<Pod>, args: &RunArgs, layout: &Layout) -> Outcome {
         remove(&Client::connect_or_start(layout).await?, layout, &created).await?;
     }
     result
+}
+
+/// Before anything starts: one name is one Pod.
+fn refuse_twins(pods: &[Pod]) -> Result<(), Failure> {
+    let named = |pod: &&Pod| pod.metadata.name.is_some();
+    for (at, pod) in pods.iter().enumerate().filter(|(_, pod)| named(pod)) {
+        if pods[..at].iter().any(|earlier| earlier.metadata.name.is_some() && key(earlier) == key(pod)) {
+            let failure = Failure::new(format!("the Pod {} is there twice", shown(pod)));
+            return Err(failure.with_hint("give one of them another metadata.name"));
+        }
+    }
+    Ok(())
 }
 
 /// All or none: what was created before a refusal is removed again.
@@ -171,7 +184,7 @@ async fn create_all(client: &Client, pods: &[Pod]) -> Result<Vec<Pod>, Failure> 
 fn refused(pod: &Pod, error: ClientFailure) -> Failure {
     match error.kind() {
         Kind::Conflict => Failure::from(error).with_hint(format!(
-            "`dwell rm {}` removes the one that is there; `dwell run --replace` does both",
+            "`dwell rm -f {}` removes the one that is there; `dwell run --replace` does both; or choose another name",
             shown(pod)
         )),
         _ => error.into(),

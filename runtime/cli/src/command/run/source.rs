@@ -70,7 +70,7 @@ fn parse(file: &str) -> Result<Vec<Pod>, Failure> {
     let origin = if file == "-" { "standard input" } else { file };
     let parsed = manifest::parse_manifests(&text, origin).map_err(|e| Failure::new(e.to_string()))?;
     for warning in &parsed.warnings {
-        eprintln!("warning: {}", printable(&warning.show(origin).to_string()));
+        dwell_sys::complain::complain(format_args!("warning: {}", printable(&warning.show(origin).to_string())));
     }
     let base = base_of(file)?;
     let mut pods = parsed.pods;

@@ -13,6 +13,9 @@ use crate::quantity::Quantity;
 
 type Quantities = BTreeMap<String, Written>;
 
+/// The kernel ends whoever is put into less, before a program of its own has begun.
+const MEMORY_MIN: u64 = 1 << 20;
+
 /// A limit of 0 is no limit, and a request that is not given is the limit (SetDefaults_Pod).
 pub fn check(resources: Option<&ResourceRequirements>, path: &str, out: &mut Problems) -> Resources {
     let nothing = Quantities::new();
@@ -30,6 +33,10 @@ pub fn check(resources: Option<&ResourceRequirements>, path: &str, out: &mut Pro
     let (cpu_limit, cpu_request) = both("cpu");
     let (memory_limit, memory_request) = both("memory");
     let limited = |amount: u64| (amount > 0).then_some(amount);
+    if let Some(least) = memory_limit.map(Quantity::units).and_then(limited).filter(|limit| *limit < MEMORY_MIN) {
+        let path = format!("{limits_path}[memory]");
+        out.push(Problem::invalid(path, &least.to_string(), "must be at least 1Mi: no process lives with less"));
+    }
     Resources {
         cpu_limit_millis: cpu_limit.map(Quantity::millis).and_then(limited),
         cpu_request_millis: cpu_request.map(Quantity::millis),
