@@ -228,6 +228,12 @@ impl ContainerStatus {
         }
     }
 
+    /// Whether it waits for its start alone, not for the end of a back-off.
+    fn is_being_started(&self) -> bool {
+        use WaitingReason::{ContainerCreating, PodInitializing};
+        matches!(self.state, ContainerState::Waiting { reason: ContainerCreating | PodInitializing, .. })
+    }
+
     /// The exit status of the last end, when it is not running and there was one.
     fn stopped_with(&self) -> Option<i32> {
         match &self.state {

@@ -1,7 +1,7 @@
 //! `dwell rm`: remove finished Pods; with `-f` stop and remove those that run.
 
 use dwell::layout::Layout;
-use dwell_serve::client::Kind;
+use dwell_serve::client::{Client, Kind};
 use k8s_openapi::api::core::v1::Pod;
 
 use super::wait::{Until, wait_for};
@@ -30,14 +30,13 @@ pub async fn run(args: RmArgs, layout: &Layout) -> Outcome {
     let chosen = select::many(&pods, &args.names.pods, args.names.namespace.as_deref(), args.names.all)?;
     let chosen: Vec<&Pod> =
         chosen.into_iter().filter(|pod| args.force || !args.names.all || is_finished(pod)).collect();
-    if let Some(pod) = chosen.iter().find(|pod| !args.force && !is_finished(pod)) {
-        let hint = format!("`dwell stop {0}` first, or `dwell rm -f {0}`", shown(pod));
-        return Err(Failure::new(format!("{} still runs", shown(pod))).with_hint(hint));
-    }
     if chosen.is_empty() {
         return Ok(0);
     }
     let client = node::connect(layout).await?;
+    if !args.force {
+        refuse_running(&client, &chosen).await?;
+    }
     for pod in &chosen {
         match client.delete_pod(key(pod).0, key(pod).1, args.grace.seconds).await {
             Err(e) if e.kind() == Kind::NotFound => {}
@@ -49,4 +48,19 @@ pub async fn run(args: RmArgs, layout: &Layout) -> Outcome {
         print(&format!("{}\n", shown(pod)))?;
     }
     Ok(0)
+}
+
+/// The node knows best: a record may be older than the last request, or could not be written on a full disk.
+async fn refuse_running(client: &Client, chosen: &[&Pod]) -> Result<(), Failure> {
+    for pod in chosen {
+        let now = match client.pod(key(pod).0, key(pod).1).await {
+            Err(e) if e.kind() == Kind::NotFound => continue,
+            other => other?,
+        };
+        if !is_finished(&now) {
+            let hint = format!("`dwell stop {0}` first, or `dwell rm -f {0}`", shown(pod));
+            return Err(Failure::new(format!("{} still runs", shown(pod))).with_hint(hint));
+        }
+    }
+    Ok(())
 }

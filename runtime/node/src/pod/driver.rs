@@ -166,6 +166,8 @@ impl Driver {
             }
             Step::Reset => {
                 self.journal.reset();
+                // Whoever waited must not find the Pod as it was before.
+                self.publish();
                 self.restarts.drain(..).for_each(|reply| drop(reply.send(Ok(()))));
                 true
             }

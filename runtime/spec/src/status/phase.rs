@@ -39,7 +39,8 @@ impl InitCount {
     fn of(pod: &Pod, statuses: &[ContainerStatus]) -> Self {
         let mut count = Self { pending: 0, failed: 0 };
         for container in &pod.init_containers {
-            match find(statuses, &container.name).and_then(ContainerStatus::stopped_with) {
+            let status = find(statuses, &container.name).filter(|status| !status.is_being_started());
+            match status.and_then(ContainerStatus::stopped_with) {
                 None => count.pending += 1,
                 Some(0) => {}
                 Some(_) => count.failed += 1,
@@ -56,6 +57,8 @@ struct Count {
     running: usize,
     waiting: usize,
     stopped: usize,
+    /// Of the stopped ones, those that will run again.
+    again: usize,
     succeeded: usize,
 }
 
@@ -77,7 +80,10 @@ impl Count {
             (ContainerState::Running { .. }, _) => self.running += 1,
             (ContainerState::Waiting { .. }, None) => self.waiting += 1,
             // In back-off a container counts as stopped, but never as succeeded: it will run again.
-            (ContainerState::Waiting { .. }, Some(_)) => self.stopped += 1,
+            (ContainerState::Waiting { .. }, Some(_)) => {
+                self.stopped += 1;
+                self.again += 1;
+            }
             (ContainerState::Terminated(_), code) => {
                 self.stopped += 1;
                 self.succeeded += usize::from(code == Some(0));
@@ -89,6 +95,8 @@ impl Count {
         let succeeded = self.stopped == self.succeeded;
         match policy {
             _ if self.stopped == 0 => Phase::Pending,
+            // Whatever the policy: somebody asked for a restart.
+            _ if self.again > 0 && !ended => Phase::Running,
             RestartPolicy::Always if !ended => Phase::Running,
             _ if succeeded => Phase::Succeeded,
             RestartPolicy::OnFailure if !ended => Phase::Running,
