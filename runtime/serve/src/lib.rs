@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dwell::layout::Layout;
 use dwell::{Node, NodeConfig, WorkerExecutable};
@@ -19,6 +19,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// How long a node that was started on demand stays without a Pod that may still run.
 pub const IDLE_SECONDS: u64 = 60;
+
+/// A node that broke before this is not begun anew at once.
+const STEADY: Duration = Duration::from_secs(10);
+const BETWEEN_BEGINNINGS: Duration = Duration::from_secs(1);
 
 /// How to serve.
 #[derive(Debug)]
@@ -54,6 +58,7 @@ async fn run(options: ServeOptions) -> Result<(), String> {
     let config = NodeConfig { layout: layout.clone(), worker };
     // Before anything is made that an end would have to remove: a signal that comes while the node opens waits.
     let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+    let began = Instant::now();
     let node = Node::open(config).await.map_err(|error| dwell::chain(&error))?;
     let listener = listen(&layout).map_err(|error| describe("listen on", &layout, error))?;
     let serving = api::serve(listener, node.clone());
@@ -66,7 +71,7 @@ async fn run(options: ServeOptions) -> Result<(), String> {
         _ = interrupt.recv() => {}
     }
     if node.is_broken() {
-        return Err(begin_anew());
+        return Err(begin_anew(began));
     }
     // Nobody would remove it later; what fails for a moment is tried again.
     let _ = std::fs::remove_file(layout.socket()).or_else(|_| std::fs::remove_file(layout.socket()));
@@ -78,8 +83,12 @@ async fn run(options: ServeOptions) -> Result<(), String> {
 
 /// Executes this program again, as it was started: a new node in the same process, which finds every Pod by its record.
 /// Lock, socket and connections close meanwhile, so that commands notice. Returns why it could not.
-fn begin_anew() -> String {
+fn begin_anew(began: Instant) -> String {
     dwell_sys::complain::complain("a Pod's driver panicked: the node begins anew");
+    if began.elapsed() < STEADY {
+        // It may well happen again.
+        std::thread::sleep(BETWEEN_BEGINNINGS);
+    }
     let mut arguments = std::env::args_os();
     let mut command = std::process::Command::new("/proc/self/exe");
     command.arg0(arguments.next().unwrap_or_default()).args(arguments);

@@ -6,7 +6,7 @@
 //! `cgroup.procs` when something starts, which would wait 8 to 16 ms for an RCU grace period.
 //!
 //! No group but our own is touched, except that controllers are enabled for our own subtree (version 2). Rules:
-//! `Documentation/admin-guide/cgroup-v1/`, `cgroup-v2.rst`; design section "cgroups".
+//! `Documentation/admin-guide/cgroup-v1/`, `cgroup-v2.rst`.
 
 mod group;
 mod layout;
