@@ -19,7 +19,7 @@ pub fn one<'a>(pods: &'a [Pod], wanted: &str, namespace: Option<&str>) -> Result
     let found: Vec<&Pod> = pods.iter().filter(fits).collect();
     match found[..] {
         [pod] => Ok(pod),
-        [] => Err(none_named(pods, wanted)),
+        [] => Err(none_named(pods, &in_namespace.map_or(wanted.to_owned(), |namespace| format!("{namespace}/{name}")))),
         _ => Err(several_named(&found, name)),
     }
 }

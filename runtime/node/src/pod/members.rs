@@ -131,7 +131,8 @@ impl Driver {
             None => (0..self.journal.members.len()).filter(|i| self.journal.members[*i].live_seq().is_some()).collect(),
         };
         if targets.is_empty() {
-            return Err(Refusal::NotRunning { what: "the Pod".into(), state: "without a living container".into() });
+            let state = if self.journal.finished { "ended" } else { "waiting to start" };
+            return Err(Refusal::NotRunning { what: "the Pod".into(), state: state.into() });
         }
         for index in targets {
             require_running(&self.journal.members[index])?;

@@ -207,10 +207,29 @@ impl Driver {
         }
         let mut sockets = Vec::new();
         for port in ports {
-            let bound = network::bind_host_port(port).map_err(|error| chain(&error))?;
+            let bound = network::bind_host_port(port).map_err(|error| match self.holder_of(port) {
+                Some(pod) => format!("{}; {pod} of this node has the port", chain(&error)),
+                None => format!("{}; `ss -tulpn` shows who has the port", chain(&error)),
+            })?;
             sockets.extend(bound.into_iter().map(|socket| (*port, socket)));
         }
         Ok(sockets)
+    }
+
+    /// Another Pod that asks for the port and has not ended.
+    fn holder_of(&self, wanted: &plan::pod::HostPort) -> Option<String> {
+        let protocol = format!("{:?}", wanted.protocol);
+        let pods = self.shared.pods();
+        let mut others = pods.by_key.values().filter(|pod| pod.uid != self.handle.uid && !pod.is_finished());
+        let has = |pod: &&std::sync::Arc<super::shared::PodHandle>| {
+            let object = pod.object();
+            let containers = object.spec.iter().flat_map(|spec| &spec.containers);
+            containers.flat_map(|container| container.ports.iter().flatten()).any(|port| {
+                port.host_port == Some(i32::from(wanted.host_port))
+                    && port.protocol.as_deref().unwrap_or("TCP").eq_ignore_ascii_case(&protocol)
+            })
+        };
+        others.find(has).map(|pod| format!("Pod {}/{}", pod.namespace, pod.name))
     }
 
     fn attach_network(&mut self, ports: &[plan::pod::HostPort]) -> Result<(), Failed> {

@@ -15,7 +15,7 @@ pub enum ClientFailure {
     /// The socket belongs to root.
     Denied(PathBuf),
     /// Starting a node failed before it ran, at this step.
-    Start(&'static str, io::Error),
+    Start(String, io::Error),
     /// A started node ended before it listened; its exit status and the last thing it said.
     NodeDied(std::process::ExitStatus, Option<String>),
     /// A started node did not listen within this many seconds.

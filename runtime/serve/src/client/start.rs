@@ -67,9 +67,11 @@ async fn start(layout: &Layout) -> Result<Client, ClientFailure> {
 }
 
 async fn start_once(layout: &Layout, deadline: Instant) -> Result<Client, ClientFailure> {
-    let log = open_log(layout).map_err(|e| ClientFailure::Start("open its log", e))?;
+    let log = open_log(layout).map_err(|e| {
+        ClientFailure::Start(format!("open its log {} (another --state-dir?)", layout.node_log().display()), e)
+    })?;
     let begin = log.metadata().map_or(0, |m| m.len());
-    let mut node = spawn(layout, log).map_err(|e| ClientFailure::Start("execute it", e))?;
+    let mut node = spawn(layout, log).map_err(|e| ClientFailure::Start("execute it".into(), e))?;
     let ended = tokio::select! {
         stream = wait_for_socket(layout, deadline) => return stream.map(|s| Client::over(layout.socket(), s)),
         ended = wait_for_end(&mut node) => ended,
