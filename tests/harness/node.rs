@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::Value;
 
@@ -215,11 +216,16 @@ impl Node {
         };
         let began = Instant::now();
         // Sent again after a while: where a call fails for a test's sake, the one that notes the signal may be it.
-        while self.node_pid() == Some(pid) && began.elapsed() < PATIENCE {
+        // Its end, not that of its lock: until then its socket takes a connection, and whoever asks finds a node.
+        let gone = |patience: Duration| {
+            let mut waited = [PollFd::new(&handle, PollFlags::IN)];
+            poll(&mut waited, Timespec::try_from(patience).ok().as_ref()).is_ok_and(|ready| ready > 0)
+        };
+        while !gone(Duration::ZERO) && began.elapsed() < PATIENCE {
             let _ = pidfd_send_signal(&handle, signal);
-            wait_at_most(SIGNAL_AGAIN, || self.node_pid() != Some(pid));
+            gone(SIGNAL_AGAIN);
         }
-        self.node_pid() != Some(pid)
+        gone(Duration::ZERO)
     }
 
     /// Ends everything and removes the folder; also done when dropped.
