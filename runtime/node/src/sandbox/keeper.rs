@@ -20,6 +20,12 @@ use rustix::net::{
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
+mod failure;
+mod words;
+
+pub use failure::KeeperError;
+pub use words::{Birth, BirthStdio, Born, Event, Exit, Hello, Live, Process, Take};
+
 use super::protocol::{self, Event as Message, Held, Request, Setup};
 
 /// How long a pause may take for its first words; it answers in well under a millisecond.
@@ -41,140 +47,6 @@ pub struct Keeper {
     pushed: VecDeque<Event>,
     /// An answer did not come in time; nothing is expected any more.
     silent: bool,
-}
-
-/// What pause says of itself at the beginning of a connection.
-#[derive(Debug)]
-pub struct Hello {
-    /// pause itself.
-    pub pidfd: OwnedFd,
-    /// The highest sequence number it gave birth to.
-    pub last_seq: u64,
-    /// Members whose end is not known.
-    pub live: Vec<Live>,
-    /// Ends that were not acknowledged.
-    pub exits: Vec<Exit>,
-}
-
-/// A living member, as listed.
-#[derive(Debug, Clone, Copy)]
-pub struct Live {
-    /// Its birth.
-    pub seq: u64,
-    /// Nanoseconds since the epoch.
-    pub started_ns: u64,
-    /// Log files begun since birth.
-    pub rotations: u32,
-    /// Whether it waits for a next log file.
-    pub needs_log: bool,
-}
-
-/// What pause pushes.
-#[derive(Debug, Clone, Copy)]
-pub enum Event {
-    /// A member ended, and its output is in the log.
-    Exited(Exit),
-    /// A member's log went on in the next file.
-    Rotated {
-        /// The member's birth.
-        seq: u64,
-        /// Log files begun since birth.
-        rotations: u32,
-    },
-}
-
-/// The end of one member.
-#[derive(Debug, Clone, Copy)]
-pub struct Exit {
-    /// Its birth.
-    pub seq: u64,
-    /// As `wait4` gives it.
-    pub wait_status: i32,
-    /// Nanoseconds since the epoch.
-    pub started_ns: u64,
-    /// Nanoseconds since the epoch.
-    pub finished_ns: u64,
-}
-
-/// What a newborn is executed from.
-#[derive(Debug)]
-pub struct Process {
-    /// Executed by descriptor.
-    pub executable: OwnedFd,
-    /// Descriptor 3 of the newborn.
-    pub plan: OwnedFd,
-    /// Descriptor 4.
-    pub report: OwnedFd,
-    /// Descriptors from 5 on.
-    pub slots: Vec<OwnedFd>,
-    /// The v2 cgroup that it is cloned into.
-    pub cgroup: Option<OwnedFd>,
-}
-
-/// Standard streams of a newborn.
-#[derive(Debug)]
-pub enum BirthStdio {
-    /// Pipes of pause's, read into log files.
-    Logged {
-        /// The current file.
-        log: OwnedFd,
-        /// The one after it.
-        next: OwnedFd,
-        /// Whether standard input is a pipe that pause keeps.
-        input: bool,
-    },
-    /// A terminal, read into log files.
-    Terminal {
-        /// The current file.
-        log: OwnedFd,
-        /// The one after it.
-        next: OwnedFd,
-        /// Kept by pause.
-        master: OwnedFd,
-        /// The member's.
-        slave: OwnedFd,
-    },
-    /// 0, 1 and 2 as given.
-    Direct([OwnedFd; 3]),
-}
-
-/// One birth.
-#[derive(Debug)]
-pub struct Birth {
-    /// Journalled before.
-    pub seq: u64,
-    /// A pid namespace nested in the Pod's.
-    pub own_pid_namespace: bool,
-    /// The living member whose pid namespace it is born into.
-    pub join: Option<u64>,
-    /// Bytes of one log file at most.
-    pub log_limit: u64,
-    /// `argv[0]`: `init` or `relay`.
-    pub argument: &'static str,
-    /// What is executed.
-    pub process: Process,
-    /// Its streams.
-    pub stdio: BirthStdio,
-}
-
-/// A birth that happened.
-#[derive(Debug)]
-pub struct Born {
-    /// Nanoseconds since the epoch.
-    pub started_ns: u64,
-    /// The newborn.
-    pub pidfd: OwnedFd,
-}
-
-/// What pause keeps for a member and gives copies of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Take {
-    /// Its pidfd.
-    Pidfd,
-    /// The write end of its standard input.
-    Stdin,
-    /// The master of its terminal.
-    Terminal,
 }
 
 /// The block that pause reads first.
@@ -495,81 +367,4 @@ fn birth_message(birth: Birth) -> (protocol::Birth<'static>, String, Vec<OwnedFd
     let target = join.unwrap_or(0);
     let request = protocol::Birth { flags, stdio, slots, target, log_limit, args: &[] };
     (request, format!("{argument}\0"), fds)
-}
-
-/// Why pause did not do what was asked.
-#[derive(Debug)]
-pub enum KeeperError {
-    /// It is dead.
-    Gone,
-    /// Another node is connected to it.
-    Busy,
-    /// It said nothing for too long.
-    Silent,
-    /// It speaks another version.
-    Version(u16),
-    /// It said something that makes no sense.
-    Nonsense(&'static str),
-    /// It could not set itself up.
-    SetUp {
-        /// The step.
-        operation: protocol::Operation,
-        /// The kernel's answer.
-        errno: u32,
-    },
-    /// It refused.
-    Refused {
-        /// Why.
-        reason: protocol::Refusal,
-        /// The system call that failed, if one did.
-        operation: protocol::Operation,
-        /// The kernel's answer.
-        errno: u32,
-    },
-    /// The connection failed.
-    Io(io::Error),
-}
-
-impl From<io::Error> for KeeperError {
-    fn from(error: io::Error) -> KeeperError {
-        KeeperError::Io(error)
-    }
-}
-
-impl From<rustix::io::Errno> for KeeperError {
-    fn from(error: rustix::io::Errno) -> KeeperError {
-        KeeperError::Io(error.into())
-    }
-}
-
-impl std::fmt::Display for KeeperError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let cause = |errno: u32| io::Error::from_raw_os_error(errno as i32);
-        match self {
-            KeeperError::Gone => f.write_str("the Pod's pause is gone"),
-            KeeperError::Busy => f.write_str("another node is connected to the Pod's pause"),
-            KeeperError::Silent => f.write_str("the Pod's pause says nothing"),
-            KeeperError::Version(version) => {
-                write!(f, "the Pod's pause speaks version {version}, this node {}", protocol::VERSION)
-            }
-            KeeperError::Nonsense(what) => write!(f, "the Pod's pause does not keep to the protocol: {what}"),
-            KeeperError::SetUp { operation, errno } => {
-                write!(f, "pause could not set itself up: {operation:?}: {}", cause(*errno))
-            }
-            KeeperError::Refused { reason, errno: 0, .. } => write!(f, "pause refused: {reason:?}"),
-            KeeperError::Refused { operation, errno, .. } => {
-                write!(f, "pause refused: {operation:?}: {}", cause(*errno))
-            }
-            KeeperError::Io(_) => f.write_str("talk to the Pod's pause"),
-        }
-    }
-}
-
-impl std::error::Error for KeeperError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            KeeperError::Io(error) => Some(error),
-            _ => None,
-        }
-    }
 }
