@@ -215,12 +215,12 @@ impl Node {
             return false;
         };
         let began = Instant::now();
-        // Sent again after a while: where a call fails for a test's sake, the one that notes the signal may be it.
         // Its end, not that of its lock: until then its socket takes a connection, and whoever asks finds a node.
         let gone = |patience: Duration| {
             let mut waited = [PollFd::new(&handle, PollFlags::IN)];
             poll(&mut waited, Timespec::try_from(patience).ok().as_ref()).is_ok_and(|ready| ready > 0)
         };
+        // Sent again after a while: where a call fails for a test's sake, the one that notes the signal may be it.
         while !gone(Duration::ZERO) && began.elapsed() < PATIENCE {
             let _ = pidfd_send_signal(&handle, signal);
             gone(SIGNAL_AGAIN);

@@ -50,6 +50,6 @@ use without_wasm as compile_role;
 
 #[cfg(not(feature = "wasm"))]
 fn without_wasm() -> ExitCode {
-    dwell_sys::complain::complain(format_args!("error: this dwell was built without the engine for Wasm members"));
+    dwell_sys::complain::complain("error: this dwell was built without the engine for Wasm members");
     ExitCode::from(failure::DWELL_FAILED)
 }

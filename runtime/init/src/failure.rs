@@ -31,7 +31,8 @@ pub struct Failure {
 impl Failure {
     /// An operation that the kernel refused.
     pub fn refused(op: &'static str, path: &str, errno: Errno) -> Self {
-        let what = if path.is_empty() { op.to_owned() } else { format!("{op} {path}") };
+        let what = phrase(op);
+        let what = if path.is_empty() { what.to_owned() } else { format!("{what} {path}") };
         let message = format!("{what}: {}", described(errno));
         Self { op, path: path.to_owned(), errno: Some(errno), message, status: STATUS_SETUP }
     }
@@ -56,6 +57,17 @@ impl Failure {
         let errno = self.errno.map_or(0, Errno::raw_os_error);
         let (path, message) = (escaped(&self.path, PATH_CHARS / 2), escaped(&self.message, MESSAGE_CHARS));
         format!("{{\"op\":\"{}\",\"path\":\"{path}\",\"errno\":{errno},\"message\":\"{message}\"}}\n", self.op)
+    }
+}
+
+/// What people call an operation that fails because of what they wrote; the others keep their names.
+fn phrase(op: &str) -> &str {
+    match op {
+        "ChangeDirectory" => "change to the working directory",
+        "Attach" => "mount a volume at",
+        "SetUser" => "become the user",
+        "SetRlimit" => "set a resource limit",
+        _ => op,
     }
 }
 

@@ -37,24 +37,8 @@ pub fn read_report(file: &File) -> Option<Report> {
         return Some(Report { reason, message, start_failed: false });
     }
     let report: InitReport = serde_json::from_str(line).ok()?;
-    let text = if report.message.is_empty() { &report.op } else { &report.message };
-    let text = match (phrase(&report.op), text.strip_prefix(&report.op)) {
-        (Some(phrase), Some(rest)) => format!("{phrase}{rest}"),
-        _ => text.clone(),
-    };
-    let message = sentence(&text);
+    let message = sentence(if report.message.is_empty() { &report.op } else { &report.message });
     Some(Report { reason: "StartError".into(), message, start_failed: true })
-}
-
-/// What people call an operation that fails because of what they wrote; the others keep their names.
-fn phrase(op: &str) -> Option<&'static str> {
-    Some(match op {
-        "ChangeDirectory" => "change to the working directory",
-        "Attach" => "mount a volume at",
-        "SetUser" => "become the user",
-        "SetRlimit" => "set a resource limit",
-        _ => return None,
-    })
 }
 
 /// The compile process's or worker's own form.

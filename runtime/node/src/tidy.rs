@@ -6,6 +6,8 @@
 use std::error::Error;
 use std::fmt::Display;
 
+use dwell_sys::complain::complain;
+
 use crate::chain::chain;
 
 const ATTEMPTS: u32 = 3;
@@ -15,7 +17,7 @@ pub(crate) fn tidy<T, E: Error>(what: impl Display, mut attempt: impl FnMut() ->
     for left in (0..ATTEMPTS).rev() {
         match attempt() {
             Ok(_) => return,
-            Err(error) if left == 0 => dwell_sys::complain::complain(format_args!("{what}: {}", chain(&error))),
+            Err(error) if left == 0 => complain(format_args!("{what}: {}", chain(&error))),
             Err(_) => {}
         }
     }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use dwell::layout::Layout;
 use dwell::{Node, NodeConfig, WorkerExecutable};
+use dwell_sys::complain::complain;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -49,7 +50,7 @@ pub fn serve(options: ServeOptions) -> ExitCode {
 }
 
 fn fail(message: &str) -> ExitCode {
-    dwell_sys::complain::complain(format_args!("error: {message}"));
+    complain(format_args!("error: {message}"));
     ExitCode::from(125)
 }
 
@@ -84,7 +85,7 @@ async fn run(options: ServeOptions) -> Result<(), String> {
 /// Executes this program again, as it was started: a new node in the same process, which finds every Pod by its record.
 /// Lock, socket and connections close meanwhile, so that commands notice. Returns why it could not.
 fn begin_anew(began: Instant) -> String {
-    dwell_sys::complain::complain("a Pod's driver panicked: the node begins anew");
+    complain("a Pod's driver panicked: the node begins anew");
     if began.elapsed() < STEADY {
         // It may well happen again.
         std::thread::sleep(BETWEEN_BEGINNINGS);

@@ -121,12 +121,13 @@ pub fn to_pod(run: &RunArgs) -> Result<v1::Pod, ShortFormError> {
         _ => return Err(ShortFormError::OneImage),
     };
     let name = run.name.clone().unwrap_or_else(|| base_name(&image));
+    // A Pod's name may have dots, a container's may not.
+    let container_name = name.replace('.', "-");
     let (volumes, mounts) = flags::volumes(&run.volumes, &run.base_dir)?;
     let user = run.user.as_deref().map(flags::user).transpose()?.unwrap_or_default();
     let memory = run.memory.as_deref().map(flags::memory).transpose()?;
     let container = v1::Container {
-        // A Pod's name may have dots, a container's may not.
-        name: name.replace('.', "-"),
+        name: container_name.clone(),
         image: Some(image),
         args: some(run.args.iter().map(|arg| literal(arg)).collect()),
         env: some(flags::env(run)?),
@@ -146,16 +147,16 @@ pub fn to_pod(run: &RunArgs) -> Result<v1::Pod, ShortFormError> {
         restart_policy: Some("Never".to_owned()),
         ..v1::PodSpec::default()
     };
-    Ok(v1::Pod { metadata: metadata(run, &name, user.name), spec: Some(spec), status: None })
+    Ok(v1::Pod { metadata: metadata(run, &name, &container_name, user.name), spec: Some(spec), status: None })
 }
 
-fn metadata(run: &RunArgs, name: &str, user: Option<String>) -> ObjectMeta {
+fn metadata(run: &RunArgs, name: &str, container: &str, user: Option<String>) -> ObjectMeta {
     let named = run.name.is_some();
     ObjectMeta {
         name: named.then(|| name.to_owned()),
         generate_name: (!named).then(|| format!("{name}-")),
         namespace: run.namespace.clone(),
-        annotations: user.map(|user| BTreeMap::from([(format!("dwell.dev/user.{}", name.replace('.', "-")), user)])),
+        annotations: user.map(|user| BTreeMap::from([(format!("dwell.dev/user.{container}"), user)])),
         ..ObjectMeta::default()
     }
 }

@@ -2,6 +2,7 @@
 
 use dwell::layout::Layout;
 use dwell_serve::client::{Client, Kind};
+use dwell_sys::complain::complain;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::records;
@@ -43,9 +44,7 @@ pub async fn supervised_pods(layout: &Layout) -> Result<Vec<Pod>, Failure> {
     match connect(layout).await {
         Ok(client) => Ok(sorted(client.pods().await?)),
         Err(failure) => {
-            dwell_sys::complain::complain(format_args!(
-                "warning: nobody supervises these Pods, and a node could not be started:"
-            ));
+            complain(format_args!("warning: nobody supervises these Pods, and a node could not be started:"));
             failure.report();
             Ok(pods)
         }

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use dwell::layout::Layout;
+use dwell_sys::complain::complain;
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::failure::Failure;
@@ -14,42 +15,22 @@ use crate::output::sanitise::printable;
 
 /// Bytes of one object at most.
 const OBJECT_MAX: u64 = 16 * 1024 * 1024;
-/// Objects for which a thread is worth its start.
-const PER_THREAD: usize = 16;
 
 /// All Pods, by namespace and name. An object that makes no sense is named on standard error and left out.
 pub fn read_all(layout: &Layout) -> Result<Vec<Pod>, Failure> {
     let mut pods = Vec::new();
-    let uids = uids(layout)?;
-    for (uid, found) in uids.iter().zip(read_each(layout, &uids)) {
-        match found {
+    for uid in uids(layout)? {
+        match read_newest(layout, &uid) {
             Ok(pod) => pods.extend(pod),
-            Err(e) => dwell_sys::complain::complain(format_args!(
+            Err(e) => complain(format_args!(
                 "warning: the record of the Pod with uid {}: {}",
-                printable(uid),
+                printable(&uid),
                 printable(&e.to_string())
             )),
         }
     }
     pods.sort_by(|a, b| key(a).cmp(&key(b)));
     Ok(pods)
-}
-
-/// In their order. Most of the time goes into taking the JSON apart, so many are read by several threads.
-fn read_each(layout: &Layout, uids: &[String]) -> Vec<io::Result<Option<Pod>>> {
-    let read = |part: &[String]| part.iter().map(|uid| read_newest(layout, uid)).collect::<Vec<_>>();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(uids.len() / PER_THREAD).max(1);
-    let (own, others) = uids.split_at(uids.len().div_ceil(threads));
-    std::thread::scope(|scope| {
-        let start = |part| std::thread::Builder::new().spawn_scoped(scope, move || read(part)).map_err(|_| part);
-        let reading: Vec<_> = others.chunks(own.len().max(1)).map(start).collect();
-        let mut found = read(own);
-        for part in reading {
-            // Without a thread to be had, here.
-            found.extend(part.map_or_else(read, |thread| thread.join().expect("reading does not panic")));
-        }
-        found
-    })
 }
 
 /// One Pod; `None` if its record is gone.

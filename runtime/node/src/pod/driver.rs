@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use dwell_spec::plan::pod::PodPlan;
 use dwell_spec::pod::Pod;
+use dwell_sys::complain::complain;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -273,10 +274,7 @@ impl Driver {
         let written = record::write(&layout.journal(uid), &self.journal)
             .and_then(|()| record::write(&layout.pod_object(uid), &object));
         if let Err(error) = written {
-            dwell_sys::complain::complain(format_args!(
-                "write the record of Pod {}/{}: {error}",
-                self.handle.namespace, self.handle.name
-            ));
+            complain(format_args!("write the record of Pod {}/{}: {error}", self.handle.namespace, self.handle.name));
         }
     }
 
@@ -297,7 +295,7 @@ impl Driver {
             let saved =
                 self.save().and_then(|()| record::write(&self.shared.layout.run_object(&self.handle.uid), &object));
             if let Err(error) = saved {
-                dwell_sys::complain::complain(format_args!(
+                complain(format_args!(
                     "write the state of Pod {}/{}: {error}",
                     self.handle.namespace, self.handle.name
                 ));

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dwell_spec::pod as checked;
+use dwell_sys::complain::complain;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::driver::Driver;
@@ -85,7 +86,7 @@ fn newest<T: serde::de::DeserializeOwned>(now: PathBuf, lasting: PathBuf, name: 
 
 /// A folder without a whole record is that of a Pod whose acceptance was never answered: nothing was promised.
 fn discard(shared: &Shared, uid: &str, why: &str) {
-    dwell_sys::complain::complain(format_args!("remove the unfinished record of Pod {uid}: {why}"));
+    complain(format_args!("remove the unfinished record of Pod {uid}: {why}"));
     tidy(format_args!("remove the record of Pod {uid}"), || dwell_sys::remove::remove_tree(&shared.layout.pod(uid)));
 }
 
@@ -117,10 +118,7 @@ async fn find(shared: &Shared, object: &Pod, journal: &Journal) -> Found {
         Err(error) => {
             let key = |part: &Option<String>| part.clone().unwrap_or_default();
             let (namespace, name) = (key(&object.metadata.namespace), key(&object.metadata.name));
-            dwell_sys::complain::complain(format_args!(
-                "reach the pause of Pod {namespace}/{name}: {}",
-                crate::chain::chain(&error)
-            ));
+            complain(format_args!("reach the pause of Pod {namespace}/{name}: {}", crate::chain::chain(&error)));
             Found::Gone
         }
     }
@@ -172,10 +170,7 @@ impl Driver {
             return self.drop_sandbox().await;
         }
         if let Err(error) = self.open_volumes() {
-            dwell_sys::complain::complain(format_args!(
-                "open the volumes of Pod {}/{}: {error}",
-                self.handle.namespace, self.handle.name
-            ));
+            complain(format_args!("open the volumes of Pod {}/{}: {error}", self.handle.namespace, self.handle.name));
         }
         for live in &hello.live {
             if let Some(index) = self.journal.member_of(live.seq) {

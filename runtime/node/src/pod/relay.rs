@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use dwell_spec::plan::pod::HostPort;
 use dwell_spec::plan::relay::{RelayListener, RelayPlan};
+use dwell_sys::complain::complain;
 
 use super::driver::Driver;
 
@@ -45,10 +46,7 @@ impl Driver {
             Err(error) => Err(error),
         };
         if let Err(error) = started {
-            dwell_sys::complain::complain(format_args!(
-                "replace the relay of Pod {}/{}: {error}",
-                self.handle.namespace, self.handle.name
-            ));
+            complain(format_args!("replace the relay of Pod {}/{}: {error}", self.handle.namespace, self.handle.name));
         }
     }
 

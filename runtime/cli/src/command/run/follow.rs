@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use dwell::layout::Layout;
 use dwell_serve::client::{Client, ClientFailure, Kind, PodEvent, PodWatch};
+use dwell_sys::complain::complain;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::Prefix;
@@ -163,7 +164,7 @@ impl Follower<'_> {
         for (run, sentence) in outcome::retried(&self.pods[at].pod) {
             if self.told.insert(run) {
                 self.progress.erase();
-                dwell_sys::complain::complain(format_args!("dwell: {sentence}; it is started again"));
+                complain(format_args!("dwell: {sentence}; it is started again"));
             }
         }
     }
@@ -196,11 +197,9 @@ impl Follower<'_> {
         self.signals += 1;
         self.progress.erase();
         match self.signals {
-            1 if signal == 2 => {
-                dwell_sys::complain::complain(format_args!("stopping {} (Ctrl-C again kills at once)", self.names()))
-            }
-            1 => dwell_sys::complain::complain(format_args!("stopping {}", self.names())),
-            _ => dwell_sys::complain::complain(format_args!("killing {}", self.names())),
+            1 if signal == 2 => complain(format_args!("stopping {} (Ctrl-C again kills at once)", self.names())),
+            1 => complain(format_args!("stopping {}", self.names())),
+            _ => complain(format_args!("killing {}", self.names())),
         }
         self.stop((self.signals > 1).then_some(0)).await?;
         self.show_waiting();
@@ -243,13 +242,10 @@ impl Follower<'_> {
         for followed in &self.pods {
             let end = outcome::of(&followed.pod);
             for sentence in &end.sentences {
-                dwell_sys::complain::complain(format_args!("dwell: {sentence}"));
+                complain(format_args!("dwell: {sentence}"));
             }
             if followed.removed {
-                dwell_sys::complain::complain(format_args!(
-                    "dwell: {} was removed before it ended",
-                    shown(&followed.pod)
-                ));
+                complain(format_args!("dwell: {} was removed before it ended", shown(&followed.pod)));
             }
             let own = if followed.removed && end.status == 0 { DWELL_FAILED } else { end.status };
             status = if status == 0 { own } else { status };

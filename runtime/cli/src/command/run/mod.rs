@@ -13,6 +13,8 @@ mod output;
 mod short;
 pub mod source;
 
+use std::collections::HashSet;
+
 use clap::ValueEnum;
 use dwell::layout::Layout;
 use dwell_serve::client::{Client, ClientFailure, Kind};
@@ -154,9 +156,9 @@ async fn run_pods(pods: Vec<Pod>, args: &RunArgs, layout: &Layout) -> Outcome {
 
 /// Before anything starts: one name is one Pod.
 fn refuse_twins(pods: &[Pod]) -> Result<(), Failure> {
-    let named = |pod: &&Pod| pod.metadata.name.is_some();
-    for (at, pod) in pods.iter().enumerate().filter(|(_, pod)| named(pod)) {
-        if pods[..at].iter().any(|earlier| earlier.metadata.name.is_some() && key(earlier) == key(pod)) {
+    let mut seen = HashSet::new();
+    for pod in pods.iter().filter(|pod| pod.metadata.name.is_some()) {
+        if !seen.insert(key(pod)) {
             let failure = Failure::new(format!("the Pod {} is there twice", shown(pod)));
             return Err(failure.with_hint("give one of them another metadata.name"));
         }

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use dwell_spec::manifest;
+use dwell_sys::complain::complain;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::{RunArgs, short};
@@ -70,7 +71,7 @@ fn parse(file: &str) -> Result<Vec<Pod>, Failure> {
     let origin = if file == "-" { "standard input" } else { file };
     let parsed = manifest::parse_manifests(&text, origin).map_err(|e| Failure::new(e.to_string()))?;
     for warning in &parsed.warnings {
-        dwell_sys::complain::complain(format_args!("warning: {}", printable(&warning.show(origin).to_string())));
+        complain(format_args!("warning: {}", printable(&warning.show(origin).to_string())));
     }
     let base = base_of(file)?;
     let mut pods = parsed.pods;
