@@ -2,10 +2,11 @@
 //!
 //! Without prefixes: byte for byte. With prefixes: each line begins with its member's name, and only lines do; a line in
 //! two records keeps one prefix. When another member has something to say while a line is unfinished, that line is ended
-//! first, and its rest begins a new line with a prefix of its own.
+//! first, and its rest begins a new line with a prefix of its own; if the rest is the line's end alone, it is there already.
 //! Standard output is flushed before anything goes to standard error and the other way round, so that their order survives
 //! where both lead to the same place.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use dwell::container::log::{Record, Stream};
@@ -24,13 +25,15 @@ struct Sink<W: Write> {
     writer: W,
     prefixes: Vec<String>,
     open_line: Option<usize>,
+    /// Members whose line was ended because another had something to say.
+    cut: HashSet<usize>,
 }
 
 impl<O: Write, E: Write> MemberOutput<O, E> {
     /// Lines begin with the name of their member (by position), unless `names` is `None`.
     pub fn new(out: (O, Style), err: (E, Style), names: Option<&[String]>) -> Self {
-        let out = Sink { writer: out.0, prefixes: prefixes(names, out.1), open_line: None };
-        let err = Sink { writer: err.0, prefixes: prefixes(names, err.1), open_line: None };
+        let out = Sink { writer: out.0, prefixes: prefixes(names, out.1), open_line: None, cut: HashSet::new() };
+        let err = Sink { writer: err.0, prefixes: prefixes(names, err.1), open_line: None, cut: HashSet::new() };
         Self { out, err, last: Stream::Stdout, timestamps: false }
     }
 
@@ -68,9 +71,13 @@ impl<O: Write, E: Write> MemberOutput<O, E> {
 
 impl<W: Write> Sink<W> {
     fn write(&mut self, member: usize, record: &Record<'_>, time: Option<&str>) -> io::Result<()> {
-        if self.open_line.is_some_and(|other| other != member) && !self.prefixes.is_empty() {
+        if let Some(other) = self.open_line.filter(|other| *other != member && !self.prefixes.is_empty()) {
             self.writer.write_all(b"\n")?;
             self.open_line = None;
+            self.cut.insert(other);
+        }
+        if self.cut.remove(&member) && record.ends_line && record.bytes.is_empty() {
+            return Ok(());
         }
         if self.open_line.is_none() {
             self.begin_line(member, time)?;
@@ -144,6 +151,21 @@ mod tests {
         ];
         let expected = "web | long line\nweb | half\na   | x\nweb | rest\n";
         assert_eq!(written(Some(&names), false, &records), (expected.into(), "a   | \n".into()));
+    }
+
+    /// A Python member writes a line's text and its end apart; between the two another member spoke, and an empty line
+    /// that nobody had written followed.
+    #[test]
+    fn the_end_of_a_line_that_was_cut_is_not_another_line() {
+        let names = ["web".to_owned(), "a".to_owned()];
+        let records = [
+            (0, record(Stream::Stdout, b"text", false)),
+            (1, record(Stream::Stdout, b"x", true)),
+            (0, record(Stream::Stdout, b"", true)),
+            (0, record(Stream::Stdout, b"", true)),
+            (0, record(Stream::Stdout, b"more", true)),
+        ];
+        assert_eq!(written(Some(&names), false, &records).0, "web | text\na   | x\nweb | \nweb | more\n");
     }
 
     #[test]
