@@ -153,7 +153,8 @@ impl Bench {
         if !attempt.ended {
             return Some("the command did not end".into());
         }
-        if panicked(&said.err) || panicked(&attempt.log) {
+        // A runtime's own panic where the kernel refuses what it cannot do without is an error that names it.
+        if [&said.err, &attempt.log].iter().any(|log| log.contains("panicked at runtime/")) {
             return Some("a panic".into());
         }
         if said.code != 0 && !attempt.names_a_cause() {
@@ -165,17 +166,6 @@ impl Bench {
         let differences = self.world.scope().differences(&self.before);
         (!differences.is_empty()).then(|| format!("{differences:#?}"))
     }
-}
-
-/// Whether our code panicked. Where the runtime can start no thread it says so on our behalf, and the node begins anew.
-fn panicked(log: &str) -> bool {
-    let mut lines = log.lines();
-    while lines.by_ref().any(|line| line.contains("panicked at runtime/")) {
-        if !lines.next().is_some_and(|message| message.starts_with("OS can't spawn worker thread")) {
-            return true;
-        }
-    }
-    false
 }
 
 /// It ends with the last of what it traces.

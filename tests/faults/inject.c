@@ -176,8 +176,10 @@ static void attach(const char *node) {
     for (struct dirent *entry; (entry = readdir(folder));) {
         pid_t id = atoi(entry->d_name);
         if (id <= 0) continue;
+        int refused = ptrace(PTRACE_SEIZE, id, 0, OPTIONS);
+        if (refused && errno == ESRCH) continue;  // a thread that has ended meanwhile
+        if (refused) perror("attach"), exit(2);
         add(id, NODE);
-        if (ptrace(PTRACE_SEIZE, id, 0, OPTIONS)) perror("attach"), exit(2);
         if (wanted == NODE) ptrace(PTRACE_INTERRUPT, id, 0, 0);
     }
     closedir(folder);

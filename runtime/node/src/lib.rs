@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod blocking;
 mod chain;
 mod clock;
 pub mod container;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 
 pub use chain::chain;
+pub use image::look::facts as image_facts;
 pub use node::failure::{NodeError, NodeErrorKind};
 pub use node::{Node, NodeConfig, WorkerExecutable};
 pub use pod::request::{Attached, ExecEnd, ExecRequest, ExecSession};

@@ -10,10 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dwell_spec::pod as checked;
+use dwell_sys::complain::complain;
 use k8s_openapi::api::core::v1::Pod;
 use rustix::fs::FlockOperation;
 use tokio::sync::{Notify, broadcast, oneshot};
 
+use crate::blocking::{blocking, settled};
 use crate::embedded::Embedded;
 use crate::host;
 use crate::image::compile::Compiler;
@@ -71,15 +73,11 @@ impl Node {
         let handle = self.accept(pod, checked)?;
         let object = handle.object();
         let (layout, uid) = (self.shared.layout.clone(), handle.uid.clone());
-        let synced = tokio::task::spawn_blocking(move || {
-            record::sync(&layout.pod(&uid), &[layout.journal(&uid), layout.pod_object(&uid)])
-        })
-        .await;
-        match synced {
-            Ok(Ok(())) => Ok(object),
+        let sync = move || record::sync(&layout.pod(&uid), &[layout.journal(&uid), layout.pod_object(&uid)]);
+        match blocking(sync).await.flatten() {
+            Ok(()) => Ok(object),
             // Removed again before it reached the disk: nothing was lost.
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(object),
-            Ok(Err(error)) => Err(NodeError::internal("write the Pod to the disk", error)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(object),
             Err(error) => Err(NodeError::internal("write the Pod to the disk", error)),
         }
     }
@@ -273,12 +271,15 @@ impl Node {
     }
 
     /// Gives back what only a node without Pods may: its bridge, its firewall table, its cgroup. With living Pods it
-    /// does nothing.
+    /// only ends what it has begun.
     pub async fn close(&self) {
         if self.begin_leaving() {
             let shared = self.shared.clone();
-            let _ = tokio::task::spawn_blocking(move || give_back(&shared)).await;
+            if let Err(error) = blocking(move || give_back(&shared)).await {
+                complain(format_args!("give back what the node has of the host: {error}"));
+            }
         }
+        settled().await;
     }
 
     /// What this node is: version, process, folders, Pods.
@@ -293,7 +294,7 @@ impl Node {
     /// What the host offers and lacks.
     pub async fn check(&self) -> Vec<host::CheckItem> {
         let layout = self.shared.layout.clone();
-        tokio::task::spawn_blocking(move || host::check(&layout)).await.unwrap_or_default()
+        blocking(move || host::check(&layout)).await.unwrap_or_default()
     }
 }
 
@@ -348,9 +349,7 @@ fn new_uid() -> String {
 }
 
 async fn open_shared(config: NodeConfig) -> Result<Shared, NodeError> {
-    tokio::task::spawn_blocking(move || open_blocking(config))
-        .await
-        .map_err(|error| NodeError::internal("open the node", error))?
+    blocking(move || open_blocking(config)).await.map_err(|error| NodeError::internal("open the node", error))?
 }
 
 fn open_blocking(config: NodeConfig) -> Result<Shared, NodeError> {

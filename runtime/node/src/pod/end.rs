@@ -4,8 +4,11 @@
 //! process, the cgroup is emptied and removed, folders are deleted, the address is free again. Every step may be
 //! repeated, since a node can die between any two.
 
+use dwell_sys::complain::complain;
+
 use super::driver::Driver;
 use super::files;
+use crate::blocking::{begin, blocking};
 use crate::clock::now_ns;
 use crate::supervise::decide;
 use crate::tidy::tidy;
@@ -21,18 +24,21 @@ impl Driver {
         self.journal.finished = true;
         self.save_lasting();
         let what = format!("remove the folders of Pod {}/{}", self.handle.namespace, self.handle.name);
-        let cleaned = tokio::task::spawn_blocking(move || {
+        let cleaned = blocking(move || {
             tidy(what, || {
                 volume::remove_all(&folders)?;
                 dwell_sys::remove::remove_tree(&layout.run_pod(&uid))?;
                 dwell_sys::remove::remove_tree(&layout.pod(&uid).join("containers"))
             });
         });
-        let _ = cleaned.await;
+        if let Err(error) = cleaned.await {
+            complain(format_args!("clean up after Pod {}/{}: {error}", self.handle.namespace, self.handle.name));
+        }
         self.publish();
         let (layout, uid) = (self.shared.layout.clone(), self.handle.uid.clone());
-        tokio::task::spawn_blocking(move || {
-            super::record::sync(&layout.pod(&uid), &[layout.journal(&uid), layout.pod_object(&uid)])
+        begin(move || {
+            // Removed already, or the next write says it.
+            let _ = super::record::sync(&layout.pod(&uid), &[layout.journal(&uid), layout.pod_object(&uid)]);
         });
     }
 
