@@ -54,8 +54,20 @@ fn a_plan_shows_every_step_and_does_none() {
     );
     assert!(json[0]["containers"][0].to_string().contains("\"ops\""), "{json:#}");
     assert!(!node.state_dir().join("lib/pods").exists() && node.node_pid().is_none(), "a plan did something");
+    assert!(text.contains("HOME=/root"), "the image's accounts were not looked at:\n{text}");
     let piped = crate::with_input(&node, &["plan", "-"], manifest.to_string().as_bytes());
     assert_eq!(piped.ok(), text);
+}
+
+/// A plan for an image that does not exist was shown as if a start would succeed.
+#[test]
+fn a_plan_looks_into_images() {
+    let node = Node::new();
+    let missing = script(&node, "planned", "true").replace("rootfs:/", "rootfs:/nowhere/");
+    let said = node.dwell(&["plan", node.file("missing.yaml", &missing).to_str().unwrap()]);
+    assert!(said.code == 125 && said.out.contains("open the image /nowhere/"), "{said:#?}");
+    let said = node.dwell(&["plan", node.file("entry.yaml", &script(&node, "planned", "true")).to_str().unwrap()]);
+    assert!(said.ok().contains("native (no \\0asm magic in /bin/"), "the entry point was not looked at");
 }
 
 #[test]

@@ -72,6 +72,7 @@ fn what_is_not_there_is_named() {
     refused(node.dwell(&["run", "missing.yaml"]), &["missing.yaml", "No such file"]);
     refused(node.dwell(&["run", "."]), &["."]);
     refused(node.dwell(&["plan", "missing.yaml"]), &["missing.yaml", "No such file"]);
+    refused(node.dwell(&["run", "/"]), &["Is a directory", "--image rootfs:/"]);
     let folder = run_text(&node, &script(&node, "x", "true").replace("/rootfs\"", "/no-such-folder\""));
     assert!(
         folder.code == 125 && folder.err.contains("/no-such-folder") && folder.err.contains("No such file"),

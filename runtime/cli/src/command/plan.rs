@@ -1,12 +1,14 @@
 //! `dwell plan`: what would be done for a manifest, decided by the same pure functions that decide it for real. Nothing is
-//! started and no root is needed; what only a start can tell (addresses, an image's own files, a module's digest) is shown
-//! as unknown.
+//! started and no root is needed; what only a start can tell (addresses, a module's digest) is shown as unknown, and so is
+//! what an image holds that the caller may not read.
+
+use std::io::ErrorKind;
 
 use dwell_spec::facts::{ContainerFacts, HostFacts, PodIp};
 use dwell_spec::plan::container::ContainerPlan;
 use dwell_spec::plan::pod::PodPlan;
 use dwell_spec::plan::{plan_container, plan_pod};
-use dwell_spec::pod::Pod;
+use dwell_spec::pod::{Container, Pod};
 use serde::Serialize;
 
 use super::run::source;
@@ -62,14 +64,20 @@ pub fn run(args: PlanArgs) -> Outcome {
 
 fn plans(pod: &Pod, host: &HostFacts) -> Result<Plans, Failure> {
     let planned = plan_pod(pod, host).map_err(|e| Failure::of(&e))?;
-    let unknown = ContainerFacts::default();
     let containers = pod.init_containers.iter().chain(&pod.containers).map(|container| {
-        match plan_container(pod, container, host, &unknown, PodIp { v4: None, v6: None }) {
-            Ok(plan) => Planned::Plan(Box::new(plan)),
-            Err(e) => Planned::Unplanned { name: container.name.clone(), because: e.to_string() },
-        }
+        plan(pod, container, host)
+            .unwrap_or_else(|because| Planned::Unplanned { name: container.name.clone(), because })
     });
     Ok(Plans { pod: planned, containers: containers.collect() })
+}
+
+fn plan(pod: &Pod, container: &Container, host: &HostFacts) -> Result<Planned, String> {
+    let facts = match dwell::image_facts(container) {
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => ContainerFacts::default(),
+        looked => looked.map_err(|e| e.to_string())?,
+    };
+    let plan = plan_container(pod, container, host, &facts, PodIp { v4: None, v6: None });
+    plan.map(|plan| Planned::Plan(Box::new(plan))).map_err(|e| e.to_string())
 }
 
 fn text(plans: &Plans) -> String {

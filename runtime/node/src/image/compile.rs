@@ -20,6 +20,7 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 use tokio::net::unix::pipe::Receiver;
 
 use super::cache::{Entry, ModuleCache};
+use crate::blocking::blocking;
 
 /// Turns modules into cache entries.
 #[derive(Debug)]
@@ -68,24 +69,26 @@ impl Compiler {
         whole.then_some(key).ok_or_else(|| io::Error::other(format!("the engine named no key (status {status})")))
     }
 
-    /// The entry for a source file, compiled now if it never was. Dropping the future leaves a compilation that is
+    /// The entry for a source file (`module` names it in errors), compiled now if it never was. Dropping the future leaves a compilation that is
     /// under way to end by itself, unused.
     ///
     /// # Errors
     /// The module is not one, imports what nothing provides, or costs more than it may.
-    pub async fn ensure_compiled(&self, source: File, name: &str) -> Result<Compiled, CompileError> {
-        let failed = |what, source| CompileError::Io { module: name.to_owned(), what, source };
+    pub async fn ensure_compiled(&self, source: File, module: &str) -> Result<Compiled, CompileError> {
+        let failed = |what, source| CompileError::Io { module: module.to_owned(), what, source };
         let cache = self.cache().await.map_err(|e| failed("ask the engine that is to run", e))?;
         let (digest, source) = hash(cache, source).await.map_err(|e| failed("read", e))?;
         let turn = self.turn(&digest);
-        let _one_at_a_time = turn.lock().await;
-        if let Some(entry) = cache.find(&digest) {
-            return Ok(Compiled { digest, entry });
-        }
-        self.compile(cache, &digest, &source, name).await?;
-        let entry = cache.find(&digest);
+        let made = {
+            let _one_at_a_time = turn.lock().await;
+            match cache.find(&digest) {
+                Some(entry) => Ok(Some(entry)),
+                None => self.compile(cache, &digest, &source, module).await.map(|()| cache.find(&digest)),
+            }
+        };
+        // Whoever waits for this turn has a share of it.
         self.under_way.lock().expect("no holder panics").remove(&digest);
-        let entry = entry.ok_or_else(|| failed("find the compiled form of", io::ErrorKind::NotFound.into()))?;
+        let entry = made?.ok_or_else(|| failed("find the compiled form of", io::ErrorKind::NotFound.into()))?;
         Ok(Compiled { digest, entry })
     }
 
@@ -93,14 +96,20 @@ impl Compiler {
         self.under_way.lock().expect("no holder panics").entry(digest.to_owned()).or_default().clone()
     }
 
-    async fn compile(&self, cache: &ModuleCache, digest: &str, source: &File, name: &str) -> Result<(), CompileError> {
-        let failed = |what, source| CompileError::Io { module: name.to_owned(), what, source };
+    async fn compile(
+        &self,
+        cache: &ModuleCache,
+        digest: &str,
+        source: &File,
+        module: &str,
+    ) -> Result<(), CompileError> {
+        let failed = |what, source| CompileError::Io { module: module.to_owned(), what, source };
         let folder = cache.ensure_folder().map_err(|e| failed("make the cache folder for", e))?;
         let files = Outputs::open(&folder).map_err(|e| failed("make a file for the compiled form of", e))?;
         let child = self.spawn(source, &files).map_err(|e| failed("start the compiler for", e))?;
         let status = child.wait().await.map_err(|e| failed("wait for the compiler of", e))?;
         if status != 0 {
-            return Err(files.explain(name, status));
+            return Err(files.explain(module, status));
         }
         publish(cache, digest, &files).map_err(|e| failed("store the compiled form of", e))
     }
@@ -122,12 +131,11 @@ impl Compiler {
 
 async fn hash(cache: &ModuleCache, mut source: File) -> io::Result<(String, File)> {
     let cache = cache.clone();
-    tokio::task::spawn_blocking(move || {
+    blocking(move || {
         cache.ensure_folder()?;
         cache.digest(&mut source).map(|digest| (digest, source))
     })
-    .await
-    .map_err(io::Error::other)?
+    .await?
 }
 
 fn publish(cache: &ModuleCache, digest: &str, files: &Outputs) -> io::Result<()> {
@@ -168,12 +176,12 @@ impl Outputs {
         Ok(Outputs { code: nameless()?, info: nameless()?, report: nameless()? })
     }
 
-    fn explain(&self, name: &str, status: i32) -> CompileError {
+    fn explain(&self, module: &str, status: i32) -> CompileError {
         let report = crate::report::read_worker_report(&self.report).unwrap_or(WorkerReport {
             reason: "CompileFailed".into(),
             message: format!("the compiler ended with status {status} (it may have needed more than its limits)"),
         });
-        CompileError::Refused { module: name.to_owned(), status, report }
+        CompileError::Refused { module: module.to_owned(), status, report }
     }
 }
 
@@ -210,7 +218,7 @@ impl Drop for Child {
 pub enum CompileError {
     /// dwell or the machine failed.
     Io {
-        /// The module's name.
+        /// The module's path.
         module: String,
         /// A verb phrase.
         what: &'static str,
@@ -219,7 +227,7 @@ pub enum CompileError {
     },
     /// The compile process refused it, or was ended by its limits.
     Refused {
-        /// The module's name.
+        /// The module's path.
         module: String,
         /// Its exit status.
         status: i32,

@@ -2,21 +2,19 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 
-use dwell_spec::facts::ContainerFacts;
 use dwell_spec::plan;
-use dwell_spec::pod::{Container, ImageRef};
 use rustix::process::Signal;
 use tokio::sync::oneshot;
 
 use super::driver::Driver;
 use super::files;
 use super::request::{Attached, ExecEnd, ExecRequest, ExecSession, Refusal, pick, require_running};
+use crate::blocking::begin;
 use crate::chain::chain;
 use crate::container::log_files;
 use crate::container::source::{self, Opened, Parts};
-use crate::image::rootfs;
+use crate::image::look;
 use crate::report::{Report, read_report};
 use crate::sandbox::keeper::{Birth, BirthStdio, Exit, Process, Take};
 use crate::supervise::journal::Termination;
@@ -102,7 +100,7 @@ impl Driver {
             let _ = group.remove();
         }
         let folder = self.own_folder(index);
-        tokio::task::spawn_blocking(move || {
+        begin(move || {
             let _ = dwell_sys::remove::remove_tree(&folder);
         });
     }
@@ -224,7 +222,7 @@ impl Driver {
     ) -> Result<Birth, Refusal> {
         let refused = |message: String| Refusal::Failed(message);
         let container = self.container(index).clone();
-        let facts = exec_facts(&container);
+        let facts = look::accounts(&container);
         let wanted = plan::ExecRequest {
             argv: request.command.clone(),
             user: request.user.clone(),
@@ -258,18 +256,6 @@ impl Driver {
         let stdio = BirthStdio::Direct(stdio);
         Ok(Birth { seq, own_pid_namespace: false, join: Some(target), log_limit: 0, argument: "init", process, stdio })
     }
-}
-
-/// Accounts as the image has them: a member could have changed its own copy.
-fn exec_facts(container: &Container) -> ContainerFacts {
-    let mut facts = ContainerFacts::default();
-    if let ImageRef::Rootfs(path) = &container.image
-        && let Ok(root) = rootfs::open_root(Path::new(path))
-    {
-        facts.passwd = rootfs::account_file(root.as_fd(), "/etc/passwd");
-        facts.group = rootfs::account_file(root.as_fd(), "/etc/group");
-    }
-    facts
 }
 
 /// Both sides of an exec's streams.

@@ -2,18 +2,17 @@
 //! compiled module. It may take long (a compilation does), and is dropped when the Pod is stopped meanwhile.
 
 use std::fs::File;
-use std::os::fd::AsFd;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dwell_spec::facts::{ContainerFacts, EntryPoint, ModuleFacts};
-use dwell_spec::pod::{Container, ImageRef, MemberKind};
+use dwell_spec::facts::{ContainerFacts, ModuleFacts};
+use dwell_spec::pod::{Container, ImageRef};
 
 use super::driver::Driver;
 use super::shared::Shared;
+use crate::blocking::blocking;
 use crate::image::compile::CompileError;
-use crate::image::rootfs;
+use crate::image::look::{Found, Module, look};
 
 /// After this long a container that is still being prepared says so in its status.
 const SLOW: Duration = Duration::from_millis(300);
@@ -103,68 +102,22 @@ fn describe(container: &Container) -> String {
 }
 
 async fn learn(shared: Arc<Shared>, container: Container) -> Result<Ready, Failure> {
-    match container.image.clone() {
-        ImageRef::Wasm(path) => {
-            let file = open_module(Path::new(&path)).map_err(|error| cannot_open(&path, &error))?;
-            compile(&shared, file, file_name(&path), ContainerFacts::default()).await
-        }
-        ImageRef::Rootfs(path) => {
-            let looked = tokio::task::spawn_blocking(move || look_into(&path, &container)).await;
-            let (facts, module) = looked.map_err(|error| failed(error.to_string()))??;
-            match module {
-                None => Ok(Ready { facts, module: None }),
-                Some((file, name)) => compile(&shared, file, name, facts).await,
-            }
-        }
+    let looked = blocking(move || look(&container)).await.flatten();
+    let Found { facts, module } = looked.map_err(|error| failed(error.to_string()))?;
+    match module {
+        None => Ok(Ready { facts, module: None }),
+        Some(module) => compile(&shared, module, facts).await,
     }
 }
 
-fn open_module(path: &Path) -> std::io::Result<File> {
-    use rustix::fs::{Mode, OFlags};
-    let fd = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    rootfs::require_regular(&fd)?;
-    rootfs::reopen_for_reading(fd.as_fd())
-}
-
-/// The member's own `PATH`, else the usual one.
-fn search_path(container: &Container) -> String {
-    let own = container.env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
-    own.unwrap_or_else(|| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned())
-}
-
-type Looked = (ContainerFacts, Option<(File, String)>);
-
-fn look_into(path: &str, container: &Container) -> Result<Looked, Failure> {
-    let root = rootfs::open_root(Path::new(path)).map_err(|error| cannot_open(path, &error))?;
-    let mut facts = ContainerFacts {
-        passwd: rootfs::account_file(root.as_fd(), "/etc/passwd"),
-        group: rootfs::account_file(root.as_fd(), "/etc/group"),
-        ..ContainerFacts::default()
-    };
-    let Some(command) = container.command.first().or(container.args.first()) else { return Ok((facts, None)) };
-    let search = search_path(container);
-    let working_dir = container.working_dir.as_deref().unwrap_or("/");
-    let Some((found, file)) = rootfs::find_command(root.as_fd(), command, working_dir, &search) else {
-        return Ok((facts, None));
-    };
-    let wasm = rootfs::is_wasm(&file).unwrap_or(false);
-    let name = file_name(&found);
-    facts.entry_point = Some(EntryPoint { path: found, wasm });
-    let is_module = wasm || container.kind_hint == Some(MemberKind::Wasm);
-    Ok((facts, is_module.then_some((file, name))))
-}
-
-async fn compile(shared: &Shared, file: File, name: String, mut facts: ContainerFacts) -> Result<Ready, Failure> {
+async fn compile(shared: &Shared, module: Module, mut facts: ContainerFacts) -> Result<Ready, Failure> {
     let Some(compiler) = &shared.compiler else {
         return Err(failed("this node was opened without a worker, so it runs no WebAssembly".into()));
     };
-    let compiled = compiler.ensure_compiled(file, &name).await.map_err(|error| refused(&error))?;
-    facts.module = Some(ModuleFacts { digest: compiled.digest, file_name: name, kind: compiled.entry.info.kind });
+    let file_name = module.file_name();
+    let compiled = compiler.ensure_compiled(module.file, &module.path).await.map_err(|error| refused(&error))?;
+    facts.module = Some(ModuleFacts { digest: compiled.digest, file_name, kind: compiled.entry.info.kind });
     Ok(Ready { facts, module: Some(compiled.entry.file) })
-}
-
-fn file_name(path: &str) -> String {
-    Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 fn refused(error: &CompileError) -> Failure {
@@ -174,10 +127,6 @@ fn refused(error: &CompileError) -> Failure {
         }
         CompileError::Io { source, .. } => failed(format!("{error}: {source}")),
     }
-}
-
-fn cannot_open(path: &str, error: &std::io::Error) -> Failure {
-    failed(format!("open the image {path}: {error}"))
 }
 
 fn failed(message: String) -> Failure {

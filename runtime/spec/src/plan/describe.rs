@@ -37,7 +37,7 @@ impl Display for PodPlan {
 impl Display for ContainerPlan {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let kind = if self.kind == MemberKind::Native { "native" } else { "Wasm" };
-        writeln!(f, "Container {}: {kind}, because of {}", self.name, self.kind_because)?;
+        writeln!(f, "Container {}: {kind} ({})", self.name, self.kind_because)?;
         writeln!(f, "  stdio        {}", stdio(self.stdio))?;
         let pids = if self.own_pid_namespace { "PID 1 of its own namespace" } else { "in the Pod's namespace" };
         writeln!(f, "  processes    {pids}")?;

@@ -32,7 +32,7 @@ fn by_magic(facts: &ContainerFacts) -> (MemberKind, String) {
     match &facts.entry_point {
         Some(entry) if entry.wasm => (MemberKind::Wasm, format!("magic \\0asm of {}", entry.path)),
         Some(entry) => (MemberKind::Native, format!("no \\0asm magic in {}", entry.path)),
-        None => (MemberKind::Native, "nothing says Wasm (entry point not looked at)".to_owned()),
+        None => (MemberKind::Native, "no module is named, and no entry point was found".to_owned()),
     }
 }
 

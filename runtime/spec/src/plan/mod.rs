@@ -57,6 +57,8 @@ mod wasm;
 mod worker_layout;
 
 #[cfg(feature = "manifest")]
+pub use environment::DEFAULT_PATH;
+#[cfg(feature = "manifest")]
 pub use joined::{ExecPlan, ExecRequest, plan_exec};
 #[cfg(feature = "manifest")]
 pub use planner::{plan_container, plan_pod};

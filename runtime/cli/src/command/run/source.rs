@@ -89,7 +89,12 @@ fn read_manifest(file: &str) -> Result<String, Failure> {
         "-" => io::stdin().lock().take(MANIFEST_MAX + 1).read_to_string(&mut text),
         _ => std::fs::File::open(file).and_then(|f| f.take(MANIFEST_MAX + 1).read_to_string(&mut text)),
     };
-    read.map_err(|e| failed(&e))?;
+    read.map_err(|e| match e.kind() {
+        io::ErrorKind::IsADirectory => failed(&e).with_hint(format!(
+            "a root file system is run with `dwell run --image rootfs:{file} COMMAND`, manifests are named one by one"
+        )),
+        _ => failed(&e),
+    })?;
     match text.len() as u64 > MANIFEST_MAX {
         true => Err(Failure::new(format!("{file} is larger than {} MiB: no manifest", MANIFEST_MAX >> 20))),
         false => Ok(text),
