@@ -72,7 +72,7 @@ impl Bench {
         let manifest = manifest.to_str().unwrap().to_owned();
         assert!(world.dwell(&["run", "--rm", &manifest]).ok().contains("hello"), "control: it runs when nothing fails");
         world.end();
-        Bench { tracer: tracer(&world), manifest, before: world.scope().settled(), world }
+        Bench { tracer: tracer(), manifest, before: world.scope().settled(), world }
     }
 
     /// Starts a node, lets the n-th call of `who` fail while the Pod runs, and removes it.
@@ -178,9 +178,6 @@ fn wait_a_little(tracer: &mut Child) {
     }
 }
 
-fn tracer(world: &World) -> PathBuf {
-    let (source, path) = (concat!(env!("CARGO_MANIFEST_DIR"), "/faults/inject.c"), world.files().join("inject"));
-    let built = Command::new("cc").args(["-O1", "-o"]).arg(&path).arg(source).status();
-    assert!(built.is_ok_and(|status| status.success()), "cc cannot build {source}");
-    path
+fn tracer() -> PathBuf {
+    dwell_tests::embedded::program("inject", include_bytes!(concat!(env!("OUT_DIR"), "/inject")))
 }

@@ -1,7 +1,9 @@
 //! Manifests and facts that the tests plan from.
 
 use dwell_spec::facts::HostFacts;
-use dwell_spec::pod::{Container, ImageRef, Pod, Resources, RestartPolicy, Volume, VolumeMount, VolumeSource};
+use dwell_spec::pod::{
+    Container, Dns, Groups, ImageRef, Pod, Resources, RestartPolicy, Rights, Volume, VolumeMount, VolumeSource,
+};
 
 /// A container whose program is this shell script.
 pub fn scripted(script: &str) -> Container {
@@ -17,6 +19,8 @@ pub fn scripted(script: &str) -> Container {
         resources: Resources::default(),
         user: None,
         group: None,
+        groups: Groups::default(),
+        rights: Rights::default(),
         read_only_root: false,
         stdin: false,
         stdin_once: false,
@@ -39,6 +43,11 @@ pub fn pod(container: &Container) -> Pod {
         labels: Default::default(),
         annotations: Default::default(),
         hostname: "demo".to_owned(),
+        uid: String::new(),
+        own_names: vec!["demo".to_owned()],
+        host_aliases: Vec::new(),
+        dns: Dns::default(),
+        service_account_name: "default".to_owned(),
         host_network: false,
         share_process_namespace: false,
         restart_policy: RestartPolicy::Never,
@@ -60,5 +69,8 @@ pub fn host() -> HostFacts {
         nofile_hard: 4096,
         seccomp: true,
         arch: std::env::consts::ARCH.to_owned(),
+        addresses: Vec::new(),
+        cpus: 2,
+        memory: 1 << 30,
     }
 }

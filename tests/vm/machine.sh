@@ -10,7 +10,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../setup/prepare.sh"
 vm=$repo/tests/vm
 cache=${DWELL_VM_CACHE:-$HOME/.cache/dwell-vm}
 # Programs of this machine that scripts inside may use; each goes in with its libraries.
-programs="bash ip nft strace"
+programs="bash ip nft strace unshare nsenter setpriv setsid"
 # The parts of the module tree that dwell may make the kernel load.
 module_parts="drivers/virtio drivers/block drivers/net/veth.ko drivers/net/tun.ko drivers/net/virtio_net.ko
     drivers/net/net_failover.ko net fs/overlayfs fs/fuse lib crypto"

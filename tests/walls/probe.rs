@@ -1,17 +1,17 @@
-//! The program beside this file, compiled once per node, in the members' root file system.
+//! The program beside this file, compiled with the tests, in the members' root file system.
 
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 use dwell_tests::node::Node;
 use dwell_tests::rootfs;
 
-/// Compiles it to `/bin/probe` of the node's busybox root; returns where it lies on the host.
+/// Writes it to `/bin/probe` of the node's busybox root; returns where it lies on the host.
 pub fn install(node: &Node) -> PathBuf {
     let program = rootfs::busybox(&node.files()).join("bin/probe");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("walls/probe.c");
-    let cc = Command::new("cc").args(["-static", "-O1", "-o"]).arg(&program).arg(source).status();
-    assert!(cc.expect("a C compiler").success(), "cc failed");
+    std::fs::write(&program, include_bytes!(concat!(env!("OUT_DIR"), "/probe"))).expect("write the probe");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("make it executable");
     program
 }
 

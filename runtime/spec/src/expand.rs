@@ -5,6 +5,7 @@
 //! (One thing is not copied: behind a lone `$` the original splits a character of several bytes.)
 //! The result is bounded, since variables that hold one another double with every line.
 
+use std::collections::HashMap;
 use std::fmt;
 
 /// Bytes of one string that the kernel takes at exec (MAX_ARG_STRLEN), without the NUL.
@@ -21,6 +22,44 @@ impl fmt::Display for TooLong {
 }
 
 impl std::error::Error for TooLong {}
+
+/// Variables in order, each once: one that is written twice keeps its place and takes the later value.
+#[derive(Debug, Default)]
+pub struct Variables {
+    list: Vec<(String, String)>,
+    places: HashMap<String, usize>,
+}
+
+impl Variables {
+    /// A variable's value.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.places.get(name).map(|place| self.list[*place].1.as_str())
+    }
+
+    /// Sets a variable.
+    pub fn set(&mut self, name: &str, value: String) {
+        match self.places.get(name) {
+            Some(place) => self.list[*place].1 = value,
+            None => {
+                self.places.insert(name.to_owned(), self.list.len());
+                self.list.push((name.to_owned(), value));
+            }
+        }
+    }
+
+    /// Expands `text` by them.
+    ///
+    /// # Errors
+    /// As `expand`.
+    pub fn expand(&self, text: &str) -> Result<String, TooLong> {
+        expand(text, |name| self.get(name))
+    }
+
+    /// Names and values.
+    pub fn into_list(self) -> Vec<(String, String)> {
+        self.list
+    }
+}
 
 /// Expands `text`; `value_of` knows the variables.
 ///

@@ -1,7 +1,7 @@
 //! What planning must know of the world. Gathered by IO in the node, plain values here; an unknown is `None`, and
 //! `dwell plan` prints it as unknown.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,12 @@ pub struct HostFacts {
     pub seccomp: bool,
     /// `std::env::consts::ARCH`
     pub arch: String,
+    /// Its addresses, the one that its default route leaves by first, without loopback.
+    pub addresses: Vec<IpAddr>,
+    /// CPUs that are online.
+    pub cpus: u64,
+    /// Bytes of memory.
+    pub memory: u64,
 }
 
 /// What the Pod's network turned out to be.

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "manifest")]
+pub mod capabilities;
+#[cfg(feature = "manifest")]
 pub mod expand;
 pub mod facts;
 #[cfg(feature = "manifest")]

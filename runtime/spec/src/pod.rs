@@ -15,16 +15,27 @@ pub struct Pod {
     pub name: String,
     /// `metadata.namespace`; `default` when none was given.
     pub namespace: String,
+    /// `metadata.uid`; empty until the node gives it one.
+    pub uid: String,
     /// `metadata.labels`.
     pub labels: BTreeMap<String, String>,
     /// `metadata.annotations`.
     pub annotations: BTreeMap<String, String>,
-    /// The Pod's own host name: `spec.hostname` or the name, cut to 63 characters.
+    /// The name in the Pod's UTS namespace: `spec.hostname` or the Pod's name, cut to 63 characters, unless the full name
+    /// or another was asked for.
     pub hostname: String,
+    /// The names of the Pod's addresses in its `/etc/hosts`, the canonical one first.
+    pub own_names: Vec<String>,
+    /// `spec.hostAliases`.
+    pub host_aliases: Vec<HostAlias>,
+    /// `spec.dnsPolicy` and `spec.dnsConfig`.
+    pub dns: Dns,
     /// Whether members share the host's network instead of one of their own.
     pub host_network: bool,
     /// Whether all members share the Pod's pid namespace (`spec.shareProcessNamespace`).
     pub share_process_namespace: bool,
+    /// `spec.serviceAccountName`; `default` when none was given.
+    pub service_account_name: String,
     /// What happens to a member that ends.
     pub restart_policy: RestartPolicy,
     /// Seconds between the stop signal and SIGKILL; 30 when none was given.
@@ -35,6 +46,41 @@ pub struct Pod {
     pub init_containers: Vec<Container>,
     /// The members; at least one.
     pub containers: Vec<Container>,
+}
+
+/// One more line of `/etc/hosts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostAlias {
+    /// The address.
+    pub ip: std::net::IpAddr,
+    /// Its names.
+    pub names: Vec<String>,
+}
+
+/// Where names are looked up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dns {
+    /// Whether the host's `resolv.conf` comes first; without it (`dnsPolicy: None`) only what follows counts.
+    pub from_host: bool,
+    /// More servers.
+    pub servers: Vec<std::net::IpAddr>,
+    /// More search domains.
+    pub searches: Vec<String>,
+    /// Options, with or without a value; one that the host has too is replaced.
+    pub options: Vec<(String, Option<String>)>,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self { from_host: true, servers: Vec::new(), searches: Vec::new(), options: Vec::new() }
+    }
+}
+
+impl Dns {
+    /// Whether it adds anything to the host's.
+    pub fn is_the_hosts(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// `spec.restartPolicy`.
@@ -55,14 +101,14 @@ pub struct Container {
     pub name: String,
     /// Where the member's program comes from.
     pub image: ImageRef,
-    /// Replaces the image's entry point; empty means the image's own. `$(VAR)` already expanded.
+    /// Replaces the image's entry point; empty means the image's own. `$(VAR)` is expanded when it is planned.
     pub command: Vec<String>,
-    /// Replaces the image's arguments. `$(VAR)` already expanded.
+    /// Replaces the image's arguments. `$(VAR)` is expanded when it is planned.
     pub args: Vec<String>,
     /// `workingDir`: absolute.
     pub working_dir: Option<String>,
-    /// Environment in the manifest's order, `$(VAR)` already expanded.
-    pub env: Vec<(String, String)>,
+    /// Environment in the manifest's order.
+    pub env: Vec<(String, EnvValue)>,
     /// Declared ports.
     pub ports: Vec<ContainerPort>,
     /// What is mounted where, in the manifest's order; mount paths unique.
@@ -73,6 +119,10 @@ pub struct Container {
     pub user: Option<UserRef>,
     /// `runAsGroup` likewise.
     pub group: Option<u32>,
+    /// The Pod's `supplementalGroups`.
+    pub groups: Groups,
+    /// What it may do beyond that.
+    pub rights: Rights,
     /// `securityContext.readOnlyRootFilesystem`.
     pub read_only_root: bool,
     /// Whether standard input stays open for clients to write to.
@@ -85,6 +135,68 @@ pub struct Container {
     pub kind_hint: Option<MemberKind>,
 }
 
+/// Where a variable's value comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EnvValue {
+    /// The manifest; `$(VAR)` means a variable further up.
+    Text(String),
+    /// The Pod itself.
+    Field(PodField),
+    /// What a container may use.
+    Resource(ResourceField),
+}
+
+/// A field of the Pod that a variable can carry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PodField {
+    /// `metadata.name`
+    Name,
+    /// `metadata.namespace`
+    Namespace,
+    /// `metadata.uid`
+    Uid,
+    /// `metadata.labels['KEY']`; empty where there is none.
+    Label(String),
+    /// `metadata.annotations['KEY']`; empty where there is none.
+    Annotation(String),
+    /// `spec.nodeName`: the host's name.
+    NodeName,
+    /// `spec.serviceAccountName`
+    ServiceAccountName,
+    /// `status.hostIP`
+    HostIp,
+    /// `status.hostIPs`, with commas between.
+    HostIps,
+    /// `status.podIP`
+    PodIp,
+    /// `status.podIPs`, with commas between.
+    PodIps,
+}
+
+/// An amount that a container may use, in units of `divisor`, rounded up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceField {
+    /// The container; the one that the variable is of when absent.
+    pub container: Option<String>,
+    /// Which amount.
+    pub amount: ResourceAmount,
+    /// Thousandths of a CPU, or bytes; at least 1.
+    pub divisor: u64,
+}
+
+/// The amounts that a variable can carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ResourceAmount {
+    /// `limits.cpu`; the host's CPUs where there is no limit.
+    CpuLimit,
+    /// `requests.cpu`; 0 where there is none.
+    CpuRequest,
+    /// `limits.memory`; the host's memory where there is no limit.
+    MemoryLimit,
+    /// `requests.memory`; 0 where there is none.
+    MemoryRequest,
+}
+
 /// Who the member runs as.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UserRef {
@@ -92,6 +204,38 @@ pub enum UserRef {
     Id(u32),
     /// A name (`user` or `user:group`) that the image's own passwd and group files resolve.
     Name(String),
+}
+
+/// Groups besides the primary one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Groups {
+    /// `supplementalGroups`.
+    pub more: Vec<u32>,
+    /// `supplementalGroupsPolicy: Strict`: those that the image gives do not count.
+    pub strict: bool,
+}
+
+/// What a member may do, whoever it runs as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rights {
+    /// The mask of capabilities: containerd's default set, as `capabilities` changes it.
+    pub capabilities: u64,
+    /// `allowPrivilegeEscalation: true`, written out: set-uid programs work.
+    pub may_gain_privileges: bool,
+    /// `seccompProfile`.
+    pub seccomp: SeccompChoice,
+    /// `runAsNonRoot`.
+    pub must_not_be_root: bool,
+}
+
+/// Which system call filter a native member gets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SeccompChoice {
+    /// The usual one.
+    #[default]
+    Default,
+    /// None.
+    Unconfined,
 }
 
 /// What a member is.
@@ -206,4 +350,32 @@ pub struct Resources {
     pub memory_request: Option<u64>,
     /// Processes and threads (annotation `dwell.dev/pids-limit`).
     pub pids_limit: Option<u64>,
+}
+
+#[cfg(feature = "manifest")]
+impl Default for Rights {
+    fn default() -> Self {
+        Self {
+            capabilities: crate::capabilities::DEFAULT,
+            may_gain_privileges: false,
+            seccomp: SeccompChoice::Default,
+            must_not_be_root: false,
+        }
+    }
+}
+
+#[cfg(feature = "manifest")]
+impl Rights {
+    /// The field, and why, that asks for what a Wasm member cannot have: it makes no system call of its own, so more
+    /// rights would be the worker's, which has none to give away.
+    pub fn not_for_wasm(&self) -> Option<(&'static str, &'static str)> {
+        if self.capabilities & !crate::capabilities::DEFAULT != 0 {
+            return Some(("capabilities.add", "a Wasm member has no use for capabilities"));
+        }
+        if self.may_gain_privileges {
+            return Some(("allowPrivilegeEscalation", "a Wasm member executes no program that could gain privileges"));
+        }
+        (self.seccomp == SeccompChoice::Unconfined)
+            .then_some(("seccompProfile", "a Wasm member's worker keeps its filter"))
+    }
 }

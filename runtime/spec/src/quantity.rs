@@ -39,6 +39,11 @@ const NANOS: i128 = 1_000_000_000;
 const DIGITS: usize = 28;
 
 impl Quantity {
+    /// 0
+    pub const ZERO: Self = Self { nanos: 0 };
+    /// 1
+    pub const ONE: Self = Self { nanos: NANOS };
+
     /// Parses a quantity.
     ///
     /// # Errors

@@ -7,13 +7,16 @@ use std::io::ErrorKind;
 use dwell_spec::facts::{ContainerFacts, HostFacts, PodIp};
 use dwell_spec::plan::container::ContainerPlan;
 use dwell_spec::plan::pod::PodPlan;
-use dwell_spec::plan::{plan_container, plan_pod};
+use dwell_spec::plan::{plan_container, plan_pod, resolved};
 use dwell_spec::pod::{Container, Pod};
 use serde::Serialize;
 
 use super::run::source;
 use super::{Outcome, print};
 use crate::failure::{DWELL_FAILED, Failure};
+
+/// Nobody knows it before the Pod is started.
+const NO_IP: PodIp = PodIp { v4: None, v6: None };
 
 /// Arguments of `dwell plan`.
 #[derive(Debug, clap::Args)]
@@ -72,11 +75,12 @@ fn plans(pod: &Pod, host: &HostFacts) -> Result<Plans, Failure> {
 }
 
 fn plan(pod: &Pod, container: &Container, host: &HostFacts) -> Result<Planned, String> {
-    let facts = match dwell::image_facts(container) {
+    let started = resolved(pod, container, host, NO_IP).map_err(|e| e.to_string())?;
+    let facts = match dwell::image_facts(&started) {
         Err(e) if e.kind() == ErrorKind::PermissionDenied => ContainerFacts::default(),
         looked => looked.map_err(|e| e.to_string())?,
     };
-    let plan = plan_container(pod, container, host, &facts, PodIp { v4: None, v6: None });
+    let plan = plan_container(pod, container, host, &facts, NO_IP);
     plan.map(|plan| Planned::Plan(Box::new(plan))).map_err(|e| e.to_string())
 }
 

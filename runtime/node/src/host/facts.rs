@@ -25,7 +25,15 @@ pub fn facts() -> HostFacts {
         nofile_hard: getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX),
         seccomp: fs::exists("/proc/sys/kernel/seccomp").unwrap_or(false),
         arch: std::env::consts::ARCH.to_owned(),
+        addresses: addresses(),
+        cpus: std::thread::available_parallelism().map_or(1, |number| number.get() as u64),
+        memory: memory(),
     }
+}
+
+fn memory() -> u64 {
+    let info = rustix::system::sysinfo();
+    u64::from(info.totalram) * u64::from(info.mem_unit)
 }
 
 fn resolv_conf() -> String {
@@ -41,7 +49,7 @@ fn is_loopback(server: &str) -> bool {
 
 /// The host's own addresses, the one that its default route leaves by first, IPv4 before IPv6; without loopback,
 /// link-local ones, and dwell's bridges.
-pub fn addresses() -> Vec<IpAddr> {
+fn addresses() -> Vec<IpAddr> {
     let Ok(mut socket) = Socket::open(Family::Route) else {
         return Vec::new();
     };

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::layout::Layout;
 
-pub use facts::{addresses, facts};
+pub use facts::facts;
 
 /// How one thing stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use dwell_spec::facts::{ContainerFacts, EntryPoint};
 use dwell_spec::plan::DEFAULT_PATH;
-use dwell_spec::pod::{Container, ImageRef, MemberKind};
+use dwell_spec::pod::{Container, EnvValue, ImageRef, MemberKind};
 use rustix::fs::{Mode, OFlags};
 
 use super::rootfs;
@@ -40,7 +40,7 @@ impl Module {
     }
 }
 
-/// Looks into a container's image.
+/// Looks into a container's image; its words and variables are resolved (`plan::resolved`).
 ///
 /// # Errors
 /// The image cannot be opened, by its path.
@@ -102,7 +102,10 @@ fn open_module(path: &Path) -> io::Result<File> {
 /// The member's own `PATH`, else the usual one.
 fn search_path(container: &Container) -> &str {
     let own = container.env.iter().rev().find(|(name, _)| name == "PATH");
-    own.map_or(DEFAULT_PATH, |(_, value)| value)
+    match own {
+        Some((_, EnvValue::Text(value))) => value,
+        _ => DEFAULT_PATH,
+    }
 }
 
 fn cannot_open(path: &str, error: &io::Error) -> io::Error {

@@ -68,8 +68,8 @@ impl Node {
     /// # Errors
     /// `Invalid` with a cause per field, `AlreadyExists`, or `Internal` when it could not be written.
     pub async fn run(&self, pod: Pod) -> Result<Arc<Pod>, NodeError> {
-        let checked = check(&pod)?;
-        let pod = with_identity(pod, &checked);
+        let mut checked = check(&pod)?;
+        let pod = with_identity(pod, &mut checked);
         let handle = self.accept(pod, checked)?;
         let object = handle.object();
         let (layout, uid) = (self.shared.layout.clone(), handle.uid.clone());
@@ -322,11 +322,12 @@ fn check(pod: &Pod) -> Result<checked::Pod, NodeError> {
     checked::Pod::try_from(pod).map_err(|problems| NodeError::invalid(pod, problems))
 }
 
-fn with_identity(mut pod: Pod, checked: &checked::Pod) -> Pod {
+fn with_identity(mut pod: Pod, checked: &mut checked::Pod) -> Pod {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     pod.metadata.name = Some(checked.name.clone());
     pod.metadata.namespace = Some(checked.namespace.clone());
-    pod.metadata.uid = Some(new_uid());
+    checked.uid = new_uid();
+    pod.metadata.uid = Some(checked.uid.clone());
     pod.metadata.creation_timestamp = now().map(Time);
     pod.status = None;
     pod
@@ -367,7 +368,6 @@ fn open_blocking(config: NodeConfig) -> Result<Shared, NodeError> {
         layout,
         facts,
         boot_id,
-        host_ips: host::addresses(),
         embedded,
         cgroups,
         network,

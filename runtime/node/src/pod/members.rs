@@ -229,7 +229,7 @@ impl Driver {
             tty: request.tty,
             stdin: request.stdin,
         };
-        let plan = plan::plan_exec(&self.pod, &container, &self.shared.facts, &facts, &wanted)
+        let plan = plan::plan_exec(&self.pod, &container, &self.shared.facts, &facts, self.pod_ip(), &wanted)
             .map_err(|error| Refusal::Invalid(chain(&error)))?;
         let cgroup = self.sandbox.as_ref().ok_or(Refusal::Gone)?.cgroup.container(&self.cgroup_id(index));
         let cgroup = cgroup.ok_or_else(|| refused("its cgroup has no name".into()))?;

@@ -5,7 +5,8 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dwell_spec::facts::{ContainerFacts, ModuleFacts};
+use dwell_spec::facts::{ContainerFacts, ModuleFacts, PodIp};
+use dwell_spec::plan;
 use dwell_spec::pod::{Container, ImageRef};
 
 use super::driver::Driver;
@@ -16,6 +17,8 @@ use crate::image::look::{Found, Module, look};
 
 /// After this long a container that is still being prepared says so in its status.
 const SLOW: Duration = Duration::from_millis(300);
+
+const NO_IP: PodIp = PodIp { v4: None, v6: None };
 
 /// One container, ready to be born or not.
 #[derive(Debug)]
@@ -62,7 +65,10 @@ impl Driver {
         if !self.preparing.insert(index) {
             return false;
         }
-        let container = self.container(index).clone();
+        // Its address is not known yet; nobody names a program by it.
+        let container = self.container(index);
+        let resolved = plan::resolved(&self.pod, container, &self.shared.facts, NO_IP);
+        let container = resolved.unwrap_or_else(|_| container.clone());
         let message = format!("preparing {}", describe(&container));
         self.prepared.spawn(async move {
             tokio::time::sleep(SLOW).await;

@@ -42,7 +42,6 @@ pub(crate) struct Shared {
     pub layout: Layout,
     pub facts: HostFacts,
     pub boot_id: String,
-    pub host_ips: Vec<std::net::IpAddr>,
     pub embedded: Embedded,
     pub cgroups: CgroupRoot,
     pub network: Network,

@@ -40,7 +40,7 @@ fn pod_status(pod: &Pod, journal: &Journal, shared: &Shared, sandbox: Option<&Sa
             .map(|(container, member)| container_status(pod, container, member, journal, shared))
             .collect()
     };
-    let host_ips = shared.host_ips.clone();
+    let host_ips = shared.facts.addresses.clone();
     PodStatus {
         sandbox_ready: sandbox.is_some(),
         ended: journal.finished || has_stopped(journal),

@@ -14,10 +14,13 @@ use crate::pod::{Pod, RestartPolicy};
 mod annotations;
 mod container;
 mod env;
+mod env_source;
 mod metadata;
 pub(super) mod names;
+mod naming;
 mod ports;
 mod resources;
+mod rights;
 mod volumes;
 
 /// What is wrong, in the order in which it was found.
@@ -55,10 +58,10 @@ fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
     let meta = metadata::check(&source.metadata, out);
     let restart_policy = restart_policy(spec.restart_policy.as_deref(), out);
     let grace = grace(spec.termination_grace_period_seconds, out);
-    let hostname = metadata::hostname(spec.hostname.as_deref(), &meta.name, out);
+    let naming = naming::names_of(spec, &meta.name, &meta.namespace, out);
     os(spec.os.as_ref(), out);
     let volumes = volumes::check(spec.volumes.as_deref().unwrap_or_default(), out);
-    let mut containers = container::All::new(source, spec, &volumes);
+    let mut containers = container::All::new(source, spec, &volumes, out);
     let init_containers = containers.check(spec.init_containers.as_deref().unwrap_or_default(), "initContainers", out);
     let regular = containers.check(&spec.containers, "containers", out);
     if spec.containers.is_empty() {
@@ -69,17 +72,27 @@ fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
     Pod {
         name: meta.name,
         namespace: meta.namespace,
+        uid: source.metadata.uid.clone().unwrap_or_default(),
         labels: meta.labels,
         annotations: meta.annotations,
-        hostname,
+        hostname: naming.hostname,
+        own_names: naming.own_names,
+        host_aliases: naming::aliases(spec.host_aliases.as_deref(), out),
+        dns: naming::dns(spec, out),
         host_network: spec.host_network.unwrap_or(false),
         share_process_namespace: spec.share_process_namespace.unwrap_or(false),
+        service_account_name: account(spec),
         restart_policy,
         termination_grace_period_seconds: grace,
         volumes,
         init_containers,
         containers: regular,
     }
+}
+
+fn account(spec: &v1::PodSpec) -> String {
+    let named = spec.service_account_name.clone().filter(|name| !name.is_empty());
+    named.unwrap_or_else(|| "default".to_owned())
 }
 
 fn restart_policy(text: Option<&str>, out: &mut Problems) -> RestartPolicy {

@@ -2,7 +2,7 @@
 //! then `HOME`. What the manifest names replaces a default where it stands; of two with one name the later counts.
 
 use super::refusal::{PlanError, Problem};
-use crate::pod::Container;
+use crate::pod::{Container, EnvValue};
 
 /// Where programs are looked for unless the manifest says otherwise (as every container runtime has it).
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -52,8 +52,16 @@ fn pair(name: &str, value: &str) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }
 
+/// Variables come resolved (see `values`): they are texts.
+fn text((name, value): &(String, EnvValue)) -> Option<(&String, &String)> {
+    match value {
+        EnvValue::Text(value) => Some((name, value)),
+        _ => None,
+    }
+}
+
 fn merge(env: &mut Vec<(String, String)>, container: &Container) -> Result<(), PlanError> {
-    for (name, value) in &container.env {
+    for (name, value) in container.env.iter().filter_map(text) {
         check(container, name, value)?;
         match env.iter_mut().find(|(known, _)| known == name) {
             Some(known) => known.1.clone_from(value),
@@ -76,7 +84,7 @@ mod tests {
     use super::*;
 
     fn with(env: &[(&str, &str)]) -> Container {
-        let env = env.iter().map(|(name, value)| pair(name, value)).collect();
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), EnvValue::Text((*value).to_owned()))).collect();
         Container { env, ..container("a") }
     }
 

@@ -9,8 +9,8 @@ use super::environment::{self, joined, value};
 use super::init::{Exec, InitPlan, Namespace, Op};
 use super::refusal::{PlanError, Problem};
 use super::steps::Steps;
-use super::{kind, native};
-use crate::facts::{ContainerFacts, HostFacts};
+use super::{kind, native, values};
+use crate::facts::{ContainerFacts, HostFacts, PodIp};
 use crate::pod::{Container, MemberKind, Pod, UserRef};
 
 use serde::{Deserialize, Serialize};
@@ -52,8 +52,10 @@ pub fn plan_exec(
     container: &Container,
     host: &HostFacts,
     facts: &ContainerFacts,
+    ip: PodIp,
     request: &ExecRequest,
 ) -> Result<ExecPlan, PlanError> {
+    let container = &values::resolved(pod, container, host, ip)?;
     if kind::decide(container, facts)?.0 == MemberKind::Wasm {
         return Err(PlanError::of(&container.name, "image", Problem::ExecIntoWasm));
     }
@@ -70,7 +72,7 @@ pub fn plan_exec(
     let path = container.working_dir.clone().unwrap_or_else(|| "/".to_owned());
     steps.then([Op::ChangeDirectory { path, create_as: None }, Op::NewSessionKeyring]);
     steps.then(native::process(host, request.tty, &user));
-    steps.then(native::privileges(&container.name, host, &user)?);
+    steps.then(native::privileges(container, host, &user)?);
     let env = environment::native(container, &pod.hostname, &user.home, request.tty)?;
     Ok(ExecPlan {
         container: container.name.clone(),

@@ -20,8 +20,6 @@ pub use codec::DecodeError;
 #[cfg(feature = "manifest")]
 mod bpf;
 #[cfg(feature = "manifest")]
-pub mod capabilities;
-#[cfg(feature = "manifest")]
 mod describe;
 #[cfg(feature = "manifest")]
 mod describe_op;
@@ -44,6 +42,8 @@ pub mod pod_files;
 #[cfg(feature = "manifest")]
 mod refusal;
 #[cfg(feature = "manifest")]
+mod resolver;
+#[cfg(feature = "manifest")]
 pub mod seccomp_profile;
 #[cfg(feature = "manifest")]
 mod steps;
@@ -51,6 +51,8 @@ mod steps;
 mod syscall_numbers;
 #[cfg(feature = "manifest")]
 mod user;
+#[cfg(feature = "manifest")]
+mod values;
 #[cfg(feature = "manifest")]
 mod wasm;
 #[cfg(feature = "manifest")]
@@ -64,8 +66,10 @@ pub use joined::{ExecPlan, ExecRequest, plan_exec};
 pub use planner::{plan_container, plan_pod};
 #[cfg(feature = "manifest")]
 pub use refusal::{PlanError, Problem};
+#[cfg(feature = "manifest")]
+pub use values::resolved;
 
 #[cfg(all(test, feature = "manifest"))]
-mod samples;
+pub(crate) mod samples;
 #[cfg(all(test, feature = "manifest"))]
 mod tests;

@@ -1,16 +1,15 @@
 //! One start of a native member.
 //!
-//! no_new_privs is always on: members are started with all they will ever hold, and a setuid program in an image is
-//! the usual first step out of it. Kubernetes' own default would leave it off until `allowPrivilegeEscalation: false`;
-//! the price of the stricter choice is that `sudo`, and `su` as another user than root, do not raise anybody. When that
-//! field is honoured, an explicit `true` will turn it off.
+//! no_new_privs is on unless `allowPrivilegeEscalation: true` is written: members are started with all they will ever
+//! hold, and a setuid program in an image is the usual first step out of it. Kubernetes' own default would leave it off;
+//! the price of the stricter choice is that `sudo`, and `su` as another user than root, do not raise anybody.
 //!
-//! The default filter is always on too (as Docker and containerd apply it; Kubernetes asks for it by `RuntimeDefault`).
+//! The default filter is on unless `Unconfined` is written (as Docker and containerd apply it; Kubernetes' own default
+//! is none).
 //!
 //! A read-only root is an overlay sealed at the end, not a read-only clone of the image: mount points and the working
 //! directory may have to be made, and they must not be made in the image.
 
-use super::capabilities::DEFAULT;
 use super::container::{ContainerPlan, FdSource, Stdio};
 use super::environment::{self, joined, value};
 use super::init::{Exec, InitPlan, Namespace, Op};
@@ -20,7 +19,7 @@ use super::steps::Steps;
 use super::user::{self, User};
 use super::{limits, mounts};
 use crate::facts::{ContainerFacts, HostFacts};
-use crate::pod::{Container, ImageRef, MemberKind, Pod, UserRef};
+use crate::pod::{Container, ImageRef, MemberKind, Pod, SeccompChoice, UserRef};
 
 /// Plans it; `because` is what decided that it is native.
 ///
@@ -45,7 +44,7 @@ pub fn plan(
     }
     steps.then([Op::NewSessionKeyring]);
     steps.then(process(host, container.tty, &user));
-    steps.then(privileges(&container.name, host, &user)?);
+    steps.then(privileges(container, host, &user)?);
     steps.check(&container.name)?;
     let env = environment::native(container, &pod.hostname, &user.home, container.tty)?;
     let exec = Exec::Path {
@@ -76,10 +75,14 @@ pub fn stdio(container: &Container) -> Stdio {
 }
 
 /// # Errors
-/// As `user::resolve`, with the field's name.
+/// As `user::resolve`, with the field's name; root where it must not be.
 pub fn user_of(container: &Container, user: Option<&UserRef>, facts: &ContainerFacts) -> Result<User, PlanError> {
     let resolved = user::resolve(user, container.group, facts);
-    resolved.map_err(|problem| PlanError::of(&container.name, "securityContext.runAsUser", problem))
+    let user = resolved.map_err(|problem| PlanError::of(&container.name, "securityContext.runAsUser", problem))?;
+    if container.rights.must_not_be_root && user.uid == 0 {
+        return Err(PlanError::of(&container.name, "securityContext.runAsNonRoot", Problem::MustNotBeRoot));
+    }
+    Ok(user.with(&container.groups))
 }
 
 fn root(steps: &mut Steps, container: &Container) -> Result<(), PlanError> {
@@ -117,25 +120,34 @@ pub fn process(host: &HostFacts, tty: bool, user: &User) -> Vec<Op> {
     ops
 }
 
-/// User, capabilities, no_new_privs, filter: in this order, and nothing after them but the execution. (Without
-/// no_new_privs the filter would have to come first: it needs CAP_SYS_ADMIN then.) Who is not root
-/// holds no capability (an execve would take them anyway), only the bounding set.
+/// User, capabilities, no_new_privs, filter: in this order, and nothing after them but the execution. Without
+/// no_new_privs the filter comes first: only CAP_SYS_ADMIN may install it then. Who is not root holds no capability (an
+/// execve would take them anyway), only the bounding set.
 ///
 /// # Errors
 /// An architecture without a system call table.
-pub fn privileges(container: &str, host: &HostFacts, user: &User) -> Result<Vec<Op>, PlanError> {
-    let effective = if user.uid == 0 { DEFAULT } else { 0 };
-    let mut ops = vec![
+pub fn privileges(container: &Container, host: &HostFacts, user: &User) -> Result<Vec<Op>, PlanError> {
+    let rights = &container.rights;
+    let bounding = rights.capabilities;
+    let effective = if user.uid == 0 { bounding } else { 0 };
+    let become_user = [
         Op::SetUser { uid: user.uid, gid: user.gid, groups: user.groups.clone() },
-        Op::SetCapabilities { bounding: DEFAULT, effective },
-        Op::NoNewPrivileges,
+        Op::SetCapabilities { bounding, effective },
     ];
-    if host.seccomp {
-        let unknown = || PlanError::of(container, "image", Problem::Architecture(host.arch.clone()));
-        let arch = Arch::by_name(&host.arch).ok_or_else(unknown)?;
-        ops.push(Op::Seccomp { program: default_filter(arch, DEFAULT) });
+    let filter = filter(container, host)?;
+    Ok(match rights.may_gain_privileges {
+        true => filter.into_iter().chain(become_user).collect(),
+        false => become_user.into_iter().chain([Op::NoNewPrivileges]).chain(filter).collect(),
+    })
+}
+
+fn filter(container: &Container, host: &HostFacts) -> Result<Option<Op>, PlanError> {
+    if !host.seccomp || container.rights.seccomp == SeccompChoice::Unconfined {
+        return Ok(None);
     }
-    Ok(ops)
+    let unknown = || PlanError::of(&container.name, "image", Problem::Architecture(host.arch.clone()));
+    let arch = Arch::by_name(&host.arch).ok_or_else(unknown)?;
+    Ok(Some(Op::Seccomp { program: default_filter(arch, container.rights.capabilities) }))
 }
 
 fn program(container: &Container) -> Result<Vec<String>, PlanError> {

@@ -3,7 +3,7 @@
 use super::container::ContainerPlan;
 use super::pod::{HostPort, PodPlan, SandboxPlan};
 use super::refusal::PlanError;
-use super::{kind, limits, native, pod_files, wasm};
+use super::{kind, limits, native, pod_files, values, wasm};
 use crate::facts::{ContainerFacts, HostFacts, PodIp};
 use crate::pod::{Container, MemberKind, Pod};
 
@@ -56,8 +56,9 @@ pub fn plan_container(
     facts: &ContainerFacts,
     ip: PodIp,
 ) -> Result<ContainerPlan, PlanError> {
-    match kind::decide(container, facts)? {
-        (MemberKind::Native, because) => native::plan(pod, container, host, facts, because),
-        (MemberKind::Wasm, because) => wasm::plan(pod, container, host, facts, ip, because),
+    let container = values::resolved(pod, container, host, ip)?;
+    match kind::decide(&container, facts)? {
+        (MemberKind::Native, because) => native::plan(pod, &container, host, facts, because),
+        (MemberKind::Wasm, because) => wasm::plan(pod, &container, host, facts, ip, because),
     }
 }

@@ -5,6 +5,7 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
+use super::resolver::Resolver;
 use crate::facts::{HostFacts, PodIp};
 use crate::pod::Pod;
 
@@ -17,16 +18,25 @@ fe00::0\tip6-mcastprefix\n\
 fe00::1\tip6-allnodes\n\
 fe00::2\tip6-allrouters\n";
 
-/// `/etc/hosts`: the Pod's name stands for its own addresses. With the host's network it is the host's own.
+/// `/etc/hosts`: the Pod's names stand for its own addresses. With the host's network it is the host's own. The
+/// manifest's aliases come last.
 pub fn hosts(pod: &Pod, host: &HostFacts, ip: &PodIp) -> String {
-    if pod.host_network {
-        return host.hosts.clone();
+    let mut text = if pod.host_network { host.hosts.clone() } else { own_hosts(pod, ip) };
+    if !pod.host_aliases.is_empty() {
+        text.push_str("\n# Entries added by HostAliases.\n");
     }
+    for alias in &pod.host_aliases {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}\t{}", alias.ip, alias.names.join("\t"));
+    }
+    text
+}
+
+fn own_hosts(pod: &Pod, ip: &PodIp) -> String {
     let mut text = HOSTS.to_owned();
     let addresses = [ip.v4.map(IpAddr::from), ip.v6.map(IpAddr::from)];
     for address in addresses.into_iter().flatten() {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{address}\t{}", pod.hostname);
+        let _ = writeln!(text, "{address}\t{}", pod.own_names.join("\t"));
     }
     text
 }
@@ -37,10 +47,14 @@ pub fn hostname(pod: &Pod) -> String {
 }
 
 /// `/etc/resolv.conf`: the host's, without name servers on the host's loopback, which a Pod with a network of its own
-/// cannot reach. The node hands in the text behind a local stub resolver where there is one.
+/// cannot reach; then what the manifest adds. The node hands in the text behind a local stub resolver where there is one.
 pub fn resolv_conf(pod: &Pod, host: &HostFacts) -> String {
     let kept = host.resolv_conf.lines().filter(|line| pod.host_network || !is_loopback_server(line));
-    kept.fold(String::new(), |text, line| text + line + "\n")
+    let kept = kept.filter(|_| pod.dns.from_host);
+    match pod.dns.is_the_hosts() {
+        true => kept.fold(String::new(), |text, line| text + line + "\n"),
+        false => Resolver::of(kept).with(&pod.dns).to_string(),
+    }
 }
 
 fn is_loopback_server(line: &str) -> bool {
@@ -53,6 +67,7 @@ fn is_loopback_server(line: &str) -> bool {
 mod tests {
     use super::super::samples;
     use super::*;
+    use crate::pod::HostAlias;
 
     #[test]
     fn loopback_name_servers_only_with_the_hosts_network() {
@@ -64,6 +79,18 @@ mod tests {
         assert_eq!(resolv_conf(&pod, &host), "nameserver 9.9.9.9\nsearch a b\n");
         pod.host_network = true;
         assert_eq!(resolv_conf(&pod, &host).lines().count(), 4);
+    }
+
+    #[test]
+    fn aliases_come_last_also_with_the_hosts_network() {
+        let ip = PodIp { v4: None, v6: None };
+        let mut pod = samples::pod();
+        let names = vec!["db".to_owned(), "db.local".to_owned()];
+        pod.host_aliases = vec![HostAlias { ip: "10.0.0.9".parse().expect("parses"), names }];
+        let tail = "\n# Entries added by HostAliases.\n10.0.0.9\tdb\tdb.local\n";
+        assert_eq!(hosts(&pod, &samples::host(), &ip), format!("{HOSTS}{tail}"));
+        pod.host_network = true;
+        assert_eq!(hosts(&pod, &samples::host(), &ip), format!("{}{tail}", samples::host().hosts));
     }
 
     #[test]

@@ -48,6 +48,14 @@ pub enum Problem {
     UnknownVolume(String),
     /// More descriptors than one birth carries.
     TooManyMounts(usize),
+    /// A container that the Pod does not have.
+    UnknownContainer(String),
+    /// Strings expand to more than a program can be given.
+    TooLong,
+    /// `runAsNonRoot`, and it would run as root.
+    MustNotBeRoot,
+    /// Asks for what only a native member can have; the sentence says why.
+    NotForWasm(&'static str),
     /// Only native members have processes to start another beside.
     ExecIntoWasm,
 }
@@ -99,6 +107,12 @@ impl fmt::Display for Problem {
             Self::TooManyMounts(count) => {
                 write!(f, "{count} descriptors needed, at most {} fit", super::steps::SLOTS_MAX)
             }
+            Self::UnknownContainer(name) => write!(f, "the Pod has no container {name:?}"),
+            Self::TooLong => f.write_str("its strings expand to more than a program can be given"),
+            Self::MustNotBeRoot => {
+                f.write_str("it must not run as root, and neither the manifest nor the image names another user")
+            }
+            Self::NotForWasm(why) => f.write_str(why),
             Self::ExecIntoWasm => f.write_str("a Wasm member has no file system or process to execute another beside"),
         }
     }

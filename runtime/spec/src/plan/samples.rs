@@ -1,7 +1,9 @@
 //! Values that the planners' tests start from.
 
 use crate::facts::HostFacts;
-use crate::pod::{Container, ImageRef, Pod, Resources, RestartPolicy, Volume, VolumeMount, VolumeSource};
+use crate::pod::{
+    Container, Dns, Groups, ImageRef, Pod, Resources, RestartPolicy, Rights, Volume, VolumeMount, VolumeSource,
+};
 
 /// A native container with nothing asked for.
 pub fn container(name: &str) -> Container {
@@ -17,6 +19,8 @@ pub fn container(name: &str) -> Container {
         resources: Resources::default(),
         user: None,
         group: None,
+        groups: Groups::default(),
+        rights: Rights::default(),
         read_only_root: false,
         stdin: false,
         stdin_once: false,
@@ -32,9 +36,14 @@ pub fn pod() -> Pod {
     Pod {
         name: "demo".to_owned(),
         namespace: "default".to_owned(),
+        uid: "1-2-3".to_owned(),
+        service_account_name: "default".to_owned(),
         labels: Default::default(),
         annotations: Default::default(),
         hostname: "demo".to_owned(),
+        own_names: vec!["demo".to_owned()],
+        host_aliases: Vec::new(),
+        dns: Dns::default(),
         host_network: false,
         share_process_namespace: false,
         restart_policy: RestartPolicy::Always,
@@ -61,5 +70,8 @@ pub fn host() -> HostFacts {
         nofile_hard: 20_000,
         seccomp: true,
         arch: "x86_64".to_owned(),
+        addresses: vec!["192.0.2.7".parse().expect("parses"), "2001:db8::7".parse().expect("parses")],
+        cpus: 2,
+        memory: 4 << 30,
     }
 }

@@ -12,8 +12,8 @@
 use std::sync::OnceLock;
 
 use super::bpf::{Verdict, compile};
-use super::capabilities::{DEFAULT, holds};
 use super::syscall_numbers::{ALLOWED, BY_CAPABILITY, CLONE, CLONE3, Call, LAST_KNOWN, PERSONALITY, SOCKET};
+use crate::capabilities::{DEFAULT, holds};
 
 const EPERM: u16 = 1;
 const ENOSYS: u16 = 38;
@@ -102,8 +102,8 @@ fn ranges(verdicts: &[Verdict]) -> Vec<(std::ops::RangeInclusive<u32>, Verdict)>
 #[cfg(test)]
 mod tests {
     use super::super::bpf::run;
-    use super::super::capabilities::CAP_SYS_ADMIN;
     use super::*;
+    use crate::capabilities::CAP_SYS_ADMIN;
 
     const ALLOW: u32 = 0x7fff_0000;
     const ERRNO: u32 = 0x0005_0000;

@@ -7,7 +7,7 @@ use super::init::{Exec, InitPlan, Op, Slot};
 use super::worker::ModuleKind;
 use super::{ExecRequest, plan_container, plan_exec, plan_pod, samples};
 use crate::facts::{ContainerFacts, EntryPoint, HostFacts, ModuleFacts, PodIp};
-use crate::pod::{Container, ContainerPort, ImageRef, Pod, Protocol, UserRef};
+use crate::pod::{Container, ContainerPort, EnvValue, ImageRef, Pod, Protocol, Rights, SeccompChoice, UserRef};
 
 const IP: PodIp = PodIp { v4: Some(std::net::Ipv4Addr::new(10, 1, 2, 3)), v6: None };
 
@@ -33,7 +33,7 @@ fn rich() -> Container {
     container.working_dir = Some("/work".to_owned());
     container.read_only_root = true;
     container.tty = true;
-    container.env = vec![("A".to_owned(), "two\nlines".to_owned())];
+    container.env = vec![("A".to_owned(), EnvValue::Text("two\nlines".to_owned()))];
     container.resources.memory_limit = Some(64 << 20);
     container.resources.cpu_limit_millis = Some(250);
     container
@@ -110,7 +110,7 @@ fn texts_are_as_recorded() {
 
 fn exec() -> super::ExecPlan {
     let request = ExecRequest { argv: vec!["id".to_owned()], user: Some("0".to_owned()), tty: true, stdin: true };
-    plan_exec(&samples::pod(), &rich(), &hybrid(), &rich_facts(), &request).expect("plans")
+    plan_exec(&samples::pod(), &rich(), &hybrid(), &rich_facts(), IP, &request).expect("plans")
 }
 
 fn every_init() -> Vec<(Vec<FdSource>, InitPlan)> {
@@ -240,11 +240,46 @@ fn refusals_name_container_and_field() {
     assert_eq!(text, "container web: volumeMounts: the Pod has no volume \"nope\"");
 }
 
+/// Only CAP_SYS_ADMIN may install a filter without no_new_privs.
+#[test]
+fn who_may_gain_privileges_gets_the_filter_before_losing_its_own() {
+    let order = |change: fn(&mut Rights)| {
+        let mut container = samples::container("a");
+        change(&mut container.rights);
+        let plan = plan_container(&samples::pod(), &container, &samples::host(), &ContainerFacts::default(), IP);
+        let init = plan.expect("plans").init;
+        [
+            position(&init, |op| matches!(op, Op::Seccomp { .. })),
+            position(&init, |op| matches!(op, Op::SetUser { .. })),
+            position(&init, |op| matches!(op, Op::NoNewPrivileges)),
+        ]
+    };
+    let [filter, user, none] = order(|rights| rights.may_gain_privileges = true);
+    assert!(filter < user && filter.is_some() && none.is_none());
+    let [none, user, privileges] = order(|rights| rights.seccomp = SeccompChoice::Unconfined);
+    assert!(none.is_none() && user < privileges);
+}
+
+#[test]
+fn root_where_it_must_not_be_and_what_no_wasm_member_has_are_refused() {
+    let refused = |container: &Container, facts: &ContainerFacts| {
+        plan_container(&samples::pod(), container, &samples::host(), facts, IP).expect_err("refused").to_string()
+    };
+    let mut native = samples::container("a");
+    native.rights.must_not_be_root = true;
+    assert!(refused(&native, &ContainerFacts::default()).contains("securityContext.runAsNonRoot: it must not run as"));
+    native.user = Some(UserRef::Id(5));
+    plan_container(&samples::pod(), &native, &samples::host(), &ContainerFacts::default(), IP).expect("control");
+    let mut module = wasm_rootfs();
+    module.rights.capabilities = crate::capabilities::ALL;
+    assert!(refused(&module, &wasm_rootfs_facts()).contains("capabilities.add: a Wasm member"));
+}
+
 #[test]
 fn exec_into_wasm_is_refused_and_into_native_joins_two_namespaces() {
     let facts = module(ModuleKind::Preview1Command);
     let request = ExecRequest { argv: vec!["sh".to_owned()], ..ExecRequest::default() };
-    assert!(plan_exec(&samples::pod(), &wasm(), &samples::host(), &facts, &request).is_err());
+    assert!(plan_exec(&samples::pod(), &wasm(), &samples::host(), &facts, IP, &request).is_err());
     let joins = exec()
         .init
         .ops

@@ -9,7 +9,7 @@
 
 use super::refusal::Problem;
 use crate::facts::ContainerFacts;
-use crate::pod::UserRef;
+use crate::pod::{Groups, UserRef};
 
 /// The largest id that nobody reads as negative.
 const ID_MAX: u32 = i32::MAX as u32;
@@ -29,6 +29,22 @@ pub struct User {
     pub groups: Vec<u32>,
     /// Home directory; `/` when the image does not say.
     pub home: String,
+}
+
+impl User {
+    /// The same with the Pod's groups: besides the image's, or in place of them. The primary one stays.
+    #[must_use]
+    pub fn with(mut self, groups: &Groups) -> Self {
+        if groups.strict {
+            self.groups.truncate(1);
+        }
+        for gid in &groups.more {
+            if !self.groups.contains(gid) {
+                self.groups.push(*gid);
+            }
+        }
+        self
+    }
 }
 
 struct Entry<'a> {
@@ -177,6 +193,14 @@ mod tests {
         assert_eq!(named("app:video").expect("resolves").gid, 44);
         assert_eq!(named("12:34").map(|user| (user.uid, user.gid)), Ok((12, 34)));
         assert_eq!(resolve(Some(&UserRef::Id(1000)), Some(9), &facts()).expect("resolves").groups, [9, 44, 10]);
+    }
+
+    #[test]
+    fn the_pods_groups_join_or_replace_the_images() {
+        let groups = |strict| Groups { more: vec![44, 7], strict };
+        let app = || named("app").expect("resolves");
+        assert_eq!(app().with(&groups(false)).groups, [1001, 44, 10, 7]);
+        assert_eq!(app().with(&groups(true)).groups, [1001, 44, 7]);
     }
 
     #[test]

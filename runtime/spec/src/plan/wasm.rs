@@ -34,6 +34,9 @@ pub fn plan(
     ip: PodIp,
     because: String,
 ) -> Result<ContainerPlan, PlanError> {
+    if let Some((field, why)) = container.rights.not_for_wasm() {
+        return Err(PlanError::of(&container.name, field, Problem::NotForWasm(why)));
+    }
     let user = native::user_of(container, container.user.as_ref(), facts)?;
     let mut steps = Steps::default();
     steps.enter_cgroups(host);

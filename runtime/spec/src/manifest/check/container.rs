@@ -7,11 +7,11 @@ use k8s_openapi::api::core::v1;
 use super::annotations::{self, Annotations};
 use super::env::Budget;
 use super::metadata::report;
-use super::{Problems, id, names, path_fault, ports, resources, tidy};
+use super::{Problems, id, names, path_fault, ports, resources, rights, tidy};
 use crate::image_ref::ImageRefError;
 use crate::manifest::problem::{Cause, Problem, quoted};
 use crate::manifest::suggest;
-use crate::pod::{Container, ImageRef, UserRef, Volume, VolumeMount};
+use crate::pod::{Container, Groups, ImageRef, SeccompChoice, UserRef, Volume, VolumeMount};
 
 /// What the containers of one Pod share.
 pub struct All<'a> {
@@ -20,36 +20,33 @@ pub struct All<'a> {
     host_network: bool,
     volumes: HashSet<&'a str>,
     budget: Budget,
-    ids_checked: bool,
+    groups: Groups,
+    seccomp: Option<SeccompChoice>,
     /// Names of all containers so far.
     pub names: HashSet<String>,
 }
 
 impl<'a> All<'a> {
-    pub fn new(pod: &'a v1::Pod, spec: &'a v1::PodSpec, volumes: &'a [Volume]) -> Self {
+    pub fn new(pod: &'a v1::Pod, spec: &'a v1::PodSpec, volumes: &'a [Volume], out: &mut Problems) -> Self {
+        let security = spec.security_context.as_ref();
+        id(security.and_then(|pod| pod.run_as_user), "spec.securityContext.runAsUser", out);
+        id(security.and_then(|pod| pod.run_as_group), "spec.securityContext.runAsGroup", out);
         Self {
             annotations: pod.metadata.annotations.clone().unwrap_or_default(),
-            pod: spec.security_context.as_ref(),
+            pod: security,
             host_network: spec.host_network.unwrap_or(false),
             volumes: volumes.iter().map(|volume| volume.name.as_str()).collect(),
             budget: Budget::default(),
-            ids_checked: false,
+            groups: rights::groups(security, out),
+            seccomp: rights::pod_seccomp(security, out),
             names: HashSet::new(),
         }
     }
 
     /// Checks one of the two lists; `list` is its key.
     pub fn check(&mut self, containers: &[v1::Container], list: &str, out: &mut Problems) -> Vec<Container> {
-        self.check_pod_ids(out);
         let each = containers.iter().enumerate();
         each.map(|(n, container)| self.one(container, &format!("spec.{list}[{n}]"), out)).collect()
-    }
-
-    fn check_pod_ids(&mut self, out: &mut Problems) {
-        if !std::mem::replace(&mut self.ids_checked, true) {
-            id(self.pod.and_then(|pod| pod.run_as_user), "spec.securityContext.runAsUser", out);
-            id(self.pod.and_then(|pod| pod.run_as_group), "spec.securityContext.runAsGroup", out);
-        }
     }
 
     fn one(&mut self, source: &v1::Container, path: &str, out: &mut Problems) -> Container {
@@ -57,12 +54,15 @@ impl<'a> All<'a> {
         let image = image(source.image.as_deref(), &format!("{path}.image"), out);
         pull_policy(source.image_pull_policy.as_deref(), &format!("{path}.imagePullPolicy"), out);
         let env = self.budget.env(source.env.as_deref().unwrap_or_default(), path, out);
-        let command = self.budget.words(source.command.as_deref(), &env, &format!("{path}.command"), out);
-        let args = self.budget.words(source.args.as_deref(), &env, &format!("{path}.args"), out);
+        let (command, args) = (source.command.clone().unwrap_or_default(), source.args.clone().unwrap_or_default());
+        self.budget.words(&command, &env, &format!("{path}.command"), out);
+        self.budget.words(&args, &env, &format!("{path}.args"), out);
         let ports = ports::check(source.ports.as_deref().unwrap_or_default(), path, self.host_network, out);
         let mounts = self.mounts(source.volume_mounts.as_deref().unwrap_or_default(), path, out);
         let mut resources = resources::check(source.resources.as_ref(), path, out);
         resources.pids_limit = annotations::pids_limit(&self.annotations, &source.name);
+        let inherited = (self.seccomp, self.pod.and_then(|pod| pod.run_as_non_root));
+        let rights = rights::rights(source, &image, inherited, path, out);
         let program = command.first().or(args.first()).map(String::as_str);
         Container {
             name: source.name.clone(),
@@ -70,6 +70,8 @@ impl<'a> All<'a> {
             working_dir: working_dir(source.working_dir.as_deref(), &format!("{path}.workingDir"), out),
             user: self.user(source, path, out),
             group: self.group(source, path, out),
+            groups: self.groups.clone(),
+            rights,
             read_only_root: source.security_context.as_ref().and_then(|s| s.read_only_root_filesystem).unwrap_or(false),
             stdin: source.stdin.unwrap_or(false),
             stdin_once: source.stdin_once.unwrap_or(false),
@@ -77,7 +79,7 @@ impl<'a> All<'a> {
             kind_hint: annotations::kind_hint(&self.annotations, program),
             command,
             args,
-            env: env.vars,
+            env: env.written,
             ports,
             mounts,
             resources,

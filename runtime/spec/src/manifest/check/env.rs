@@ -1,42 +1,26 @@
-//! Environment, command and arguments: names, and `$(VAR)` expanded as the kubelet does (makeEnvironmentVariables).
+//! Environment, command and arguments: names, and whether `$(VAR)` expands to what the kernel takes.
 //!
-//! A variable sees those above it; command and arguments see all. Written twice, the last one counts.
-
-use std::collections::HashMap;
+//! They are expanded for good when the container is planned (see `plan::environment`), as the kubelet does
+//! (makeEnvironmentVariables): a variable sees those above it; command and arguments see all. Here values that only a
+//! running Pod has count as empty.
 
 use k8s_openapi::api::core::v1::EnvVar;
 
-use super::Problems;
 use super::metadata::report;
-use super::names;
-use crate::expand::expand;
+use super::{Problems, env_source, names};
+use crate::expand::Variables;
 use crate::manifest::problem::{Cause, Problem};
+use crate::pod::EnvValue;
 
 /// Bytes to which the strings of one Pod may expand.
 const MAX_EXPANDED: usize = 8 << 20;
 
-/// Variables in order, each once.
+/// The environment of one container.
 #[derive(Default)]
 pub struct Env {
-    /// Names and values.
-    pub vars: Vec<(String, String)>,
-    places: HashMap<String, usize>,
-}
-
-impl Env {
-    fn get(&self, name: &str) -> Option<&str> {
-        self.places.get(name).map(|place| self.vars[*place].1.as_str())
-    }
-
-    fn set(&mut self, name: &str, value: String) {
-        match self.places.get(name) {
-            Some(place) => self.vars[*place].1 = value,
-            None => {
-                self.places.insert(name.to_owned(), self.vars.len());
-                self.vars.push((name.to_owned(), value));
-            }
-        }
-    }
+    /// As it is written.
+    pub written: Vec<(String, EnvValue)>,
+    variables: Variables,
 }
 
 /// Counts what all strings of a Pod expand to.
@@ -50,7 +34,7 @@ impl Budget {
         if self.used > MAX_EXPANDED {
             return String::new();
         }
-        let expanded = expand(text, |name| env.get(name)).unwrap_or_else(|error| {
+        let expanded = env.variables.expand(text).unwrap_or_else(|error| {
             out.push(Problem::new(Cause::Invalid, path, format!("Too long: {error}")));
             String::new()
         });
@@ -66,7 +50,7 @@ impl Budget {
         expanded
     }
 
-    /// The environment, expanded.
+    /// The environment.
     pub fn env(&mut self, vars: &[EnvVar], path: &str, out: &mut Problems) -> Env {
         let mut env = Env::default();
         for (n, var) in vars.iter().enumerate() {
@@ -75,15 +59,21 @@ impl Budget {
                 "" => out.push(Problem::required(format!("{path}.name"), "")),
                 name => report(&format!("{path}.name"), name, names::env(name), out),
             }
-            let value = self.expand(var.value.as_deref().unwrap_or_default(), &env, &format!("{path}.value"), out);
-            env.set(&var.name, value);
+            let value = env_source::check(var, &path, out);
+            let expanded = match &value {
+                EnvValue::Text(text) => self.expand(text, &env, &format!("{path}.value"), out),
+                _ => String::new(),
+            };
+            env.variables.set(&var.name, expanded);
+            env.written.push((var.name.clone(), value));
         }
         env
     }
 
-    /// `command` or `args`, expanded.
-    pub fn words(&mut self, words: Option<&[String]>, env: &Env, path: &str, out: &mut Problems) -> Vec<String> {
-        let words = words.unwrap_or_default().iter().enumerate();
-        words.map(|(n, word)| self.expand(word, env, &format!("{path}[{n}]"), out)).collect()
+    /// `command` or `args`.
+    pub fn words(&mut self, words: &[String], env: &Env, path: &str, out: &mut Problems) {
+        for (n, word) in words.iter().enumerate() {
+            self.expand(word, env, &format!("{path}[{n}]"), out);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Who the Pod is: names, labels, annotations, host name.
+//! Who the Pod is: names, labels, annotations.
 
 use std::collections::BTreeMap;
 
@@ -51,17 +51,6 @@ fn check_annotations(annotations: &BTreeMap<String, String>, out: &mut Problems)
     if size > MAX_ANNOTATIONS {
         let message = format!("Too long: may not be more than {MAX_ANNOTATIONS} bytes");
         out.push(Problem::new(Cause::Invalid, "metadata.annotations", message));
-    }
-}
-
-/// `spec.hostname`, else the Pod's name cut as the kubelet cuts it (truncatePodHostnameIfNeeded).
-pub fn hostname(given: Option<&str>, name: &str, out: &mut Problems) -> String {
-    match given.filter(|hostname| !hostname.is_empty()) {
-        Some(hostname) => {
-            report("spec.hostname", hostname, names::label(hostname), out);
-            hostname.to_owned()
-        }
-        None => name.chars().take(63).collect::<String>().trim_end_matches(['-', '.']).to_owned(),
     }
 }
 

@@ -3,7 +3,9 @@
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::pod::{MemberKind, UserRef};
+use crate::capabilities;
+use crate::plan::samples;
+use crate::pod::{EnvValue, Groups, MemberKind, PodField, SeccompChoice, UserRef};
 
 mod parts;
 
@@ -49,6 +51,12 @@ fn refused(change: Json, path: &str, words: &str) {
 #[track_caller]
 fn accepted(change: Json) -> Pod {
     Pod::try_from(&pod(change)).unwrap_or_else(|problems| panic!("{problems:?}"))
+}
+
+/// The first container as it is started.
+fn started(pod: &Pod) -> crate::pod::Container {
+    let ip = crate::facts::PodIp { v4: None, v6: None };
+    crate::plan::resolved(pod, &pod.containers[0], &samples::host(), ip).unwrap()
 }
 
 #[test]
@@ -111,13 +119,44 @@ fn env_is_expanded_in_order() {
         "env": [{"name": "A", "value": "$(B)"}, {"name": "B", "value": "b"}, {"name": "C", "value": "$(A)$(B)$$(B)"},
             {"name": "B", "value": "b2"}, {"name": "E"}],
         "command": ["sh", "$(C)"], "args": ["$(X) $(B)$(E)"]})));
-    let env: Vec<_> = pod.containers[0].env.iter().map(|(n, v)| format!("{n}={v}")).collect();
-    assert_eq!(env, ["A=$(B)", "B=b2", "C=$(B)b$(B)", "E="]);
-    assert_eq!(pod.containers[0].command, ["sh", "$(B)b$(B)"]);
-    assert_eq!(pod.containers[0].args, ["$(X) b2"]);
+    let container_a = started(&pod);
+    let text = |(name, value): &(String, EnvValue)| match value {
+        EnvValue::Text(value) => format!("{name}={value}"),
+        other => format!("{name}: {other:?}"),
+    };
+    assert_eq!(container_a.env.iter().map(text).collect::<Vec<_>>(), ["A=$(B)", "B=b2", "C=$(B)b$(B)", "E="]);
+    assert_eq!(container_a.command, ["sh", "$(B)b$(B)"]);
+    assert_eq!(container_a.args, ["$(X) b2"]);
     refused(container(json!({"env": [{"name": "A=B"}]})), "spec.containers[0].env[0].name", "printable ASCII");
     refused(container(json!({"env": [{"value": "x"}]})), "spec.containers[0].env[0].name", "Required");
     refused(container(json!({"args": ["a\u{0}"]})), "spec.containers[0].args[0]", "NUL");
+}
+
+#[test]
+fn values_from_the_pod_and_its_resources() {
+    let from = |source: Json| container(json!({"env": [{"name": "A", "valueFrom": source}]}));
+    let field = |path: &str| from(json!({"fieldRef": {"fieldPath": path}}));
+    let value = |change: Json| accepted(change).containers[0].env[0].1.clone();
+    assert_eq!(value(field("status.podIP")), EnvValue::Field(PodField::PodIp));
+    assert_eq!(value(field("metadata.labels['a/b']")), EnvValue::Field(PodField::Label("a/b".into())));
+    let at = "spec.containers[0].env[0].valueFrom";
+    refused(field("status.phase"), &format!("{at}.fieldRef.fieldPath"), "\"status.podIP\"");
+    refused(field(""), &format!("{at}.fieldRef.fieldPath"), "Required");
+    refused(field("metadata.labels['a b']"), &format!("{at}.fieldRef.fieldPath"), "name part");
+    refused(from(json!({})), at, "must specify one of");
+    refused(from(json!({"configMapKeyRef": {"name": "c", "key": "k"}})), &format!("{at}.configMapKeyRef"), "not yet");
+    let divided =
+        |resource: &str, divisor: &str| from(json!({"resourceFieldRef": {"resource": resource, "divisor": divisor}}));
+    let amount = |change: Json| match value(change) {
+        EnvValue::Resource(resource) => resource.divisor,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((amount(divided("limits.cpu", "0")), amount(divided("limits.cpu", "1m"))), (1000, 1));
+    assert_eq!(amount(divided("requests.memory", "1Mi")), 1 << 20);
+    refused(divided("limits.cpu", "2"), &format!("{at}.resourceFieldRef.divisor"), "1m, 1");
+    refused(divided("limits.disk", "1"), &format!("{at}.resourceFieldRef.resource"), "supported values");
+    let both = json!({"env": [{"name": "A", "value": "x", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}]});
+    refused(container(both), at, "may not be specified when `value` is not empty");
 }
 
 #[test]
@@ -146,6 +185,70 @@ fn users() {
     }
     let named = json!({"metadata": {"annotations": {"dwell.dev/user.a": "www:adm"}}});
     assert_eq!(accepted(named).containers[0].user, Some(UserRef::Name("www:adm".into())));
+}
+
+#[test]
+fn rights_of_a_container() {
+    let with = |security: Json| container(json!({"securityContext": security}));
+    let rights = |change: Json| accepted(change).containers[0].rights.clone();
+    assert_eq!(rights(json!({})).capabilities, capabilities::DEFAULT);
+    let changed = rights(with(json!({"capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]}})));
+    assert_eq!(capabilities::names(changed.capabilities), ["NET_ADMIN"]);
+    assert!(rights(with(json!({"allowPrivilegeEscalation": true}))).may_gain_privileges);
+    let at = "spec.containers[0].securityContext";
+    let mistyped = with(json!({"capabilities": {"add": ["NET_ADMON"]}}));
+    refused(mistyped, &format!("{at}.capabilities.add[0]"), "did you mean NET_ADMIN?");
+    let contradiction = json!({"allowPrivilegeEscalation": false, "capabilities": {"add": ["CAP_SYS_ADMIN"]}});
+    refused(with(contradiction), at, "cannot set `allowPrivilegeEscalation` to false");
+    let profile = |change: Json| with(json!({"seccompProfile": change}));
+    assert_eq!(rights(profile(json!({"type": "Unconfined"}))).seccomp, SeccompChoice::Unconfined);
+    refused(profile(json!({"type": "Off"})), &format!("{at}.seccompProfile.type"), "\"RuntimeDefault\"");
+    refused(profile(json!({"type": "Localhost"})), &format!("{at}.seccompProfile.localhostProfile"), "must be set");
+    let file = json!({"type": "Localhost", "localhostProfile": "a.json"});
+    refused(profile(file), &format!("{at}.seccompProfile.localhostProfile"), "not yet");
+    let wasm = json!({"image": "wasm:/m", "securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}});
+    refused(container(wasm), &format!("{at}.capabilities.add"), "no use for capabilities");
+}
+
+#[test]
+fn containers_inherit_from_the_pod() {
+    let both = json!({"spec": {"securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "Unconfined"},
+        "supplementalGroups": [5, 6], "supplementalGroupsPolicy": "Strict"},
+        "containers": [{"securityContext": {"runAsNonRoot": false}}]}});
+    let container = &accepted(both).containers[0];
+    assert!(!container.rights.must_not_be_root && container.rights.seccomp == SeccompChoice::Unconfined);
+    assert_eq!(container.groups, Groups { more: vec![5, 6], strict: true });
+    refused(
+        json!({"spec": {"securityContext": {"supplementalGroups": [-1]}}}),
+        "spec.securityContext.supplementalGroups[0]",
+        "between 0 and",
+    );
+}
+
+#[test]
+fn what_the_pod_is_called_and_what_it_looks_up() {
+    let pod = accepted(json!({"spec": {"subdomain": "web", "setHostnameAsFQDN": true}}));
+    let full = "p.web.default.svc.cluster.local";
+    assert_eq!((pod.hostname.as_str(), pod.own_names), (full, vec![full.to_owned(), "p".to_owned()]));
+    let pod = accepted(json!({"spec": {"subdomain": "web", "hostname": "h"}}));
+    assert_eq!(pod.hostname, "h");
+    assert_eq!(accepted(json!({"spec": {"hostnameOverride": "a.b"}})).hostname, "a.b");
+    refused(json!({"spec": {"hostnameOverride": "a.b", "hostNetwork": true}}), "spec.hostnameOverride", "hostNetwork");
+    let long = json!({"spec": {"subdomain": "s".repeat(60), "setHostnameAsFQDN": true}});
+    refused(long, "spec.setHostnameAsFQDN", "at most 64 bytes");
+    let alias = |ip: &str, name: &str| json!({"spec": {"hostAliases": [{"ip": ip, "hostnames": [name]}]}});
+    assert_eq!(accepted(alias("::1", "db")).host_aliases[0].names, ["db"]);
+    refused(alias("1.2.3", "db"), "spec.hostAliases[0].ip", "valid IP address");
+    refused(alias("1.2.3.4", "d_b"), "spec.hostAliases[0].hostnames[0]", "RFC 1123");
+    let none = |config: Json| json!({"spec": {"dnsPolicy": "None", "dnsConfig": config}});
+    assert!(!accepted(none(json!({"nameservers": ["9.9.9.9"]}))).dns.from_host);
+    refused(none(json!({})), "spec.dnsConfig.nameservers", "at least one DNS nameserver");
+    let four = none(json!({"nameservers": ["1.1.1.1", "1.1.1.2", "1.1.1.3", "1.1.1.4"]}));
+    refused(four, "spec.dnsConfig.nameservers", "at most 3");
+    let forged = json!({"nameservers": ["1.1.1.1"], "options": [{"name": "a b"}]});
+    refused(none(forged), "spec.dnsConfig.options[0]", "white space");
+    refused(none(json!({"nameservers": ["1.1.1.1"], "searches": ["a b"]})), "spec.dnsConfig.searches[0]", "RFC 1123");
+    refused(json!({"spec": {"dnsPolicy": "Cluster"}}), "spec.dnsPolicy", "supported values");
 }
 
 #[test]

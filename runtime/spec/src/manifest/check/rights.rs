@@ -1,0 +1,113 @@
+//! Who a container runs as and what it may do: `securityContext` of the container over that of the Pod.
+//!
+//! Source: ValidateSecurityContext, validateSeccompProfileField. What a Wasm member cannot have is refused here where
+//! the image says that it is one, and by the planner where only looking into the image tells.
+
+use k8s_openapi::api::core::v1;
+
+use super::{Problems, id};
+use crate::capabilities;
+use crate::manifest::problem::{Cause, Problem};
+use crate::manifest::suggest;
+use crate::pod::{Groups, ImageRef, Rights, SeccompChoice};
+
+const SECCOMP_TYPES: [&str; 3] = ["Localhost", "RuntimeDefault", "Unconfined"];
+
+/// `supplementalGroups` and their policy.
+pub fn groups(pod: Option<&v1::PodSecurityContext>, out: &mut Problems) -> Groups {
+    let Some(pod) = pod else { return Groups::default() };
+    let listed = pod.supplemental_groups.iter().flatten().enumerate();
+    let more =
+        listed.filter_map(|(n, gid)| id(Some(*gid), &format!("spec.securityContext.supplementalGroups[{n}]"), out));
+    let more = more.collect();
+    let path = "spec.securityContext.supplementalGroupsPolicy";
+    let strict = match pod.supplemental_groups_policy.as_deref() {
+        None | Some("" | "Merge") => false,
+        Some("Strict") => true,
+        Some(other) => {
+            out.push(Problem::unsupported(path, other, &["Merge", "Strict"]));
+            false
+        }
+    };
+    Groups { more, strict }
+}
+
+/// The Pod's own `seccompProfile`, which containers without one inherit.
+pub fn pod_seccomp(pod: Option<&v1::PodSecurityContext>, out: &mut Problems) -> Option<SeccompChoice> {
+    let profile = pod.and_then(|pod| pod.seccomp_profile.as_ref());
+    profile.map(|profile| seccomp(profile, "spec.securityContext.seccompProfile", out))
+}
+
+/// What the container may do. `path` is the container's.
+pub fn rights(
+    source: &v1::Container,
+    image: &ImageRef,
+    inherited: (Option<SeccompChoice>, Option<bool>),
+    path: &str,
+    out: &mut Problems,
+) -> Rights {
+    let path = format!("{path}.securityContext");
+    let none = v1::SecurityContext::default();
+    let own = source.security_context.as_ref().unwrap_or(&none);
+    let own_seccomp = own.seccomp_profile.as_ref().map(|p| seccomp(p, &format!("{path}.seccompProfile"), out));
+    let rights = Rights {
+        capabilities: capabilities_of(own, &path, out),
+        may_gain_privileges: own.allow_privilege_escalation.unwrap_or(false),
+        seccomp: own_seccomp.or(inherited.0).unwrap_or_default(),
+        must_not_be_root: own.run_as_non_root.or(inherited.1).unwrap_or(false),
+    };
+    contradiction(own, &path, out);
+    if let (ImageRef::Wasm(_), Some((field, why))) = (image, rights.not_for_wasm()) {
+        out.push(Problem::new(Cause::Refused, format!("{path}.{field}"), format!("refused: {why}")));
+    }
+    rights
+}
+
+fn capabilities_of(own: &v1::SecurityContext, path: &str, out: &mut Problems) -> u64 {
+    let Some(listed) = &own.capabilities else { return capabilities::DEFAULT };
+    let mut masks = |names: &Option<Vec<String>>, list: &str| -> Vec<u64> {
+        let names = names.iter().flatten().enumerate();
+        names.filter_map(|(n, name)| capability(name, &format!("{path}.capabilities.{list}[{n}]"), out)).collect()
+    };
+    let (add, drop) = (masks(&listed.add, "add"), masks(&listed.drop, "drop"));
+    capabilities::changed(&add, &drop)
+}
+
+fn capability(name: &str, path: &str, out: &mut Problems) -> Option<u64> {
+    let mask = capabilities::by_name(name);
+    if mask.is_none() {
+        let near = suggest::nearest(&name.to_ascii_uppercase(), capabilities::all_names());
+        let hint = near.map(|near| format!("did you mean {near}?"));
+        out.push(Problem { hint, ..Problem::invalid(path, name, "not a capability of Linux") });
+    }
+    mask
+}
+
+fn contradiction(own: &v1::SecurityContext, path: &str, out: &mut Problems) {
+    let added = own.capabilities.iter().flat_map(|listed| listed.add.iter().flatten());
+    let mut masks = added.filter_map(|name| capabilities::by_name(name));
+    let admin = masks.any(|mask| capabilities::holds(mask, capabilities::CAP_SYS_ADMIN));
+    if own.allow_privilege_escalation == Some(false) && admin {
+        let words = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
+        out.push(Problem::new(Cause::Forbidden, path, format!("Forbidden: {words}")));
+    }
+}
+
+fn seccomp(profile: &v1::SeccompProfile, path: &str, out: &mut Problems) -> SeccompChoice {
+    let file = format!("{path}.localhostProfile");
+    if profile.localhost_profile.is_some() && profile.type_ != "Localhost" {
+        out.push(Problem::new(Cause::Forbidden, &file, "Forbidden: can only be set when seccomp type is Localhost"));
+    }
+    match profile.type_.as_str() {
+        "RuntimeDefault" => {}
+        "Unconfined" => return SeccompChoice::Unconfined,
+        "Localhost" if profile.localhost_profile.as_deref().unwrap_or_default().is_empty() => {
+            out.push(Problem::required(file, "must be set when seccomp type is Localhost"));
+        }
+        // Refused by the walk, which finds the file's name.
+        "Localhost" => {}
+        "" => out.push(Problem::required(format!("{path}.type"), "type is required when seccompProfile is set")),
+        other => out.push(Problem::unsupported(format!("{path}.type"), other, &SECCOMP_TYPES)),
+    }
+    SeccompChoice::Default
+}
