@@ -14,7 +14,7 @@ use dwell_spec::facts::{ContainerFacts, PodIp};
 use dwell_spec::plan::container::{FdSource, MountFlags};
 use dwell_spec::plan::init::{Exec, FIRST_SLOT_FD, InitPlan, InitReport, Op, PLAN_FD, REPORT_FD};
 use dwell_spec::plan::{plan_container, plan_exec};
-use dwell_spec::pod::Container;
+use dwell_spec::pod::{Container, EnvValue};
 use dwell_sys::mount::{self, Attributes};
 
 use crate::samples::{host, pod, scripted};
@@ -113,7 +113,7 @@ impl Start {
     pub fn probe(function: &str) -> Self {
         let mut container = scripted("");
         container.command = ["/bin/probe", "--exact", function, "--nocapture"].map(str::to_owned).to_vec();
-        container.env = vec![(PROBE.to_owned(), "1".to_owned())];
+        container.env = vec![(PROBE.to_owned(), EnvValue::Text("1".to_owned()))];
         let start = Self::of(&container);
         let own = std::env::current_exe().expect("has a path");
         std::fs::copy(own, start.image("bin/probe")).expect("copies");

@@ -3,8 +3,10 @@
 //! Each module is one subject; each test has a node of its own.
 
 mod members;
+mod rights;
 mod streams;
 mod supervision;
+mod values;
 mod volumes;
 mod wasm;
 

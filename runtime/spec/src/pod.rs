@@ -8,6 +8,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "manifest")]
+mod plain;
+mod rights;
+mod values;
+
+pub use rights::{Groups, Rights, SeccompChoice};
+pub use values::{EnvValue, PodField, ResourceAmount, ResourceField};
+
 /// One Pod, ready to be planned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
@@ -135,68 +143,6 @@ pub struct Container {
     pub kind_hint: Option<MemberKind>,
 }
 
-/// Where a variable's value comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum EnvValue {
-    /// The manifest; `$(VAR)` means a variable further up.
-    Text(String),
-    /// The Pod itself.
-    Field(PodField),
-    /// What a container may use.
-    Resource(ResourceField),
-}
-
-/// A field of the Pod that a variable can carry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum PodField {
-    /// `metadata.name`
-    Name,
-    /// `metadata.namespace`
-    Namespace,
-    /// `metadata.uid`
-    Uid,
-    /// `metadata.labels['KEY']`; empty where there is none.
-    Label(String),
-    /// `metadata.annotations['KEY']`; empty where there is none.
-    Annotation(String),
-    /// `spec.nodeName`: the host's name.
-    NodeName,
-    /// `spec.serviceAccountName`
-    ServiceAccountName,
-    /// `status.hostIP`
-    HostIp,
-    /// `status.hostIPs`, with commas between.
-    HostIps,
-    /// `status.podIP`
-    PodIp,
-    /// `status.podIPs`, with commas between.
-    PodIps,
-}
-
-/// An amount that a container may use, in units of `divisor`, rounded up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResourceField {
-    /// The container; the one that the variable is of when absent.
-    pub container: Option<String>,
-    /// Which amount.
-    pub amount: ResourceAmount,
-    /// Thousandths of a CPU, or bytes; at least 1.
-    pub divisor: u64,
-}
-
-/// The amounts that a variable can carry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ResourceAmount {
-    /// `limits.cpu`; the host's CPUs where there is no limit.
-    CpuLimit,
-    /// `requests.cpu`; 0 where there is none.
-    CpuRequest,
-    /// `limits.memory`; the host's memory where there is no limit.
-    MemoryLimit,
-    /// `requests.memory`; 0 where there is none.
-    MemoryRequest,
-}
-
 /// Who the member runs as.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UserRef {
@@ -204,38 +150,6 @@ pub enum UserRef {
     Id(u32),
     /// A name (`user` or `user:group`) that the image's own passwd and group files resolve.
     Name(String),
-}
-
-/// Groups besides the primary one.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Groups {
-    /// `supplementalGroups`.
-    pub more: Vec<u32>,
-    /// `supplementalGroupsPolicy: Strict`: those that the image gives do not count.
-    pub strict: bool,
-}
-
-/// What a member may do, whoever it runs as.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rights {
-    /// The mask of capabilities: containerd's default set, as `capabilities` changes it.
-    pub capabilities: u64,
-    /// `allowPrivilegeEscalation: true`, written out: set-uid programs work.
-    pub may_gain_privileges: bool,
-    /// `seccompProfile`.
-    pub seccomp: SeccompChoice,
-    /// `runAsNonRoot`.
-    pub must_not_be_root: bool,
-}
-
-/// Which system call filter a native member gets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SeccompChoice {
-    /// The usual one.
-    #[default]
-    Default,
-    /// None.
-    Unconfined,
 }
 
 /// What a member is.
@@ -350,32 +264,4 @@ pub struct Resources {
     pub memory_request: Option<u64>,
     /// Processes and threads (annotation `dwell.dev/pids-limit`).
     pub pids_limit: Option<u64>,
-}
-
-#[cfg(feature = "manifest")]
-impl Default for Rights {
-    fn default() -> Self {
-        Self {
-            capabilities: crate::capabilities::DEFAULT,
-            may_gain_privileges: false,
-            seccomp: SeccompChoice::Default,
-            must_not_be_root: false,
-        }
-    }
-}
-
-#[cfg(feature = "manifest")]
-impl Rights {
-    /// The field, and why, that asks for what a Wasm member cannot have: it makes no system call of its own, so more
-    /// rights would be the worker's, which has none to give away.
-    pub fn not_for_wasm(&self) -> Option<(&'static str, &'static str)> {
-        if self.capabilities & !crate::capabilities::DEFAULT != 0 {
-            return Some(("capabilities.add", "a Wasm member has no use for capabilities"));
-        }
-        if self.may_gain_privileges {
-            return Some(("allowPrivilegeEscalation", "a Wasm member executes no program that could gain privileges"));
-        }
-        (self.seccomp == SeccompChoice::Unconfined)
-            .then_some(("seccompProfile", "a Wasm member's worker keeps its filter"))
-    }
 }

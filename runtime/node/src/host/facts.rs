@@ -33,7 +33,7 @@ pub fn facts() -> HostFacts {
 
 fn memory() -> u64 {
     let info = rustix::system::sysinfo();
-    u64::from(info.totalram) * u64::from(info.mem_unit)
+    info.totalram * u64::from(info.mem_unit)
 }
 
 fn resolv_conf() -> String {

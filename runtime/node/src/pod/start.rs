@@ -29,18 +29,26 @@ use crate::volume::{self, VolumeFolders};
 /// A step that failed: what was attempted, with its cause in the text.
 type Failed = String;
 
+/// Kubernetes' reasons: the manifest asks for what cannot be had; or making the container failed.
+const CONFIG_ERROR: &str = "CreateContainerConfigError";
+const CREATE_ERROR: &str = "CreateContainerError";
+
 impl Driver {
     /// One start of one member. A failure ends the member's run, and the restart policy decides on. A start counts once
     /// the sandbox stands: a node killed while making it has started nobody.
-    pub(super) async fn bring_to_life(&mut self, index: usize, ready: Ready) {
+    pub(super) async fn bring_to_life(&mut self, index: usize, mut ready: Ready) {
         let sandbox = self.ensure_sandbox().await;
         self.begin_run(index);
-        let born = match sandbox {
-            Ok(()) => self.try_bring_to_life(index, ready).await,
-            failed => failed,
+        let planned = match sandbox {
+            Ok(()) => self.plan(index, &mut ready).map_err(|message| (CONFIG_ERROR, message)),
+            Err(message) => Err((CREATE_ERROR, message)),
         };
-        if let Err(message) = born {
-            self.start_failed(index, "CreateContainerError", message, 125);
+        let born = match planned {
+            Ok(plan) => self.give_birth(index, &plan, ready.module).await.map_err(|message| (CREATE_ERROR, message)),
+            Err(failed) => Err(failed),
+        };
+        if let Err((reason, message)) = born {
+            self.start_failed(index, reason, message, 125);
         }
     }
 
@@ -55,14 +63,18 @@ impl Driver {
         }
     }
 
-    async fn try_bring_to_life(&mut self, index: usize, mut ready: Ready) -> Result<(), Failed> {
-        let container = self.container(index).clone();
+    fn plan(&mut self, index: usize, ready: &mut Ready) -> Result<ContainerPlan, Failed> {
         ready.facts.file_volumes =
             self.volumes.iter().filter(|(_, v)| v.is_file).map(|(name, _)| name.clone()).collect();
-        let plan = plan::plan_container(&self.pod, &container, &self.shared.facts, &ready.facts, self.pod_ip())
+        let container = self.container(index);
+        let plan = plan::plan_container(&self.pod, container, &self.shared.facts, &ready.facts, self.pod_ip())
             .map_err(|error| chain(&error))?;
         self.journal.members[index].kind = Some(kind_word(plan.kind).to_owned());
-        let birth = self.open_birth(index, &plan, ready.module)?;
+        Ok(plan)
+    }
+
+    async fn give_birth(&mut self, index: usize, plan: &ContainerPlan, module: Option<File>) -> Result<(), Failed> {
+        let birth = self.open_birth(index, plan, module)?;
         let seq = birth.seq;
         self.journal.members[index].state = MemberState::Starting { seq };
         self.save().map_err(|error| format!("write the birth down: {error}"))?;

@@ -175,26 +175,9 @@ mod tests {
 
     fn journal(inits: usize, containers: usize) -> Journal {
         let member = |init: bool| move |n: usize| Member::new(&format!("{}{n}", if init { "i" } else { "c" }), init);
-        let mut journal = Journal::new(&empty_pod(), "boot", SECOND);
+        let mut journal = Journal::new(&pod::Pod::plain("p"), "boot", SECOND);
         journal.members = (0..inits).map(member(true)).chain((0..containers).map(member(false))).collect();
         journal
-    }
-
-    fn empty_pod() -> pod::Pod {
-        pod::Pod {
-            name: "p".into(),
-            namespace: "default".into(),
-            labels: Default::default(),
-            annotations: Default::default(),
-            hostname: "p".into(),
-            host_network: false,
-            share_process_namespace: false,
-            restart_policy: RestartPolicy::Always,
-            termination_grace_period_seconds: 30,
-            volumes: Vec::new(),
-            init_containers: Vec::new(),
-            containers: Vec::new(),
-        }
     }
 
     fn start(journal: &mut Journal, index: usize, now: u64) {

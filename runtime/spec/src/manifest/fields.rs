@@ -264,7 +264,7 @@ mod tests {
         assert!(text.contains("part of spec.initContainers[].livenessProbe"), "{text}");
         let text = explain("spec").unwrap();
         assert!(text.contains("    hostPID: not yet honoured"), "{text}");
-        assert!(explain("spec.dnsPolicy").unwrap().contains("\"ClusterFirst\""));
+        assert!(explain("spec.containers.terminationMessagePolicy").unwrap().contains("\"File\""));
         assert_eq!(explain("spec.comand"), None);
         assert_eq!(explain(""), None);
     }

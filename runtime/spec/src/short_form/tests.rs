@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::manifest::{assign_name, parse_manifests, to_yaml};
-use crate::pod::{ImageRef, Pod, RestartPolicy, UserRef, VolumeSource};
+use crate::pod::{EnvValue, ImageRef, Pod, RestartPolicy, UserRef, VolumeSource};
 
 fn run() -> RunArgs {
     RunArgs { base_dir: "/home/x".into(), ..RunArgs::default() }
@@ -38,9 +38,12 @@ fn everything_typed_arrives() {
     assert_eq!(pod.restart_policy, RestartPolicy::Never);
     let c = &pod.containers[0];
     assert_eq!((c.name.as_str(), &c.image), ("my-app", &ImageRef::Wasm("/home/x/My_App.wasm".into())));
-    assert_eq!(c.args, ["a b", "$(HOME)", "$$", "$x"]);
-    let env: Vec<_> = c.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    assert_eq!(env, ["A=1", "C=x = y", "B=$(A)", "FROM_HOST=h"]);
+    let ip = crate::facts::PodIp { v4: None, v6: None };
+    let started = crate::plan::resolved(&pod, c, &crate::plan::samples::host(), ip).unwrap();
+    let env: Vec<_> = started.env.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
+    let text = |value: &str| EnvValue::Text(value.into());
+    assert_eq!(env, [("A", text("1")), ("C", text("x = y")), ("B", text("$(A)")), ("FROM_HOST", text("h"))]);
+    assert_eq!(started.args, ["a b", "$(HOME)", "$$", "$x"]);
     assert!(matches!(&pod.volumes[0].source, VolumeSource::HostPath { path, .. } if path == "/home/x/e"));
     assert!(c.mounts[0].read_only && !c.mounts[1].read_only);
     assert_eq!(

@@ -4,40 +4,15 @@ use super::*;
 use crate::pod::{ImageRef, RestartPolicy};
 
 fn container(name: &str) -> Container {
-    Container {
-        name: name.into(),
-        image: ImageRef::Wasm("/a.wasm".into()),
-        command: vec![],
-        args: vec![],
-        working_dir: None,
-        env: vec![],
-        ports: vec![],
-        mounts: vec![],
-        resources: Resources::default(),
-        user: None,
-        group: None,
-        read_only_root: false,
-        stdin: false,
-        stdin_once: false,
-        tty: false,
-        kind_hint: None,
-    }
+    Container::plain(name, ImageRef::Wasm("/a.wasm".into()))
 }
 
 fn pod(policy: RestartPolicy, init: &[&str], containers: &[&str]) -> Pod {
     Pod {
-        name: "p".into(),
-        namespace: "default".into(),
-        labels: Default::default(),
-        annotations: Default::default(),
-        hostname: "p".into(),
-        host_network: false,
-        share_process_namespace: false,
         restart_policy: policy,
-        termination_grace_period_seconds: 30,
-        volumes: vec![],
         init_containers: init.iter().map(|n| container(n)).collect(),
         containers: containers.iter().map(|n| container(n)).collect(),
+        ..Pod::plain("p")
     }
 }
 

@@ -55,9 +55,8 @@ spec:
 fn defaults_of_kubernetes_pass_and_others_do_not() {
     let with = |field: &str| walk(&format!("spec:\n  {field}\n")).0.len();
     for (default, other) in [
-        ("dnsPolicy: ClusterFirst", "dnsPolicy: None"),
         ("hostPID: false", "hostPID: true"),
-        ("hostAliases: []", "hostAliases: [{ip: 1.1.1.1}]"),
+        ("readinessGates: []", "readinessGates: [{conditionType: a/b}]"),
         ("containers: [{terminationMessagePath: /dev/termination-log}]", "containers: [{terminationMessagePath: /x}]"),
         (
             "containers: [{securityContext: {procMount: Default}}]",
@@ -65,10 +64,7 @@ fn defaults_of_kubernetes_pass_and_others_do_not() {
         ),
         ("containers: [{livenessProbe: null}]", "containers: [{livenessProbe: {}}]"),
         ("initContainers: [{stdin: true}]", "initContainers: [{restartPolicy: Always}]"),
-        (
-            "securityContext: {seccompProfile: {type: RuntimeDefault}}",
-            "securityContext: {seccompProfile: {type: Unconfined}}",
-        ),
+        ("securityContext: {sysctls: []}", "securityContext: {sysctls: [{name: a, value: b}]}"),
     ] {
         assert_eq!(with(default), 0, "{default}");
         assert_eq!(with(other), 1, "{other}");

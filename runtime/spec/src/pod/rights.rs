@@ -1,0 +1,63 @@
+//! What a member may do beyond what its user may.
+
+use serde::{Deserialize, Serialize};
+
+/// Groups besides the primary one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Groups {
+    /// `supplementalGroups`.
+    pub more: Vec<u32>,
+    /// `supplementalGroupsPolicy: Strict`: those that the image gives do not count.
+    pub strict: bool,
+}
+
+/// What a member may do, whoever it runs as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rights {
+    /// The mask of capabilities: containerd's default set, as `capabilities` changes it.
+    pub capabilities: u64,
+    /// `allowPrivilegeEscalation: true`, written out: set-uid programs work.
+    pub may_gain_privileges: bool,
+    /// `seccompProfile`.
+    pub seccomp: SeccompChoice,
+    /// `runAsNonRoot`.
+    pub must_not_be_root: bool,
+}
+
+/// Which system call filter a native member gets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SeccompChoice {
+    /// The usual one.
+    #[default]
+    Default,
+    /// None.
+    Unconfined,
+}
+
+#[cfg(feature = "manifest")]
+impl Default for Rights {
+    fn default() -> Self {
+        Self {
+            capabilities: crate::capabilities::DEFAULT,
+            may_gain_privileges: false,
+            seccomp: SeccompChoice::Default,
+            must_not_be_root: false,
+        }
+    }
+}
+
+#[cfg(feature = "manifest")]
+impl Rights {
+    /// The field, and why, that asks for what a Wasm member cannot have: it makes no system call of its own, so more
+    /// rights would be the worker's, which has none to give away.
+    pub fn not_for_wasm(&self) -> Option<(&'static str, &'static str)> {
+        if self.capabilities & !crate::capabilities::DEFAULT != 0 {
+            return Some(("capabilities.add", "a Wasm member has no use for capabilities"));
+        }
+        if self.may_gain_privileges {
+            return Some(("allowPrivilegeEscalation", "a Wasm member executes no program that could gain privileges"));
+        }
+        (self.seccomp == SeccompChoice::Unconfined)
+            .then_some(("seccompProfile", "a Wasm member's worker keeps its filter"))
+    }
+}

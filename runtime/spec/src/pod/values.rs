@@ -1,0 +1,65 @@
+//! Variables whose values are found when the container is planned: what they may come from.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a variable's value comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EnvValue {
+    /// The manifest; `$(VAR)` means a variable further up.
+    Text(String),
+    /// The Pod itself.
+    Field(PodField),
+    /// What a container may use.
+    Resource(ResourceField),
+}
+
+/// A field of the Pod that a variable can carry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PodField {
+    /// `metadata.name`
+    Name,
+    /// `metadata.namespace`
+    Namespace,
+    /// `metadata.uid`
+    Uid,
+    /// `metadata.labels['KEY']`; empty where there is none.
+    Label(String),
+    /// `metadata.annotations['KEY']`; empty where there is none.
+    Annotation(String),
+    /// `spec.nodeName`: the host's name.
+    NodeName,
+    /// `spec.serviceAccountName`
+    ServiceAccountName,
+    /// `status.hostIP`
+    HostIp,
+    /// `status.hostIPs`, with commas between.
+    HostIps,
+    /// `status.podIP`
+    PodIp,
+    /// `status.podIPs`, with commas between.
+    PodIps,
+}
+
+/// An amount that a container may use, in units of `divisor`, rounded up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceField {
+    /// The container; the one that the variable is of when absent.
+    pub container: Option<String>,
+    /// Which amount.
+    pub amount: ResourceAmount,
+    /// Thousandths of a CPU, or bytes; at least 1.
+    pub divisor: u64,
+}
+
+/// The amounts that a variable can carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ResourceAmount {
+    /// `limits.cpu`; the host's CPUs where there is no limit.
+    CpuLimit,
+    /// `requests.cpu`; 0 where there is none.
+    CpuRequest,
+    /// `limits.memory`; the host's memory where there is no limit.
+    MemoryLimit,
+    /// `requests.memory`; 0 where there is none.
+    MemoryRequest,
+}

@@ -1,0 +1,78 @@
+//! What members learn of their Pod: variables from its fields and resources, names and addresses.
+
+use dwell_tests::guest;
+use dwell_tests::node::{Node, wait_until};
+
+use crate::shell;
+
+const ENV: &str = "
+    env:
+    - {name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+    - {name: UID_, valueFrom: {fieldRef: {fieldPath: metadata.uid}}}
+    - {name: APP, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['app']\"}}}
+    - {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+    - {name: IPS, valueFrom: {fieldRef: {fieldPath: status.podIPs}}}
+    - {name: HOST, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}
+    - {name: CPUS, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}
+    - {name: MEMORY, valueFrom: {resourceFieldRef: {resource: limits.memory, divisor: 1Mi}}}
+    - {name: URL, value: 'http://$(IP)/'}
+    resources: {limits: {cpu: 1500m, memory: 64Mi}}
+";
+
+/// A native and a Wasm member of one Pod print them; both must see what the status says.
+#[test]
+fn fields_of_the_pod_and_amounts_reach_both_kinds() {
+    let node = Node::new();
+    let native = shell(&node, "told", "Never", "env; sleep 300") + ENV.trim_start_matches('\n');
+    let wasm = format!("  - name: w\n    image: wasm:{}{ENV}", guest::path("env.wasm").display());
+    node.start(&(native.replacen("metadata: {", "metadata: {labels: {app: web}, ", 1) + &wasm));
+    let pod = node.wait_for_phase("told", "Running");
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let (status, uid) = (&pod["status"], text(&pod["metadata"]["uid"]));
+    let (first, second) = (text(&status["podIPs"][0]["ip"]), text(&status["podIPs"][1]["ip"]));
+    assert!(!first.is_empty() && !second.is_empty(), "{status:#}");
+    for container in ["main", "w"] {
+        let printed = || node.dwell(&["logs", "told", "-c", container]).out;
+        assert!(wait_until(|| printed().contains("URL=")), "{container}: {}", printed());
+        for line in [
+            "NAME=told".to_owned(),
+            format!("UID_={uid}"),
+            "APP=web".to_owned(),
+            format!("IP={first}"),
+            format!("IPS={first},{second}"),
+            format!("HOST={}", text(&status["hostIP"])),
+            "CPUS=2".to_owned(),
+            "MEMORY=64".to_owned(),
+            format!("URL=http://{first}/"),
+        ] {
+            assert!(printed().lines().any(|printed| printed == line), "{container}: no {line}: {}", printed());
+        }
+    }
+}
+
+#[test]
+fn a_program_may_be_named_by_a_variable() {
+    let node = Node::new();
+    let env = "    env: [{name: SHELL, value: sh}]\n";
+    let said = node.run(&(shell(&node, "named", "Never", "echo fine").replacen("[sh,", "[$(SHELL),", 1) + env));
+    assert_eq!((said.code, said.out.as_str()), (0, "fine\n"), "{said:#?}");
+}
+
+#[test]
+fn names_and_servers_are_the_manifests() {
+    let node = Node::new();
+    let more = "spec:
+  subdomain: inner
+  setHostnameAsFQDN: true
+  hostAliases: [{ip: 10.9.8.7, hostnames: [db, db.local]}]
+  dnsPolicy: None
+  dnsConfig: {nameservers: [192.0.2.53], searches: [one.test, two.test], options: [{name: ndots, value: '3'}, {name: rotate}]}
+";
+    let script = "hostname; cat /etc/resolv.conf; cat /etc/hosts";
+    let said = node.run(&shell(&node, "named", "Never", script).replacen("spec:\n", more, 1));
+    let full = "named.inner.default.svc.cluster.local";
+    let resolver = "nameserver 192.0.2.53\nsearch one.test two.test\noptions ndots:3 rotate\n";
+    assert!(said.out.starts_with(&format!("{full}\n{resolver}")), "{said:#?}");
+    assert!(said.out.contains(&format!("\t{full}\tnamed\n")), "{said:#?}");
+    assert!(said.out.ends_with("\n# Entries added by HostAliases.\n10.9.8.7\tdb\tdb.local\n"), "{said:#?}");
+}
