@@ -55,7 +55,7 @@ pub fn with_input(node: &Node, args: &[&str], input: &[u8]) -> Said {
     let pid = child.id() as i32;
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || drop(sender.send(child.wait_with_output())));
-    let output = receiver.recv_timeout(dwell_tests::node::PATIENCE).unwrap_or_else(|_| {
+    let output = receiver.recv_timeout(dwell_tests::node::patience()).unwrap_or_else(|_| {
         dwell_tests::node::kill(pid, libc::SIGKILL);
         receiver.recv().expect("it ends when it is killed")
     });

@@ -7,14 +7,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dwell_tests::inventory::Inventory;
-use dwell_tests::node::{Said, wait_until};
+use dwell_tests::node::{self, Said, wait_until};
 use dwell_tests::world::World;
 
 /// The Pod's containers, and what follows them in its manifest.
 pub type Recipe = fn(&World) -> (Vec<String>, &'static str);
 
 /// How long a command may take though one call failed: pause's silence (10 s) included.
-const PATIENCE: Duration = Duration::from_secs(40);
+fn patience() -> Duration {
+    node::patience() / 3
+}
 
 /// What one injection led to.
 #[derive(Debug)]
@@ -79,7 +81,7 @@ impl Bench {
     pub fn attempt(&self, who: (&str, usize), n: usize, errno: i32) -> Attempt {
         let mut node = self.start_node();
         let (mut tracer, words) = self.trace(who, n, errno);
-        let ran = self.world.dwell_within(&["run", &self.manifest], PATIENCE);
+        let ran = self.world.dwell_within(&["run", &self.manifest], patience());
         let ended = ran.is_ok();
         let removed = self.remove();
         self.end(&mut node);
@@ -105,7 +107,7 @@ impl Bench {
     }
 
     fn remove(&self) -> Said {
-        let remove = || self.world.dwell_within(&["rm", "-f", "victim"], PATIENCE).unwrap_or_else(|said| said);
+        let remove = || self.world.dwell_within(&["rm", "-f", "victim"], patience()).unwrap_or_else(|said| said);
         let said = remove();
         // The node itself may have been hit and gone; then the next one removes it.
         if said.code == 0 || said.err.contains("no Pod") { said } else { remove() }

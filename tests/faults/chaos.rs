@@ -5,7 +5,7 @@ use std::process::{Child, Output, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use dwell_tests::node::{PATIENCE, Said, kill};
+use dwell_tests::node::{Said, kill, patience};
 use dwell_tests::world::{Process, World, child_of, children_of};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -150,7 +150,7 @@ impl Life<'_> {
             if said.code == 0 || said.err.contains("no Pod") {
                 return;
             }
-            assert!(began.elapsed() < PATIENCE, "{name} cannot be removed: {said:#?}");
+            assert!(began.elapsed() < patience(), "{name} cannot be removed: {said:#?}");
             self.random.pause(100);
         }
     }
@@ -173,7 +173,7 @@ impl Life<'_> {
     fn ended(&self, mut child: Child, args: &[&str]) -> Output {
         let began = Instant::now();
         while child.try_wait().expect("wait for dwell").is_none() {
-            if began.elapsed() > PATIENCE {
+            if began.elapsed() > patience() {
                 self.give_up(child, args);
             }
             std::thread::sleep(Duration::from_millis(5));

@@ -11,8 +11,12 @@ use serde_json::Value;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// How long anything may take before a test gives up; generous, since the machine is shared and may be emulated.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+/// How long anything may take before a test gives up: generous, since the machine is shared; and much longer in the
+/// second machine, which is emulated.
+pub fn patience() -> Duration {
+    let emulated = std::env::var_os("DWELL_VM").is_some();
+    Duration::from_secs(if emulated { 900 } else { 120 })
+}
 
 /// After how long a node that did not end is asked once more.
 const SIGNAL_AGAIN: Duration = Duration::from_secs(5);
@@ -124,7 +128,7 @@ impl Node {
     /// Runs a command to its end.
     #[track_caller]
     pub fn dwell(&self, args: &[&str]) -> Said {
-        match self.dwell_within(args, PATIENCE) {
+        match self.dwell_within(args, patience()) {
             Ok(said) => said,
             Err(said) => panic!("dwell {args:?} did not end: {said:#?}"),
         }
@@ -185,7 +189,7 @@ impl Node {
             if condition(&pod) {
                 return pod;
             }
-            assert!(began.elapsed() < PATIENCE, "waited too long for {what}: {pod:#}");
+            assert!(began.elapsed() < patience(), "waited too long for {what}: {pod:#}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -221,7 +225,7 @@ impl Node {
             poll(&mut waited, Timespec::try_from(patience).ok().as_ref()).is_ok_and(|ready| ready > 0)
         };
         // Sent again after a while: where a call fails for a test's sake, the one that notes the signal may be it.
-        while !gone(Duration::ZERO) && began.elapsed() < PATIENCE {
+        while !gone(Duration::ZERO) && began.elapsed() < patience() {
             let _ = pidfd_send_signal(&handle, signal);
             gone(SIGNAL_AGAIN);
         }
@@ -254,7 +258,7 @@ pub fn kill(pid: i32, signal: i32) {
 
 /// Waits for a condition; `false` if it did not come.
 pub fn wait_until(condition: impl Fn() -> bool) -> bool {
-    wait_at_most(PATIENCE, condition)
+    wait_at_most(patience(), condition)
 }
 
 fn wait_at_most(patience: Duration, condition: impl Fn() -> bool) -> bool {

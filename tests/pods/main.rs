@@ -4,6 +4,7 @@
 
 mod members;
 mod rights;
+mod settings;
 mod streams;
 mod supervision;
 mod values;

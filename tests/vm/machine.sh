@@ -10,7 +10,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../setup/prepare.sh"
 vm=$repo/tests/vm
 cache=${DWELL_VM_CACHE:-$HOME/.cache/dwell-vm}
 # Programs of this machine that scripts inside may use; each goes in with its libraries.
-programs="bash ip nft strace unshare nsenter setpriv setsid"
+programs="bash ip nft strace unshare nsenter setpriv setsid losetup"
 # The parts of the module tree that dwell may make the kernel load.
 module_parts="drivers/virtio drivers/block drivers/net/veth.ko drivers/net/tun.ko drivers/net/virtio_net.ko
     drivers/net/net_failover.ko net fs/overlayfs fs/fuse lib crypto"
@@ -80,7 +80,6 @@ make_image() {
     ln -sf ../bin/busybox "$root/sbin/modprobe"
     ln -sf ../../bin/busybox "$root/usr/bin/env"
     for program in $programs; do copy_program "$program" "$root"; done
-    ln -sf ../usr/bin/bash "$root/bin/bash"
     cp -r "$kernel/modules/lib/modules" "$root/lib/"
     cp -r "$vm/etc/." "$root/etc/"
     install -m 755 "$vm/machine-init" "$root/sbin/machine-init"
@@ -97,6 +96,7 @@ copy_program() {
     file=$(command -v "$1")
     rm -f "$2/bin/$1"
     install -D "$(readlink -f "$file")" "$2/usr/bin/$1"
+    ln -sf "../usr/bin/$1" "$2/bin/$1"
     ldd "$file" | grep -o '/[^ ]*' | while read -r library; do
         [ -e "$2$library" ] || install -D "$(readlink -f "$library")" "$2$library"
     done

@@ -110,6 +110,11 @@ impl Layout {
         self.pod(uid).join("containers").join(one_component(name))
     }
 
+    /// ConfigMaps and Secrets; root only.
+    pub fn settings(&self) -> PathBuf {
+        self.lib.join("settings")
+    }
+
     /// Compiled modules, by content; root only.
     pub fn cache(&self) -> PathBuf {
         self.lib.join("cache")

@@ -22,6 +22,7 @@ mod node;
 mod pod;
 mod report;
 pub mod sandbox;
+mod settings;
 mod supervise;
 mod tidy;
 mod volume;

@@ -55,6 +55,10 @@ pub struct ContainerFacts {
     pub group: Option<String>,
     /// For a Wasm member: the digest of the module and what compiling it found.
     pub module: Option<ModuleFacts>,
+    /// The ConfigMaps and Secrets that the container names, those of them that there are.
+    #[cfg(feature = "manifest")]
+    #[serde(skip)]
+    pub settings: Vec<crate::settings::Settings>,
     /// For each volume of the Pod by name: whether it is a single file.
     pub file_volumes: Vec<String>,
 }

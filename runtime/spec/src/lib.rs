@@ -15,5 +15,7 @@ pub mod pod;
 #[cfg(feature = "manifest")]
 pub mod quantity;
 #[cfg(feature = "manifest")]
+pub mod settings;
+#[cfg(feature = "manifest")]
 pub mod short_form;
 pub mod status;

@@ -14,7 +14,7 @@ mod rights;
 mod values;
 
 pub use rights::{Groups, Rights, SeccompChoice};
-pub use values::{EnvValue, PodField, ResourceAmount, ResourceField};
+pub use values::{EnvFrom, EnvValue, PodField, ResourceAmount, ResourceField, SettingsKey, SettingsName};
 
 /// One Pod, ready to be planned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +115,8 @@ pub struct Container {
     pub args: Vec<String>,
     /// `workingDir`: absolute.
     pub working_dir: Option<String>,
+    /// Where more variables come from, before `env`.
+    pub env_from: Vec<EnvFrom>,
     /// Environment in the manifest's order.
     pub env: Vec<(String, EnvValue)>,
     /// Declared ports.

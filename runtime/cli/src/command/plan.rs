@@ -9,6 +9,7 @@ use dwell_spec::plan::container::ContainerPlan;
 use dwell_spec::plan::pod::PodPlan;
 use dwell_spec::plan::{plan_container, plan_pod, resolved};
 use dwell_spec::pod::{Container, Pod};
+use dwell_spec::settings::Settings;
 use serde::Serialize;
 
 use super::run::source;
@@ -54,8 +55,8 @@ enum Planned {
 /// Prints the plans; 125 if a container cannot be planned.
 pub fn run(args: PlanArgs) -> Outcome {
     let host = dwell::host::facts();
-    let pods = source::checked(&args.files)?;
-    let plans: Result<Vec<Plans>, Failure> = pods.iter().map(|pod| plans(pod, &host)).collect();
+    let (pods, settings) = source::checked(&args.files)?;
+    let plans: Result<Vec<Plans>, Failure> = pods.iter().map(|pod| plans(pod, &host, &settings)).collect();
     let plans = plans?;
     match args.output {
         None => print(&plans.iter().map(text).collect::<Vec<_>>().join("\n"))?,
@@ -65,21 +66,22 @@ pub fn run(args: PlanArgs) -> Outcome {
     Ok(if unplanned { DWELL_FAILED } else { 0 })
 }
 
-fn plans(pod: &Pod, host: &HostFacts) -> Result<Plans, Failure> {
+fn plans(pod: &Pod, host: &HostFacts, settings: &[Settings]) -> Result<Plans, Failure> {
     let planned = plan_pod(pod, host).map_err(|e| Failure::of(&e))?;
     let containers = pod.init_containers.iter().chain(&pod.containers).map(|container| {
-        plan(pod, container, host)
+        plan(pod, container, host, settings)
             .unwrap_or_else(|because| Planned::Unplanned { name: container.name.clone(), because })
     });
     Ok(Plans { pod: planned, containers: containers.collect() })
 }
 
-fn plan(pod: &Pod, container: &Container, host: &HostFacts) -> Result<Planned, String> {
-    let started = resolved(pod, container, host, NO_IP).map_err(|e| e.to_string())?;
-    let facts = match dwell::image_facts(&started) {
+fn plan(pod: &Pod, container: &Container, host: &HostFacts, settings: &[Settings]) -> Result<Planned, String> {
+    let started = resolved(pod, container, host, settings, NO_IP).map_err(|e| e.to_string())?;
+    let mut facts = match dwell::image_facts(&started) {
         Err(e) if e.kind() == ErrorKind::PermissionDenied => ContainerFacts::default(),
         looked => looked.map_err(|e| e.to_string())?,
     };
+    facts.settings = settings.to_vec();
     let plan = plan_container(pod, container, host, &facts, NO_IP);
     plan.map(|plan| Planned::Plan(Box::new(plan))).map_err(|e| e.to_string())
 }

@@ -1,7 +1,9 @@
-//! `dwell rm`: remove finished Pods; with `-f` stop and remove those that run.
+//! `dwell rm`: remove finished Pods; with `-f` stop and remove those that run. `configmap/NAME` and `secret/NAME` name what
+//! is kept beside them; Pods that run do not notice.
 
 use dwell::layout::Layout;
 use dwell_serve::client::{Client, Kind};
+use dwell_spec::settings::SettingsKind;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::wait::{Until, wait_for};
@@ -25,7 +27,14 @@ pub struct RmArgs {
 }
 
 /// Removes Pods; prints the name of each once it is gone.
-pub async fn run(args: RmArgs, layout: &Layout) -> Outcome {
+pub async fn run(mut args: RmArgs, layout: &Layout) -> Outcome {
+    let (settings, pods): (Vec<String>, Vec<String>) =
+        args.names.pods.into_iter().partition(|name| settings_named(name).is_some());
+    args.names.pods = pods;
+    remove_settings(&settings, args.names.namespace.as_deref(), layout).await?;
+    if args.names.pods.is_empty() && !args.names.all {
+        return Ok(0);
+    }
     let pods = node::supervised_pods(layout).await?;
     let chosen = select::many(&pods, &args.names.pods, args.names.namespace.as_deref(), args.names.all)?;
     let chosen: Vec<&Pod> =
@@ -48,6 +57,21 @@ pub async fn run(args: RmArgs, layout: &Layout) -> Outcome {
         print(&format!("{}\n", shown(pod)))?;
     }
     Ok(0)
+}
+
+fn settings_named(name: &str) -> Option<(SettingsKind, &str)> {
+    let (kind, name) = name.split_once('/')?;
+    let kinds = [SettingsKind::ConfigMap, SettingsKind::Secret];
+    kinds.into_iter().find(|known| known.word() == kind).map(|kind| (kind, name))
+}
+
+async fn remove_settings(names: &[String], namespace: Option<&str>, layout: &Layout) -> Result<(), Failure> {
+    for (name, (kind, of_kind)) in names.iter().filter_map(|name| Some((name, settings_named(name)?))) {
+        let client = node::connect(layout).await?;
+        client.delete_settings(kind, namespace.unwrap_or("default"), of_kind).await?;
+        print(&format!("{name}\n"))?;
+    }
+    Ok(())
 }
 
 /// The node knows best: a record may be older than the last request, or could not be written on a full disk.

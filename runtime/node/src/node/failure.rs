@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use dwell_spec::manifest::problem::Problem;
+use dwell_spec::settings::SettingsObject;
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::pod::request::Refusal;
@@ -49,10 +50,18 @@ impl NodeError {
     }
 
     pub(crate) fn invalid(pod: &Pod, problems: Vec<Problem>) -> NodeError {
-        let name = pod.metadata.name.as_deref().unwrap_or("(unnamed)");
+        Self::invalid_object("Pod", pod.metadata.name.as_deref(), problems)
+    }
+
+    pub(crate) fn invalid_settings(object: &SettingsObject, problems: Vec<Problem>) -> NodeError {
+        Self::invalid_object(object.kind().word(), object.metadata().name.as_deref(), problems)
+    }
+
+    fn invalid_object(kind: &str, name: Option<&str>, problems: Vec<Problem>) -> NodeError {
+        let name = name.unwrap_or("(unnamed)");
         let causes: Vec<_> = problems.iter().map(|problem| (problem.path.clone(), problem.message.clone())).collect();
         let sentences: Vec<_> = causes.iter().map(|(path, message)| format!("{path}: {message}")).collect();
-        let message = format!("Pod {name} is invalid: {}", sentences.join("; "));
+        let message = format!("{kind} {name} is invalid: {}", sentences.join("; "));
         NodeError { kind: NodeErrorKind::Invalid, message, causes, source: None }
     }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dwell_spec::pod as checked;
+use dwell_spec::settings::{Settings, SettingsKind, SettingsObject};
 use dwell_sys::complain::complain;
 use k8s_openapi::api::core::v1::Pod;
 use rustix::fs::FlockOperation;
@@ -24,6 +25,7 @@ use crate::network::{Network, NetworkConfig};
 use crate::pod::request::{Attached, ExecRequest, ExecSession, Refusal, Reply, Request};
 use crate::pod::shared::{PodHandle, Shared};
 use crate::pod::{record, recover};
+use crate::settings::Store;
 use crate::supervise::journal::Journal;
 use crate::tidy::tidy;
 
@@ -79,6 +81,34 @@ impl Node {
             // Removed again before it reached the disk: nothing was lost.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(object),
             Err(error) => Err(NodeError::internal("write the Pod to the disk", error)),
+        }
+    }
+
+    /// Keeps a ConfigMap or a Secret, in place of the one of its name, for Pods that start from now on.
+    ///
+    /// # Errors
+    /// `Invalid` with a cause per field, or `Internal` when it could not be written.
+    pub async fn put_settings(&self, object: SettingsObject) -> Result<(), NodeError> {
+        let settings =
+            Settings::try_from(&object).map_err(|problems| NodeError::invalid_settings(&object, problems))?;
+        let shared = self.shared.clone();
+        let kept = blocking(move || shared.settings.put(&object, settings)).await.flatten();
+        kept.map_err(|error| NodeError::internal("keep it", error))
+    }
+
+    /// Forgets a ConfigMap or a Secret.
+    ///
+    /// # Errors
+    /// `NotFound`; `Internal` when its file could not be removed.
+    pub async fn remove_settings(&self, kind: SettingsKind, namespace: &str, name: &str) -> Result<(), NodeError> {
+        let (shared, of, called) = (self.shared.clone(), namespace.to_owned(), name.to_owned());
+        match blocking(move || shared.settings.remove(kind, &of, &called)).await.flatten() {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let message = format!("no {} named {namespace}/{name}", kind.word());
+                Err(NodeError::new(NodeErrorKind::NotFound, message))
+            }
+            Err(error) => Err(NodeError::internal("remove its file", error)),
         }
     }
 
@@ -357,6 +387,7 @@ fn open_blocking(config: NodeConfig) -> Result<Shared, NodeError> {
     let NodeConfig { layout, worker } = config;
     std::fs::create_dir_all(layout.pods()).map_err(|e| NodeError::internal("make the folder of Pods", e))?;
     let embedded = Embedded::open().map_err(|e| NodeError::internal("make memory files of pause and init", e))?;
+    let settings = Store::open(layout.settings()).map_err(|e| NodeError::internal("read ConfigMaps and Secrets", e))?;
     let facts = host::facts();
     let cgroups =
         CgroupRoot::open(&cgroup_name(&layout)).map_err(|e| NodeError::internal("use the host's cgroups", e))?;
@@ -368,6 +399,7 @@ fn open_blocking(config: NodeConfig) -> Result<Shared, NodeError> {
         layout,
         facts,
         boot_id,
+        settings,
         embedded,
         cgroups,
         network,

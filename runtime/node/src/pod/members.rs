@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
+use dwell_spec::facts::ContainerFacts;
 use dwell_spec::plan;
 use rustix::process::Signal;
 use tokio::sync::oneshot;
@@ -222,7 +223,8 @@ impl Driver {
     ) -> Result<Birth, Refusal> {
         let refused = |message: String| Refusal::Failed(message);
         let container = self.container(index).clone();
-        let facts = look::accounts(&container);
+        let settings = self.shared.settings.named_by(&self.pod.namespace, &container);
+        let facts = ContainerFacts { settings, ..look::accounts(&container) };
         let wanted = plan::ExecRequest {
             argv: request.command.clone(),
             user: request.user.clone(),

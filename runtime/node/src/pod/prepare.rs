@@ -67,7 +67,8 @@ impl Driver {
         }
         // Its address is not known yet; nobody names a program by it.
         let container = self.container(index);
-        let resolved = plan::resolved(&self.pod, container, &self.shared.facts, NO_IP);
+        let settings = self.shared.settings.named_by(&self.pod.namespace, container);
+        let resolved = plan::resolved(&self.pod, container, &self.shared.facts, &settings, NO_IP);
         let container = resolved.unwrap_or_else(|_| container.clone());
         let message = format!("preparing {}", describe(&container));
         self.prepared.spawn(async move {

@@ -23,6 +23,7 @@ use crate::image::compile::Compiler;
 use crate::layout::Layout;
 use crate::network::Network;
 use crate::sandbox::cgroup::CgroupRoot;
+use crate::settings::Store;
 use crate::supervise::journal::Journal;
 use crate::{EventKind, PodEvent};
 
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
     pub layout: Layout,
     pub facts: HostFacts,
     pub boot_id: String,
+    pub settings: Store,
     pub embedded: Embedded,
     pub cgroups: CgroupRoot,
     pub network: Network,

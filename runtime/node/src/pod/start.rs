@@ -67,6 +67,7 @@ impl Driver {
         ready.facts.file_volumes =
             self.volumes.iter().filter(|(_, v)| v.is_file).map(|(name, _)| name.clone()).collect();
         let container = self.container(index);
+        ready.facts.settings = self.shared.settings.named_by(&self.pod.namespace, container);
         let plan = plan::plan_container(&self.pod, container, &self.shared.facts, &ready.facts, self.pod_ip())
             .map_err(|error| chain(&error))?;
         self.journal.members[index].kind = Some(kind_word(plan.kind).to_owned());

@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod pods;
 pub mod route;
+pub mod settings;
 pub mod stream;
 
 use std::convert::Infallible;
@@ -56,6 +57,8 @@ async fn answer(node: Arc<Node>, request: Request<Incoming>) -> Result<Answer, I
         Route::List { namespace, watch: true, name } => pods::watch(&node, namespace, name),
         Route::List { namespace, name, .. } => pods::list(&node, namespace.as_deref(), name.as_deref()),
         Route::Create { namespace } => pods::create(&node, namespace, request.into_body()).await,
+        Route::Settings { kind, key, delete: true } => settings::remove(&node, kind, &key).await,
+        Route::Settings { kind, key, .. } => settings::put(&node, kind, &key, request.into_body()).await,
         Route::Pod { key, verb: Verb::Exec } => stream::exec(&node, &key, &query, request).await,
         Route::Pod { key, verb: Verb::Attach } => stream::attach(&node, &key, &query, request).await,
         Route::Pod { key, verb } => pods::verb(&node, &key, &verb, &query).await,

@@ -20,11 +20,9 @@ const BODY_MAX: usize = 4 << 20;
 
 /// `POST …/pods`
 pub async fn create(node: &Arc<Node>, namespace: String, body: Incoming) -> Answer {
-    let bytes = match Limited::new(body, BODY_MAX).collect().await {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) => {
-            return answer::bad_request(&format!("read the request's body (at most {BODY_MAX} bytes): {error}"));
-        }
+    let bytes = match whole(body).await {
+        Ok(bytes) => bytes,
+        Err(refused) => return *refused,
     };
     let mut pod: Pod = match serde_json::from_slice(&bytes) {
         Ok(pod) => pod,
@@ -38,6 +36,14 @@ pub async fn create(node: &Arc<Node>, namespace: String, body: Incoming) -> Answ
         Ok(pod) => answer::with_status(StatusCode::CREATED, &*pod),
         Err(error) => answer::failure(&error),
     }
+}
+
+/// A request's body, or the answer that refuses it.
+pub(super) async fn whole(body: Incoming) -> Result<Bytes, Box<Answer>> {
+    let collected = Limited::new(body, BODY_MAX).collect().await;
+    collected.map(|collected| collected.to_bytes()).map_err(|error| {
+        Box::new(answer::bad_request(&format!("read the request's body (at most {BODY_MAX} bytes): {error}")))
+    })
 }
 
 /// `GET …/pods`

@@ -1,6 +1,7 @@
 //! From a request's method, path and query to what is meant. Pure, so that the whole surface can be read and tested
 //! in one place; it is Kubernetes' surface, plus a few verbs of dwell's own below `/dwell/v1`.
 
+use dwell_spec::settings::SettingsKind;
 use hyper::Method;
 
 /// What a request means.
@@ -29,6 +30,15 @@ pub enum Route {
     Create {
         /// The namespace.
         namespace: String,
+    },
+    /// `PUT /api/v1/namespaces/NS/{configmaps,secrets}/NAME`: make or replace it; `DELETE`: forget it.
+    Settings {
+        /// Which kind.
+        kind: SettingsKind,
+        /// Which of them.
+        key: Key,
+        /// Whether it is to go.
+        delete: bool,
     },
     /// A verb on one Pod.
     Pod {
@@ -130,6 +140,13 @@ pub fn route(method: &Method, path: &str, query: &Query) -> Option<Route> {
         ["api", "v1", "namespaces", namespace, "pods"] if get => Some(list(Some(namespace), query)),
         ["api", "v1", "namespaces", namespace, "pods"] if post => {
             Some(Route::Create { namespace: (*namespace).into() })
+        }
+        ["api", "v1", "namespaces", namespace, kind @ ("configmaps" | "secrets"), name]
+            if matches!(*method, Method::PUT | Method::DELETE) =>
+        {
+            let kind = if *kind == "secrets" { SettingsKind::Secret } else { SettingsKind::ConfigMap };
+            let key = Key { namespace: (*namespace).into(), name: (*name).into() };
+            Some(Route::Settings { kind, key, delete: method == Method::DELETE })
         }
         ["api", "v1", "namespaces", namespace, "pods", name] => {
             let verb = if get { Some(Verb::Get) } else { (method == Method::DELETE).then_some(Verb::Delete) };

@@ -9,6 +9,7 @@
 mod failure;
 mod http;
 mod pods;
+mod settings;
 mod start;
 mod stream;
 mod target;

@@ -21,6 +21,7 @@ mod naming;
 mod ports;
 mod resources;
 mod rights;
+mod settings;
 mod volumes;
 
 /// What is wrong, in the order in which it was found.

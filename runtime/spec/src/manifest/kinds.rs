@@ -3,6 +3,7 @@
 use super::node::Node;
 use super::problem::{Cause, Problem, quoted};
 use super::suggest;
+use crate::settings::SettingsKind;
 
 /// Kind, what it is, and what to do instead.
 const KINDS: &[(&str, &str, &str)] = &[
@@ -15,8 +16,6 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("CronJob", "a rule that starts Jobs at given times", JOB),
     ("Service", "a name and address for Pods", "use `hostPort` in the Pod; members of one Pod share localhost"),
     ("Ingress", "a rule for HTTP from outside", "use `hostPort` in the Pod"),
-    ("ConfigMap", "settings for Pods", "put the values into `env`, or the files into a `hostPath` volume"),
-    ("Secret", "secrets for Pods", "put the values into `env`, or the files into a `hostPath` volume"),
     ("PersistentVolume", "storage of a cluster", "use a `hostPath` volume"),
     ("PersistentVolumeClaim", "a claim for storage of a cluster", "use a `hostPath` volume"),
     ("StorageClass", "a kind of storage of a cluster", "use a `hostPath` volume"),
@@ -44,6 +43,8 @@ const NOTHING: &str = "take it out of the file";
 pub enum Kind {
     /// `v1` `Pod`.
     Pod,
+    /// `v1` `ConfigMap` or `Secret`.
+    Settings(SettingsKind),
     /// A list of documents in `items`.
     List,
 }
@@ -61,8 +62,10 @@ pub fn of(document: &Node, prefix: &str) -> Result<Kind, Box<Problem>> {
     };
     match (version, kind) {
         ("v1", "Pod") => Ok(Kind::Pod),
-        ("v1", "List" | "PodList") => Ok(Kind::List),
-        (_, "Pod" | "List" | "PodList") => {
+        ("v1", "ConfigMap") => Ok(Kind::Settings(SettingsKind::ConfigMap)),
+        ("v1", "Secret") => Ok(Kind::Settings(SettingsKind::Secret)),
+        ("v1", "List" | "PodList" | "ConfigMapList" | "SecretList") => Ok(Kind::List),
+        (_, "Pod" | "ConfigMap" | "Secret" | "List" | "PodList") => {
             let problem = Problem::unsupported(format!("{prefix}apiVersion"), version, &["v1"]);
             Err(Box::new(placed(problem, document, "apiVersion")))
         }
@@ -102,7 +105,7 @@ fn sentence(kind: &str, prefix: &str) -> Problem {
     }
     let problem =
         Problem::new(Cause::Kind, path, format!("dwell runs Pods; it does not know the kind {}", quoted(kind)));
-    match suggest::nearest(kind, ["Pod", "List"]) {
+    match suggest::nearest(kind, ["Pod", "ConfigMap", "Secret", "List"]) {
         Some(near) => problem.with_hint(format!("did you mean {near}?")),
         None => problem,
     }

@@ -11,6 +11,7 @@
 use std::collections::HashSet;
 
 use k8s_openapi::api::core::v1;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 pub use self::emit::{to_yaml, yaml_of};
 pub use self::fields::{explain, nearest_field, support_table};
@@ -18,6 +19,7 @@ use self::kinds::Kind;
 use self::node::{Node, Value};
 pub use self::prepare::{assign_name, resolve_paths};
 pub use self::problem::{Cause, ManifestError, Problem};
+use crate::settings::{Settings, SettingsKind, SettingsObject};
 
 mod check;
 mod emit;
@@ -45,6 +47,8 @@ const MAX_ITEMS: usize = 1024;
 pub struct Parsed {
     /// Its Pods, in order, all well. A Pod may still lack its name if it has a `generateName` (see `assign_name`).
     pub pods: Vec<v1::Pod>,
+    /// Its ConfigMaps and Secrets, in order, all well.
+    pub settings: Vec<SettingsObject>,
     /// What is ignored, since it means something in a cluster only.
     pub warnings: Vec<Problem>,
 }
@@ -60,14 +64,14 @@ pub fn parse_manifests(text: &str, origin: &str) -> Result<Parsed, ManifestError
         Ok(documents) => documents.iter().for_each(|document| reader.document(document, "")),
         Err(problem) => reader.problems.push(*problem),
     }
-    if reader.pods.is_empty() && reader.problems.is_empty() {
+    if reader.pods.is_empty() && reader.settings.is_empty() && reader.problems.is_empty() {
         let problem = Problem::new(Cause::Malformed, "", "there is no Pod in it");
         reader.problems.push(problem.with_hint("a Pod begins with `apiVersion: v1` and `kind: Pod`"));
     }
     if !reader.problems.is_empty() {
         return Err(ManifestError { origin: origin.to_owned(), problems: cited(reader.problems, text) });
     }
-    Ok(Parsed { pods: reader.pods, warnings: cited(reader.warnings, text) })
+    Ok(Parsed { pods: reader.pods, settings: reader.settings, warnings: cited(reader.warnings, text) })
 }
 
 /// In the order of the text, with their source lines, bounded.
@@ -85,7 +89,8 @@ fn cited(mut problems: Vec<Problem>, text: &str) -> Vec<Problem> {
 #[derive(Default)]
 struct Reader {
     pods: Vec<v1::Pod>,
-    names: HashSet<(String, String)>,
+    settings: Vec<SettingsObject>,
+    names: HashSet<(&'static str, String, String)>,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
 }
@@ -99,6 +104,7 @@ impl Reader {
         }
         match kinds::of(document, prefix) {
             Ok(Kind::Pod) => self.pod(document, prefix),
+            Ok(Kind::Settings(kind)) => self.settings(document, kind, prefix),
             Ok(Kind::List) => self.list(document, prefix),
             Err(problem) => self.problems.push(*problem),
         }
@@ -141,20 +147,37 @@ impl Reader {
     fn typed(&mut self, pod: v1::Pod, document: &Node, prefix: &str, mistyped: &[String]) {
         let mut found = check_unnamed(&pod);
         found.retain(|problem| !mistyped.iter().any(|path| problem.path.starts_with(path.as_str())));
-        self.unique(&pod, document, prefix);
+        self.unique("Pod", &pod.metadata, document, prefix);
         found.into_iter().for_each(|problem| self.problem(document, prefix, problem));
         self.pods.push(pod);
     }
 
-    fn unique(&mut self, pod: &v1::Pod, document: &Node, prefix: &str) {
-        let Some(name) = pod.metadata.name.clone().filter(|name| !name.is_empty()) else {
+    fn settings(&mut self, document: &Node, kind: SettingsKind, prefix: &str) {
+        let findings = walk::settings(document, kind);
+        if !findings.problems.is_empty() {
+            return self.problems.extend(findings.problems.into_iter().map(|problem| under(prefix, problem)));
+        }
+        let object = match SettingsObject::from_json(kind, document.to_json().to_string().as_bytes()) {
+            Ok(object) => object,
+            Err(error) => {
+                let message = format!("not a {kind:?}: {error} (values of `{}` are base64)", kind.encoded_field());
+                return self.problem(document, prefix, Problem::new(Cause::Type, "", message));
+            }
+        };
+        let problems = Settings::try_from(&object).err().unwrap_or_default();
+        problems.into_iter().for_each(|problem| self.problem(document, prefix, problem));
+        self.unique(kind.word(), object.metadata(), document, prefix);
+        self.settings.push(object);
+    }
+
+    fn unique(&mut self, kind: &'static str, meta: &ObjectMeta, document: &Node, prefix: &str) {
+        let Some(name) = meta.name.clone().filter(|name| !name.is_empty()) else {
             return;
         };
-        let namespace = pod.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
-        if !self.names.insert((namespace, name.clone())) {
-            let problem =
-                Problem::duplicate("metadata.name", &name).with_hint("another Pod of this file has this name");
-            self.problem(document, prefix, problem);
+        let namespace = meta.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        if !self.names.insert((kind, namespace, name.clone())) {
+            let hint = format!("another {kind} of this file has this name");
+            self.problem(document, prefix, Problem::duplicate("metadata.name", &name).with_hint(hint));
         }
     }
 

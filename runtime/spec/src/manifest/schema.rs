@@ -6,6 +6,7 @@
 
 use std::sync::OnceLock;
 
+use crate::settings::SettingsKind;
 use k8s_openapi::api::core::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::{self, Deserialize, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor};
@@ -76,6 +77,26 @@ pub fn pod() -> &'static Type {
             ("status", trace::<v1::PodStatus>()),
         ])
     })
+}
+
+/// The shape of a ConfigMap or a Secret.
+pub fn settings(kind: SettingsKind) -> &'static Type {
+    static SHAPES: OnceLock<[Type; 2]> = OnceLock::new();
+    let shapes = SHAPES.get_or_init(|| {
+        let text = || Type::Map(Box::new(Type::Text));
+        let with = |own: Vec<(&'static str, Type)>| {
+            let usual = [
+                ("apiVersion", Type::Text),
+                ("kind", Type::Text),
+                ("metadata", trace::<ObjectMeta>()),
+                ("immutable", Type::Bool),
+                ("data", text()),
+            ];
+            Type::Struct(usual.into_iter().chain(own).collect())
+        };
+        [with(vec![("binaryData", text())]), with(vec![("stringData", text()), ("type", Type::Text)])]
+    });
+    &shapes[usize::from(kind == SettingsKind::Secret)]
 }
 
 fn trace<'de, T: Deserialize<'de>>() -> Type {

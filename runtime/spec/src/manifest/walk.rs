@@ -10,6 +10,7 @@ use super::node::{Entry, Node, Position, Value};
 use super::problem::{Cause, Problem, quoted};
 use super::schema::{self, Type};
 use super::suggest;
+use crate::settings::SettingsKind;
 
 /// Findings of either kind that are kept: more help nobody, and each costs memory and a search for what was meant.
 const MAX_FINDINGS: usize = 1000;
@@ -29,6 +30,14 @@ pub fn pod(document: &Node) -> Findings {
     let mut walk = Walk { findings: Findings::default() };
     let place = Place { shown: String::new(), table: Some(String::new()) };
     walk.value(document, schema::pod(), &place, document.at);
+    walk.findings
+}
+
+/// Walks a ConfigMap or a Secret: all of it is honoured, so there is no table.
+#[must_use]
+pub fn settings(document: &Node, kind: SettingsKind) -> Findings {
+    let mut walk = Walk { findings: Findings::default() };
+    walk.value(document, schema::settings(kind), &Place { shown: String::new(), table: None }, document.at);
     walk.findings
 }
 

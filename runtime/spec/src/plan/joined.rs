@@ -55,7 +55,7 @@ pub fn plan_exec(
     ip: PodIp,
     request: &ExecRequest,
 ) -> Result<ExecPlan, PlanError> {
-    let container = &values::resolved(pod, container, host, ip)?;
+    let container = &values::resolved(pod, container, host, &facts.settings, ip)?;
     if kind::decide(container, facts)?.0 == MemberKind::Wasm {
         return Err(PlanError::of(&container.name, "image", Problem::ExecIntoWasm));
     }

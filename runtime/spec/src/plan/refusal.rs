@@ -48,6 +48,12 @@ pub enum Problem {
     UnknownVolume(String),
     /// More descriptors than one birth carries.
     TooManyMounts(usize),
+    /// No such ConfigMap or Secret in the Pod's namespace: kind, name.
+    NoSettings(&'static str, String),
+    /// It lacks the key: kind, name, key.
+    NoKey(&'static str, String, String),
+    /// The value cannot be a variable's: kind, name, key.
+    NotText(&'static str, String, String),
     /// A container that the Pod does not have.
     UnknownContainer(String),
     /// Strings expand to more than a program can be given.
@@ -106,6 +112,13 @@ impl fmt::Display for Problem {
             Self::UnknownVolume(name) => write!(f, "the Pod has no volume {name:?}"),
             Self::TooManyMounts(count) => {
                 write!(f, "{count} descriptors needed, at most {} fit", super::steps::SLOTS_MAX)
+            }
+            Self::NoSettings(kind, name) => {
+                write!(f, "{kind} {name:?} not found (write it into the same file as the Pod)")
+            }
+            Self::NoKey(kind, name, key) => write!(f, "couldn't find key {key:?} in {kind} {name:?}"),
+            Self::NotText(kind, name, key) => {
+                write!(f, "key {key:?} of {kind} {name:?} is no text, which a variable must be")
             }
             Self::UnknownContainer(name) => write!(f, "the Pod has no container {name:?}"),
             Self::TooLong => f.write_str("its strings expand to more than a program can be given"),

@@ -44,8 +44,8 @@ fn rich_facts() -> ContainerFacts {
         entry_point: Some(EntryPoint { path: "/bin/app".to_owned(), wasm: false }),
         passwd: Some("root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n".to_owned()),
         group: Some("video:x:44:app\n".to_owned()),
-        module: None,
         file_volumes: vec!["file".to_owned()],
+        ..ContainerFacts::default()
     }
 }
 

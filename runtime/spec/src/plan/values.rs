@@ -1,5 +1,5 @@
-//! The values that a container is started with: variables from the Pod, the host and what the container may use, and
-//! `$(VAR)` in variables, command and arguments, as the kubelet resolves them (makeEnvironmentVariables).
+//! The values that a container is started with: variables from ConfigMaps, Secrets, the Pod, the host and what the
+//! container may use, and `$(VAR)` in variables, command and arguments, as the kubelet resolves them (makeEnvironmentVariables).
 //!
 //! A variable sees those above it; command and arguments see all. Written twice, the last one counts.
 
@@ -8,7 +8,10 @@ use std::net::IpAddr;
 use super::refusal::{PlanError, Problem};
 use crate::expand::Variables;
 use crate::facts::{HostFacts, PodIp};
-use crate::pod::{Container, EnvValue, Pod, PodField, ResourceAmount, ResourceField};
+use crate::pod::{
+    Container, EnvFrom, EnvValue, Pod, PodField, ResourceAmount, ResourceField, SettingsKey, SettingsName,
+};
+use crate::settings::Settings;
 
 /// Bytes to which the strings of one container may expand: what the kernel takes at exec, and more.
 const MAX_EXPANDED: usize = 8 << 20;
@@ -17,15 +20,28 @@ const MAX_EXPANDED: usize = 8 << 20;
 ///
 /// # Errors
 /// A field of a container that the Pod does not have; strings that expand to more than a program can be given.
-pub fn resolved(pod: &Pod, container: &Container, host: &HostFacts, ip: PodIp) -> Result<Container, PlanError> {
-    let known = Known { pod, container, host, ip };
+pub fn resolved(
+    pod: &Pod,
+    container: &Container,
+    host: &HostFacts,
+    settings: &[Settings],
+    ip: PodIp,
+) -> Result<Container, PlanError> {
+    let known = Known { pod, container, host, settings, ip };
     let mut variables = Variables::default();
+    for source in &container.env_from {
+        known.all_of(source, &mut variables)?;
+    }
     let mut size = 0;
     for (name, value) in &container.env {
         let value = match value {
             EnvValue::Text(text) => expand(container, "env", &variables, text, &mut size)?,
             EnvValue::Field(field) => known.field(field),
             EnvValue::Resource(resource) => known.resource(resource)?,
+            EnvValue::Key(key) => match known.key(key)? {
+                Some(value) => value,
+                None => continue,
+            },
         };
         variables.set(name, value);
     }
@@ -55,6 +71,7 @@ struct Known<'a> {
     pod: &'a Pod,
     container: &'a Container,
     host: &'a HostFacts,
+    settings: &'a [Settings],
     ip: PodIp,
 }
 
@@ -84,13 +101,53 @@ impl Known<'_> {
         [self.ip.v4.map(IpAddr::from), self.ip.v6.map(IpAddr::from)].into_iter().flatten().collect()
     }
 
+    /// `None` where it may be missing and is.
+    fn settings_of(&self, from: &SettingsName) -> Result<Option<&Settings>, PlanError> {
+        let kind = from.kind();
+        let found = self
+            .settings
+            .iter()
+            .find(|one| one.kind == kind && one.name == from.name && one.namespace == self.pod.namespace);
+        match found {
+            None if !from.optional => Err(self.refuse(Problem::NoSettings(kind.word(), from.name.clone()))),
+            found => Ok(found),
+        }
+    }
+
+    fn key(&self, asked: &SettingsKey) -> Result<Option<String>, PlanError> {
+        let Some(settings) = self.settings_of(&asked.from)? else { return Ok(None) };
+        match settings.data.get(&asked.key) {
+            Some(bytes) => self.text(settings, &asked.key, bytes).map(Some),
+            None if asked.from.optional => Ok(None),
+            None => Err(self.refuse(Problem::NoKey(settings.kind.word(), settings.name.clone(), asked.key.clone()))),
+        }
+    }
+
+    fn all_of(&self, source: &EnvFrom, variables: &mut Variables) -> Result<(), PlanError> {
+        let Some(settings) = self.settings_of(&source.from)? else { return Ok(()) };
+        for (key, bytes) in &settings.data {
+            variables.set(&format!("{}{key}", source.prefix), self.text(settings, key, bytes)?);
+        }
+        Ok(())
+    }
+
+    fn text(&self, settings: &Settings, key: &str, bytes: &[u8]) -> Result<String, PlanError> {
+        let text = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
+        let refused = || self.refuse(Problem::NotText(settings.kind.word(), settings.name.clone(), key.to_owned()));
+        text.map(str::to_owned).ok_or_else(refused)
+    }
+
+    fn refuse(&self, problem: Problem) -> PlanError {
+        PlanError::of(&self.container.name, "env", problem)
+    }
+
     fn resource(&self, asked: &ResourceField) -> Result<String, PlanError> {
         let all = || self.pod.init_containers.iter().chain(&self.pod.containers);
         let of = match &asked.container {
             None => self.container,
             Some(name) => all()
                 .find(|container| container.name == *name)
-                .ok_or_else(|| PlanError::of(&self.container.name, "env", Problem::UnknownContainer(name.clone())))?,
+                .ok_or_else(|| self.refuse(Problem::UnknownContainer(name.clone())))?,
         };
         let resources = &of.resources;
         let amount = match asked.amount {
@@ -115,6 +172,7 @@ fn all(addresses: &[IpAddr]) -> String {
 mod tests {
     use super::super::samples;
     use super::*;
+    use crate::settings::SettingsKind;
 
     const IP: PodIp = PodIp { v4: Some(std::net::Ipv4Addr::new(10, 1, 2, 3)), v6: Some(std::net::Ipv6Addr::LOCALHOST) };
 
@@ -132,7 +190,7 @@ mod tests {
         pod.labels.insert("app".to_owned(), "web".to_owned());
         pod.containers.push(samples::container("b"));
         pod.containers[1].resources.memory_limit = Some(10 << 20);
-        let resolved = resolved(&pod, container, &samples::host(), IP)?;
+        let resolved = resolved(&pod, container, &samples::host(), &settings(), IP)?;
         let shown = |(name, value): &(String, EnvValue)| match value {
             EnvValue::Text(value) => format!("{name}={value}"),
             other => panic!("{other:?}"),
@@ -153,6 +211,43 @@ mod tests {
         let expected =
             ["A=$(B)", "IP=10.1.2.3", "URL=http://10.1.2.3/$(IP)", "B=b", "b", "http://10.1.2.3/$(IP) $(NONE)"];
         assert_eq!(resolve(&container).expect("resolves"), expected);
+    }
+
+    fn settings() -> Vec<Settings> {
+        let one = |kind, pairs: &[(&str, &[u8])]| Settings {
+            kind,
+            namespace: "default".to_owned(),
+            name: "s".to_owned(),
+            data: pairs.iter().map(|(key, value)| ((*key).to_owned(), value.to_vec())).collect(),
+        };
+        vec![
+            one(SettingsKind::ConfigMap, &[("A.b", b"1"), ("url", b"x$(A)")]),
+            one(SettingsKind::Secret, &[("bytes", &[0xff]), ("A.b", b"2")]),
+        ]
+    }
+
+    fn named(secret: bool, name: &str, optional: bool) -> SettingsName {
+        SettingsName { secret, name: name.to_owned(), optional }
+    }
+
+    #[test]
+    fn settings_become_variables_whole_or_by_key() {
+        let key = |secret, name: &str, key: &str, optional| {
+            EnvValue::Key(SettingsKey { from: named(secret, name, optional), key: key.to_owned() })
+        };
+        let mut container = env(vec![
+            ("ONE", key(true, "s", "A.b", false)),
+            ("NONE", key(false, "nobody", "x", true)),
+            ("ALSO", key(false, "s", "x", true)),
+            ("P_url", text("mine")),
+        ]);
+        container.env_from = vec![EnvFrom { from: named(false, "s", false), prefix: "P_".to_owned() }];
+        container.command = vec!["$(P_A.b)$(P_url)".to_owned()];
+        assert_eq!(resolve(&container).expect("resolves"), ["P_A.b=1", "P_url=mine", "ONE=2", "1mine"]);
+        let refused = |value| resolve(&env(vec![("X", value)])).expect_err("refused").to_string();
+        assert!(refused(key(false, "nobody", "x", false)).contains("configmap \"nobody\" not found"));
+        assert!(refused(key(true, "s", "x", false)).contains("couldn't find key \"x\" in secret \"s\""));
+        assert!(refused(key(true, "s", "bytes", false)).contains("is no text"));
     }
 
     #[test]

@@ -38,6 +38,7 @@ impl Container {
             command: Vec::new(),
             args: Vec::new(),
             working_dir: None,
+            env_from: Vec::new(),
             env: Vec::new(),
             ports: Vec::new(),
             mounts: Vec::new(),

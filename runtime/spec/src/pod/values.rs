@@ -11,6 +11,37 @@ pub enum EnvValue {
     Field(PodField),
     /// What a container may use.
     Resource(ResourceField),
+    /// A key of a ConfigMap or Secret.
+    Key(SettingsKey),
+}
+
+/// One key of a ConfigMap or Secret of the Pod's namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingsKey {
+    /// Whose.
+    pub from: SettingsName,
+    /// The key.
+    pub key: String,
+}
+
+/// All keys of a ConfigMap or Secret, as variables.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvFrom {
+    /// Whose.
+    pub from: SettingsName,
+    /// What each variable's name begins with.
+    pub prefix: String,
+}
+
+/// A ConfigMap or Secret of the Pod's namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingsName {
+    /// Whether it is a Secret.
+    pub secret: bool,
+    /// Its name.
+    pub name: String,
+    /// Whether it may be missing, or lack the key; then there is no variable.
+    pub optional: bool,
 }
 
 /// A field of the Pod that a variable can carry.
@@ -62,4 +93,15 @@ pub enum ResourceAmount {
     MemoryLimit,
     /// `requests.memory`; 0 where there is none.
     MemoryRequest,
+}
+
+#[cfg(feature = "manifest")]
+impl SettingsName {
+    /// ConfigMap or Secret.
+    pub fn kind(&self) -> crate::settings::SettingsKind {
+        match self.secret {
+            true => crate::settings::SettingsKind::Secret,
+            false => crate::settings::SettingsKind::ConfigMap,
+        }
+    }
 }

@@ -1,9 +1,10 @@
 //! `dwell run`: manifests (or a short form) become Pods, the Pods run, their output is ours, their exit status is ours.
 //!
 //! ```text
-//! text ─source→ Vec<Pod> ─┬ --dry-run → printed
-//!                         └ create (all parsed first) ─┬ -d → names printed
-//!                                                      └ follow ─→ outcome ─(--rm)→ removed ─→ exit status
+//! text ─source→ Wanted ─┬ --dry-run → printed
+//!                        └ keep ConfigMaps and Secrets, create Pods (all parsed first) ─┬ -d → names printed
+//!                                                                                       └ follow ─→ outcome
+//! outcome ─(--rm)→ removed ─→ exit status
 //! ```
 
 mod attach;
@@ -18,9 +19,11 @@ use std::collections::HashSet;
 use clap::ValueEnum;
 use dwell::layout::Layout;
 use dwell_serve::client::{Client, ClientFailure, Kind};
+use dwell_spec::settings::SettingsObject;
 use k8s_openapi::api::core::v1::Pod;
 
 pub use command_line::arguments;
+use source::Wanted;
 
 use super::wait::{Until, wait_for};
 use super::{Outcome, on_runtime, print};
@@ -120,24 +123,37 @@ pub enum Prefix {
 
 /// Runs Pods.
 pub fn run(args: RunArgs, layout: &Layout) -> Outcome {
-    let pods = source::pods(&args)?;
+    let wanted = source::wanted(&args)?;
     if args.dry_run {
-        return dry_run(&pods, args.output.unwrap_or(ObjectFormat::Yaml));
+        return dry_run(&wanted, args.output.unwrap_or(ObjectFormat::Yaml));
     }
     node::require_root()?;
-    on_runtime(run_pods(pods, &args, layout))
+    on_runtime(run_wanted(wanted, &args, layout))
 }
 
-fn dry_run(pods: &[Pod], format: ObjectFormat) -> Outcome {
-    let texts: Result<Vec<String>, Failure> = pods.iter().map(|pod| object::render(pod, format)).collect();
+fn dry_run(wanted: &Wanted, format: ObjectFormat) -> Outcome {
+    let settings = wanted.settings.iter().map(|one| match one {
+        SettingsObject::ConfigMap(map) => object::render(map, format),
+        SettingsObject::Secret(secret) => object::render(secret, format),
+    });
+    let pods = wanted.pods.iter().map(|pod| object::render(pod, format));
+    let texts: Result<Vec<String>, Failure> = settings.chain(pods).collect();
     let separator = if format == ObjectFormat::Yaml { "---\n" } else { "" };
     print(&texts?.join(separator))?;
     Ok(0)
 }
 
-async fn run_pods(pods: Vec<Pod>, args: &RunArgs, layout: &Layout) -> Outcome {
+async fn run_wanted(wanted: Wanted, args: &RunArgs, layout: &Layout) -> Outcome {
+    let Wanted { pods, settings } = wanted;
     refuse_twins(&pods)?;
     let client = node::connect(layout).await?;
+    for object in &settings {
+        client.put_settings(object).await?;
+    }
+    if pods.is_empty() {
+        print(&settings.iter().map(|object| shown_settings(object) + "\n").collect::<String>())?;
+        return Ok(0);
+    }
     if args.replace {
         remove(&client, layout, &pods).await?;
     }
@@ -152,6 +168,11 @@ async fn run_pods(pods: Vec<Pod>, args: &RunArgs, layout: &Layout) -> Outcome {
         remove(&Client::connect_or_start(layout).await?, layout, &created).await?;
     }
     result
+}
+
+/// `configmap/NAME`, `secret/NAME`.
+fn shown_settings(object: &SettingsObject) -> String {
+    format!("{}/{}", object.kind().word(), object.metadata().name.as_deref().unwrap_or_default())
 }
 
 /// Before anything starts: one name is one Pod.

@@ -1,4 +1,4 @@
-//! From what was typed to Pods: manifests, or a short form. All is parsed before anything is done.
+//! From what was typed to Pods, ConfigMaps and Secrets: manifests, or a short form. All is parsed before anything is done.
 //!
 //! Paths in a manifest are relative to its folder, those of standard input and of a short form to the working directory.
 
@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use dwell_spec::manifest;
+use dwell_spec::settings::{Settings, SettingsObject};
 use dwell_sys::complain::complain;
 use k8s_openapi::api::core::v1::Pod;
 
@@ -17,17 +18,26 @@ use crate::pods::records::shown;
 /// Bytes of a manifest at most.
 const MANIFEST_MAX: u64 = 8 * 1024 * 1024;
 
-/// The Pods that `dwell run` is to run; at least one.
-pub fn pods(args: &RunArgs) -> Result<Vec<Pod>, Failure> {
-    let mut pods = match short::pod(args)? {
-        Some(pod) => vec![pod],
+/// What manifests say: at least one object.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// Pods, in order.
+    pub pods: Vec<Pod>,
+    /// ConfigMaps and Secrets, in order.
+    pub settings: Vec<SettingsObject>,
+}
+
+/// What `dwell run` is to run, and to keep.
+pub fn wanted(args: &RunArgs) -> Result<Wanted, Failure> {
+    let mut wanted = match short::pod(args)? {
+        Some(pod) => Wanted { pods: vec![pod], settings: Vec::new() },
         None => from_manifests(&args.words)?,
     };
     if let Some(name) = &args.name {
-        rename(&mut pods, name)?;
+        rename(&mut wanted.pods, name)?;
     }
-    pods.iter().try_for_each(|pod| check(pod).map(drop))?;
-    Ok(pods)
+    wanted.pods.iter().try_for_each(|pod| check(pod).map(drop))?;
+    Ok(wanted)
 }
 
 /// The Pod as the planners take it. What a manifest's text says was checked with it; this is for what came after.
@@ -41,32 +51,36 @@ fn check(pod: &Pod) -> Result<dwell_spec::pod::Pod, Failure> {
 
 fn rename(pods: &mut [Pod], name: &str) -> Result<(), Failure> {
     let [pod] = pods else {
-        return Err(Failure::new("--name names one Pod, and there are several"));
+        return Err(Failure::new(format!("--name names one Pod, and there are {}", pods.len())));
     };
     pod.metadata.name = Some(name.to_owned());
     pod.metadata.generate_name = None;
     Ok(())
 }
 
-/// The Pods of manifests, checked: the same rules that the node applies, with places in the text.
-pub fn from_manifests(files: &[String]) -> Result<Vec<Pod>, Failure> {
-    let mut pods = Vec::new();
+/// What manifests say, checked: the same rules that the node applies, with places in the text.
+fn from_manifests(files: &[String]) -> Result<Wanted, Failure> {
+    let mut all = Wanted::default();
     for file in files {
-        pods.extend(parse(file)?);
+        let Wanted { pods, settings } = parse(file)?;
+        all.pods.extend(pods);
+        all.settings.extend(settings);
     }
-    match pods.is_empty() {
+    match all.pods.is_empty() && all.settings.is_empty() {
         true => Err(Failure::new(format!("no Pod in {}", files.join(", ")))),
-        false => Ok(pods),
+        false => Ok(all),
     }
 }
 
-/// The same Pods, as the planners take them.
-pub fn checked(files: &[String]) -> Result<Vec<dwell_spec::pod::Pod>, Failure> {
-    let pods = from_manifests(files)?;
-    pods.iter().map(check).collect()
+/// The same, as the planners take it.
+pub fn checked(files: &[String]) -> Result<(Vec<dwell_spec::pod::Pod>, Vec<Settings>), Failure> {
+    let Wanted { pods, settings } = from_manifests(files)?;
+    let pods = pods.iter().map(check).collect::<Result<_, _>>()?;
+    // Checked already when they were parsed.
+    Ok((pods, settings.iter().filter_map(|object| Settings::try_from(object).ok()).collect()))
 }
 
-fn parse(file: &str) -> Result<Vec<Pod>, Failure> {
+fn parse(file: &str) -> Result<Wanted, Failure> {
     let text = read_manifest(file)?;
     let origin = if file == "-" { "standard input" } else { file };
     let parsed = manifest::parse_manifests(&text, origin).map_err(|e| Failure::new(e.to_string()))?;
@@ -76,7 +90,7 @@ fn parse(file: &str) -> Result<Vec<Pod>, Failure> {
     let base = base_of(file)?;
     let mut pods = parsed.pods;
     pods.iter_mut().for_each(|pod| prepare(pod, &base));
-    Ok(pods)
+    Ok(Wanted { pods, settings: parsed.settings })
 }
 
 fn read_manifest(file: &str) -> Result<String, Failure> {

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1;
 use super::annotations::{self, Annotations};
 use super::env::Budget;
 use super::metadata::report;
-use super::{Problems, id, names, path_fault, ports, resources, rights, tidy};
+use super::{Problems, env_source, id, names, path_fault, ports, resources, rights, tidy};
 use crate::image_ref::ImageRefError;
 use crate::manifest::problem::{Cause, Problem, quoted};
 use crate::manifest::suggest;
@@ -79,6 +79,7 @@ impl<'a> All<'a> {
             kind_hint: annotations::kind_hint(&self.annotations, program),
             command,
             args,
+            env_from: env_source::from(source.env_from.as_deref().unwrap_or_default(), path, out),
             env: env.written,
             ports,
             mounts,

@@ -1,12 +1,12 @@
-//! `valueFrom` of a variable. Source: validateEnvVarValueFrom, validateObjectFieldSelector,
+//! `valueFrom` of a variable, and `envFrom`. Source: validateEnvVarValueFrom, ValidateEnvFrom, validateObjectFieldSelector,
 //! validateContainerResourceFieldSelector, validateContainerResourceDivisor.
 
 use k8s_openapi::api::core::v1;
 
 use super::metadata::report;
-use super::{Problems, names};
+use super::{Problems, names, settings};
 use crate::manifest::problem::{Cause, Problem};
-use crate::pod::{EnvValue, PodField, ResourceAmount, ResourceField};
+use crate::pod::{EnvFrom, EnvValue, PodField, ResourceAmount, ResourceField, SettingsKey, SettingsName};
 use crate::quantity::Quantity;
 
 const FIELDS: [&str; 9] = [
@@ -31,17 +31,75 @@ pub fn check(var: &v1::EnvVar, path: &str, out: &mut Problems) -> EnvValue {
     if !text.is_empty() {
         out.push(invalid(&path, "may not be specified when `value` is not empty"));
     }
-    match (&source.field_ref, &source.resource_field_ref) {
-        (Some(_), Some(_)) => out.push(invalid(&path, "may not have more than one field specified at a time")),
-        (Some(field), None) => return field_of(field, &format!("{path}.fieldRef"), out),
-        (None, Some(resource)) => return resource_of(resource, &format!("{path}.resourceFieldRef"), out),
-        // Refused by the walk where there is another source.
-        (None, None) if *source == v1::EnvVarSource::default() => {
-            out.push(invalid(&path, "must specify one of: `fieldRef`, `resourceFieldRef`"));
+    let mut found = Vec::new();
+    found.extend(source.field_ref.as_ref().map(|field| field_of(field, &format!("{path}.fieldRef"), out)));
+    let resource = source.resource_field_ref.as_ref();
+    found.extend(resource.map(|resource| resource_of(resource, &format!("{path}.resourceFieldRef"), out)));
+    found.extend(source.config_map_key_ref.as_ref().map(|r| {
+        let from = SettingsName { secret: false, name: r.name.clone(), optional: r.optional == Some(true) };
+        key_of(from, &r.key, &format!("{path}.configMapKeyRef"), out)
+    }));
+    found.extend(source.secret_key_ref.as_ref().map(|r| {
+        let from = SettingsName { secret: true, name: r.name.clone(), optional: r.optional == Some(true) };
+        key_of(from, &r.key, &format!("{path}.secretKeyRef"), out)
+    }));
+    match found.len() {
+        // Another source is refused by the walk.
+        0 if *source == v1::EnvVarSource::default() => {
+            let why = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`";
+            out.push(invalid(&path, why));
         }
-        (None, None) => {}
+        0 | 1 => {}
+        _ => out.push(invalid(&path, "may not have more than one field specified at a time")),
     }
-    EnvValue::Text(String::new())
+    found.pop().unwrap_or(EnvValue::Text(String::new()))
+}
+
+fn key_of(from: SettingsName, key: &str, path: &str, out: &mut Problems) -> EnvValue {
+    check_name(&from.name, &format!("{path}.name"), out);
+    match key {
+        "" => out.push(Problem::required(format!("{path}.key"), "")),
+        key => out.extend(settings::key_fault(key).map(|fault| Problem::invalid(format!("{path}.key"), key, fault))),
+    }
+    EnvValue::Key(SettingsKey { from, key: key.to_owned() })
+}
+
+fn check_name(name: &str, path: &str, out: &mut Problems) {
+    match name {
+        "" => out.push(Problem::required(path, "")),
+        name => report(path, name, names::subdomain(name), out),
+    }
+}
+
+/// `envFrom`.
+pub fn from(sources: &[v1::EnvFromSource], path: &str, out: &mut Problems) -> Vec<EnvFrom> {
+    let each = sources.iter().enumerate();
+    each.filter_map(|(n, source)| from_one(source, &format!("{path}.envFrom[{n}]"), out)).collect()
+}
+
+fn from_one(source: &v1::EnvFromSource, path: &str, out: &mut Problems) -> Option<EnvFrom> {
+    let prefix = source.prefix.clone().unwrap_or_default();
+    if !prefix.is_empty() {
+        report(&format!("{path}.prefix"), &prefix, names::env(&prefix), out);
+    }
+    let (field, from) = match (&source.config_map_ref, &source.secret_ref) {
+        (Some(_), Some(_)) => {
+            out.push(invalid(path, "may not have more than one field specified at a time"));
+            return None;
+        }
+        (Some(r), None) => {
+            ("configMapRef", SettingsName { secret: false, name: r.name.clone(), optional: r.optional == Some(true) })
+        }
+        (None, Some(r)) => {
+            ("secretRef", SettingsName { secret: true, name: r.name.clone(), optional: r.optional == Some(true) })
+        }
+        (None, None) => {
+            out.push(invalid(path, "must specify one of: `configMapRef` or `secretRef`"));
+            return None;
+        }
+    };
+    check_name(&from.name, &format!("{path}.{field}.name"), out);
+    Some(EnvFrom { from, prefix })
 }
 
 fn invalid(path: &str, why: &str) -> Problem {

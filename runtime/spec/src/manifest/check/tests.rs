@@ -56,7 +56,7 @@ fn accepted(change: Json) -> Pod {
 /// The first container as it is started.
 fn started(pod: &Pod) -> crate::pod::Container {
     let ip = crate::facts::PodIp { v4: None, v6: None };
-    crate::plan::resolved(pod, &pod.containers[0], &samples::host(), ip).unwrap()
+    crate::plan::resolved(pod, &pod.containers[0], &samples::host(), &[], ip).unwrap()
 }
 
 #[test]
@@ -144,7 +144,14 @@ fn values_from_the_pod_and_its_resources() {
     refused(field(""), &format!("{at}.fieldRef.fieldPath"), "Required");
     refused(field("metadata.labels['a b']"), &format!("{at}.fieldRef.fieldPath"), "name part");
     refused(from(json!({})), at, "must specify one of");
-    refused(from(json!({"configMapKeyRef": {"name": "c", "key": "k"}})), &format!("{at}.configMapKeyRef"), "not yet");
+    let key = |key: &str| from(json!({"configMapKeyRef": {"name": "c", "key": key}}));
+    assert!(matches!(value(key("k")), EnvValue::Key(key) if !key.from.secret && key.key == "k"));
+    refused(key("a b"), &format!("{at}.configMapKeyRef.key"), "a valid config key");
+    refused(key(""), &format!("{at}.configMapKeyRef.key"), "Required");
+    let file = json!({"fileKeyRef": {"volumeName": "v", "path": "p", "key": "k"}});
+    refused(from(file), &format!("{at}.fileKeyRef"), "not yet");
+    let both = json!({"fieldRef": {"fieldPath": "metadata.uid"}, "secretKeyRef": {"name": "s", "key": "k"}});
+    refused(from(both), at, "more than one field");
     let divided =
         |resource: &str, divisor: &str| from(json!({"resourceFieldRef": {"resource": resource, "divisor": divisor}}));
     let amount = |change: Json| match value(change) {

@@ -1,0 +1,40 @@
+//! ConfigMaps and Secrets over HTTP: make or replace one, forget one. Their values are never answered.
+
+use std::sync::Arc;
+
+use dwell::Node;
+use dwell_spec::settings::{SettingsKind, SettingsObject};
+use hyper::body::Incoming;
+
+use super::answer::{self, Answer};
+use super::pods::whole;
+use super::route::Key;
+
+/// `PUT …/configmaps/NAME`, `PUT …/secrets/NAME`
+pub async fn put(node: &Arc<Node>, kind: SettingsKind, key: &Key, body: Incoming) -> Answer {
+    let bytes = match whole(body).await {
+        Ok(bytes) => bytes,
+        Err(refused) => return *refused,
+    };
+    let object = match SettingsObject::from_json(kind, &bytes) {
+        Ok(object) => object,
+        Err(error) => return answer::bad_request(&format!("read a {} from the request's body: {error}", kind.word())),
+    };
+    let meta = object.metadata();
+    if meta.name.as_deref() != Some(&key.name) || meta.namespace.as_deref().unwrap_or("default") != key.namespace {
+        return answer::bad_request("its name and namespace are not those of the request");
+    }
+    answered(node.put_settings(object).await)
+}
+
+/// `DELETE …/configmaps/NAME`, `DELETE …/secrets/NAME`
+pub async fn remove(node: &Arc<Node>, kind: SettingsKind, key: &Key) -> Answer {
+    answered(node.remove_settings(kind, &key.namespace, &key.name).await)
+}
+
+fn answered(result: Result<(), dwell::NodeError>) -> Answer {
+    match result {
+        Ok(()) => answer::success(),
+        Err(error) => answer::failure(&error),
+    }
+}
