@@ -1,4 +1,4 @@
-//! Builds pause and the test member once, starts pauses as a node does, and speaks the protocol with them.
+//! Starts pauses as a node does, and speaks the protocol with them.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -15,42 +15,16 @@ use crate::protocol::*;
 /// How long anything may take before a test gives up (it fails then; nothing is measured).
 const PATIENCE_MS: i32 = 60_000;
 
-pub fn source_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../pause").canonicalize().unwrap()
-}
-
-fn built_dir() -> &'static Path {
-    static DIR: OnceLock<PathBuf> = OnceLock::new();
-    DIR.get_or_init(|| {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("pause-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let options = std::fs::read_to_string(source_dir().join("options")).unwrap();
-        let options: Vec<&str> = options.lines().collect();
-        compile(&source_dir().join("src/main.rs"), &dir.join("pause"), "pause", &options);
-        let member = Path::new(env!("CARGO_MANIFEST_DIR")).join("pause/member.rs");
-        let options = ["panic=abort", "opt-level=2", "target-feature=+crt-static"];
-        compile(&member, &dir.join("member"), "member", &options);
-        dir
-    })
-}
-
-fn compile(source: &Path, out: &Path, name: &str, options: &[&str]) {
-    let mut rustc = Command::new(option_env!("RUSTC").unwrap_or("rustc"));
-    rustc.args(["--edition", "2024", "--crate-type", "bin", "--crate-name", name]);
-    for option in options {
-        rustc.args(["-C", option]);
-    }
-    // Beside the linker script that pause's options name.
-    let status = rustc.current_dir(source_dir()).arg(source).arg("-o").arg(out).status().unwrap();
-    assert!(status.success(), "compile {}", source.display());
-}
-
+/// The very bytes that a node carries.
 pub fn pause_binary() -> PathBuf {
-    built_dir().join("pause")
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| dwell_tests::embedded::program("pause", dwell::embedded::PAUSE)).clone()
 }
 
 pub fn member_binary() -> File {
-    File::open(built_dir().join("member")).unwrap()
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    let member = include_bytes!(concat!(env!("OUT_DIR"), "/member"));
+    File::open(PATH.get_or_init(|| dwell_tests::embedded::program("member", member))).unwrap()
 }
 
 pub fn own(fd: libc::c_long) -> OwnedFd {
