@@ -250,3 +250,20 @@ fn a_mistyped_command_line_is_refused_with_what_was_meant() {
         assert!(said.code != 0 && said.out.is_empty() && said.err.contains(hint), "{args:?}: {said:#?}");
     }
 }
+
+/// A node that could not listen left its cgroups in every hierarchy.
+#[test]
+fn a_state_folder_too_long_for_a_socket_is_refused_and_leaves_nothing() {
+    let node = Node::new();
+    let long = node.files().join("y".repeat(120));
+    let mut command = std::process::Command::new(dwell_tests::node::binary());
+    command.arg("--state-dir").arg(&long).args(["run", "--image", "rootfs:/", "--", "true"]);
+    let said = dwell_tests::node::Said::from(command.output().unwrap());
+    assert!(said.code == 125 && said.err.contains("choose a shorter --state-dir"), "{said:#?}");
+    let id = dwell::layout::Layout::at(Some(long)).id();
+    let cgroups = std::process::Command::new("find")
+        .args(["/sys/fs/cgroup", "-maxdepth", "2", "-name", &format!("dwell-{id}")])
+        .output()
+        .unwrap();
+    assert!(cgroups.stdout.is_empty(), "{}", String::from_utf8_lossy(&cgroups.stdout));
+}

@@ -74,3 +74,33 @@ fn a_file_goes_from_native_to_wasm_and_back() {
     let said = node.run(&pod("exchange", volumes, &[writer, copier]));
     assert!(said.code == 0 && said.out.contains("from native"), "{said:#?}");
 }
+
+/// A mounted file was seen one directory further up, and in a module of a root file system it hid the image's `/`.
+#[test]
+fn a_file_is_at_its_mount_path_in_a_wasm_member_too() {
+    let node = Node::new();
+    let (image, cfg) = (node.files().join("image"), node.files().join("cfg"));
+    std::fs::create_dir_all(image.join("app")).unwrap();
+    std::fs::copy(guest::path("files.wasm"), image.join("app/files")).unwrap();
+    std::fs::write(image.join("app/data.txt"), "content\n").unwrap();
+    std::fs::write(&cfg, "setting\n").unwrap();
+    let volumes = format!(
+        "  - {{name: cfg, hostPath: {{path: {}, type: File}}}}\n  - {{name: v, emptyDir: {{}}}}\n",
+        cfg.display()
+    );
+    let wasm = |image: String, command: &str, args: &str, mounts: &str| {
+        format!("  - name: main\n    image: {image}\n    {command}\n    args: [{args}]\n    volumeMounts: [{mounts}]\n")
+    };
+    let (module, rootfs) =
+        (format!("wasm:{}", guest::path("files.wasm").display()), format!("rootfs:{}", image.display()));
+    let alone = wasm(module.clone(), "", "read, /a/b/cfg", "{name: cfg, mountPath: /a/b/cfg}");
+    assert_eq!(node.run(&pod("alone", &volumes, &[alone])).ok(), "setting\n");
+    let held = "{name: cfg, mountPath: /v/in/cfg}, {name: v, mountPath: /v}";
+    let held = wasm(module, "", "read, /v/in/cfg, --, write, /v/x, text, --, list, /v", held);
+    assert_eq!(node.run(&pod("held", &volumes, &[held])).ok(), "setting\nin\nx\n");
+    let args = "read, /app/cfg, --, read, /app/data.txt, --, read, /top, --, write, /app/cfg, changed";
+    let mounts = "{name: cfg, mountPath: /app/cfg}, {name: cfg, mountPath: /top, readOnly: true}";
+    let image = wasm(rootfs, "command: [/app/files]", args, mounts);
+    assert_eq!(node.run(&pod("image", &volumes, &[image])).ok(), "setting\ncontent\nsetting\n");
+    assert_eq!(std::fs::read_to_string(&cfg).unwrap(), "changed\n");
+}

@@ -25,6 +25,9 @@ pub const IDLE_SECONDS: u64 = 60;
 const STEADY: Duration = Duration::from_secs(10);
 const BETWEEN_BEGINNINGS: Duration = Duration::from_secs(1);
 
+/// `sun_path` without its final NUL.
+const SOCKET_PATH_MAX: usize = 107;
+
 /// How to serve.
 #[derive(Debug)]
 pub struct ServeOptions {
@@ -56,12 +59,20 @@ fn fail(message: &str) -> ExitCode {
 
 async fn run(options: ServeOptions) -> Result<(), String> {
     let ServeOptions { layout, on_demand, worker } = options;
+    fits_an_address(&layout)?;
     let config = NodeConfig { layout: layout.clone(), worker };
     // Before anything is made that an end would have to remove: a signal that comes while the node opens waits.
     let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     let began = Instant::now();
     let node = Node::open(config).await.map_err(|error| dwell::chain(&error))?;
-    let listener = listen(&layout).map_err(|error| describe("listen on", &layout, error))?;
+    let listener = match listen(&layout) {
+        Ok(listener) => listener,
+        Err(error) => {
+            // Nobody else would give back what opening it took of the host.
+            node.close().await;
+            return Err(describe("listen on", &layout, error));
+        }
+    };
     let serving = api::serve(listener, node.clone());
     tokio::pin!(serving);
     tokio::select! {
@@ -104,6 +115,19 @@ async fn leave_when_idle(node: &Arc<Node>) {
         if node.begin_leaving() {
             return;
         }
+    }
+}
+
+/// Before anything is made: a socket's address holds a path of limited length.
+fn fits_an_address(layout: &Layout) -> Result<(), String> {
+    let socket = layout.socket();
+    match socket.as_os_str().len() {
+        length if length > SOCKET_PATH_MAX => Err(format!(
+            "the path of the node's socket has {length} bytes, and at most {SOCKET_PATH_MAX} fit: choose a shorter \
+             --state-dir than {}",
+            layout.run().display()
+        )),
+        _ => Ok(()),
     }
 }
 

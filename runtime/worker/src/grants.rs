@@ -9,9 +9,8 @@
 //!   relative paths rightly then; a C program sees them at `/`;
 //! - otherwise a relative path goes to the preopen `.`: the working directory, opened *beneath* its grant.
 //!
-//! A grant of one file is a directory that holds only that file, seen under the file's parent. Files that share a
-//! parent share that directory (the planner puts them together), and it becomes one preopen, in which nothing can be
-//! made or removed. A file inside a directory that is granted too must be mounted into that grant instead.
+//! A grant of single files is a directory that holds only them, under the name of the directory they are seen in; nothing
+//! can be made or removed in it. (A file whose place lies in a granted directory was mounted into that.)
 
 use dwell_spec::plan::worker::{Preopen, WorkerPlan};
 use rustix::fd::{AsFd, OwnedFd};
@@ -59,16 +58,7 @@ impl std::error::Error for GrantError {
 /// # Errors
 /// A grant is missing, or the working directory can be neither opened nor made.
 pub fn open(plan: &WorkerPlan) -> Result<Vec<Grant>, GrantError> {
-    let mut grants: Vec<Grant> = Vec::new();
-    let mut seen: Vec<(&str, String)> = Vec::new();
-    for preopen in &plan.preopens {
-        let guest = guest_name(preopen);
-        if seen.iter().any(|(dir, name)| *dir == preopen.dir && *name == guest) {
-            continue;
-        }
-        seen.push((&preopen.dir, guest.clone()));
-        grants.push(open_one(preopen, guest)?);
-    }
+    let mut grants = plan.preopens.iter().map(open_one).collect::<Result<Vec<_>, _>>()?;
     let cwd = plan.working_dir.as_deref().map(|dir| working_dir(&grants, dir)).transpose()?.flatten();
     grants.extend(cwd);
     // Stable: `/` to the end, the rest as planned.
@@ -90,20 +80,11 @@ pub fn give(grants: &[Grant], builder: &mut WasiCtxBuilder) -> wasmtime::Result<
     Ok(())
 }
 
-fn open_one(preopen: &Preopen, guest: String) -> Result<Grant, GrantError> {
+fn open_one(preopen: &Preopen) -> Result<Grant, GrantError> {
+    let guest = preopen.guest.clone();
     let fd = beneath(CWD, &preopen.dir, ResolveFlags::NO_SYMLINKS)
         .map_err(|cause| GrantError { what: format!("open the grant for {guest} at {}", preopen.dir), cause })?;
     Ok(Grant { fd, guest, writable: preopen.writable, fixed: preopen.file.is_some() })
-}
-
-fn guest_name(preopen: &Preopen) -> String {
-    match &preopen.file {
-        None => preopen.guest.clone(),
-        Some(_) => match preopen.guest.trim_end_matches('/').rsplit_once('/') {
-            Some(("", _)) | None => "/".to_owned(),
-            Some((parent, _)) => parent.to_owned(),
-        },
-    }
 }
 
 fn beneath(dir: impl AsFd, path: &str, how: ResolveFlags) -> Result<OwnedFd, Errno> {
@@ -174,16 +155,6 @@ mod tests {
         assert_eq!(held("/data/deeper"), Some(("/data".to_owned(), "deeper")));
         assert_eq!(held("/datax"), Some(("/".to_owned(), "datax")));
         assert!(holder(&grants[1..], "/datax").is_none());
-    }
-
-    #[test]
-    fn a_file_is_seen_in_its_parent() {
-        let name = |guest: &str| {
-            let file = Some("x".to_owned());
-            guest_name(&Preopen { dir: "/0".to_owned(), file, guest: guest.to_owned(), writable: false })
-        };
-        assert_eq!(name("/etc/app/config.yaml"), "/etc/app");
-        assert_eq!(name("/config.yaml"), "/");
     }
 
     #[test]

@@ -391,8 +391,10 @@ fn open_blocking(config: NodeConfig) -> Result<Shared, NodeError> {
     let facts = host::facts();
     let cgroups =
         CgroupRoot::open(&cgroup_name(&layout)).map_err(|e| NodeError::internal("use the host's cgroups", e))?;
-    let network = Network::open(&NetworkConfig { id: layout.lib().display().to_string() })
-        .map_err(|e| NodeError::internal("use the host's network", e))?;
+    let network = Network::open(&NetworkConfig { id: layout.lib().display().to_string() }).map_err(|e| {
+        tidy("remove the node's cgroup", || cgroups.remove_root_if_empty());
+        NodeError::internal("use the host's network", e)
+    })?;
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
     let compiler = worker.as_ref().map(|worker| Compiler::new(worker.exe.clone(), layout.cache()));
     Ok(Shared {

@@ -44,6 +44,8 @@ pub enum Problem {
     AtRoot,
     /// Two grants with the same name.
     TwiceMounted(String),
+    /// A Wasm member's file that may be written, in a granted directory that may not.
+    WritableInReadOnly(String),
     /// No such volume in the Pod.
     UnknownVolume(String),
     /// More descriptors than one birth carries.
@@ -109,6 +111,9 @@ impl fmt::Display for Problem {
             }
             Self::AtRoot => f.write_str("a native member's root is its image; only a Wasm member takes a volume at /"),
             Self::TwiceMounted(path) => write!(f, "{path:?} is granted twice"),
+            Self::WritableInReadOnly(path) => {
+                write!(f, "{path:?} may be written, and lies in a directory that may not; make both the same")
+            }
             Self::UnknownVolume(name) => write!(f, "the Pod has no volume {name:?}"),
             Self::TooManyMounts(count) => {
                 write!(f, "{count} descriptors needed, at most {} fit", super::steps::SLOTS_MAX)

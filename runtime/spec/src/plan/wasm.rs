@@ -41,9 +41,10 @@ pub fn plan(
     let mut steps = Steps::default();
     steps.enter_cgroups(host);
     steps.then([native::own_mounts(), Op::MakeMountsPrivate, Op::TmpfsRoot { size: ROOT_BYTES }]);
+    let preopens = worker_layout::grants(&mut steps, pod, container, facts)?;
+    // After all that an image or a volume has a say in: whatever they bring to its place, the module covers it.
     let digest = facts.module.as_ref().map_or(UNKNOWN_DIGEST, |module| &module.digest).to_owned();
     steps.attach(FdSource::CompiledModule { digest }, MODULE_PATH, false);
-    let preopens = worker_layout::grants(&mut steps, pod, container, facts)?;
     steps.then([Op::PivotRoot, Op::SealRoot, Op::ChangeDirectory { path: "/".to_owned(), create_as: None }]);
     steps.then([Op::NewSessionKeyring]);
     steps.then(native::process(host, container.tty, &user));

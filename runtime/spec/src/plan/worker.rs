@@ -48,8 +48,8 @@ pub struct WorkerPlan {
 pub struct Preopen {
     /// Path in the worker's root: `/0`, `/1`, …
     pub dir: String,
-    /// Set when the grant is a single file: its name in `dir`. `guest` is then the mount path's directory part.
-    /// Several files mounted into one directory share one grant, named after the first.
+    /// Set when the grant holds single files: the first one's name in `dir`. `guest` is the directory that they are seen
+    /// in.
     pub file: Option<String>,
     /// The name under which the guest sees it.
     pub guest: String,

@@ -1,8 +1,10 @@
 //! The empty root of a Wasm member's process: `/module`, and one directory a grant (`/0`, `/1`, …). No `/dev`, no
 //! `/proc`, no `/sys`; sealed read-only once the mounts stand.
 //!
-//! A preopen is a directory, so a mounted file stands alone in a directory of its own, under the name the guest asks
-//! for, and files mounted into one directory share it.
+//! A preopen is a directory. A mounted file is mounted into the granted directory that holds its place (the image's root
+//! does); where none does it stands alone in a directory of its own, and files mounted into one directory share it.
+//! An image may bring a link in the way to that place: it can lead to another grant of the same member only, since the
+//! module is mounted over whatever is at its place, last.
 
 use super::container::{FdSource, MountFlags};
 use super::mounts::{is_plain, known_volume};
@@ -27,14 +29,12 @@ pub fn grants(
         steps.attach(FdSource::OverlayRoot { image_dir: image_dir.clone() }, "/0", true);
         preopens.push(directory(0, "/", !container.read_only_root));
     }
-    for mount in &container.mounts {
-        check(pod, container, mount)?;
-        if facts.file_volumes.contains(&mount.volume) {
-            grant_file(steps, &mut preopens, container, mount)?;
-        } else {
-            grant_directory(steps, &mut preopens, container, mount)?;
-        }
-    }
+    let is_file = |mount: &&VolumeMount| facts.file_volumes.contains(&mount.volume);
+    let (files, directories): (Vec<_>, Vec<_>) = container.mounts.iter().partition(is_file);
+    container.mounts.iter().try_for_each(|mount| check(pod, container, mount))?;
+    directories.into_iter().try_for_each(|mount| grant_directory(steps, &mut preopens, container, mount))?;
+    // Once every directory that may hold one is there.
+    files.into_iter().try_for_each(|mount| grant_file(steps, &mut preopens, container, mount))?;
     Ok(preopens)
 }
 
@@ -58,6 +58,7 @@ fn grant_directory(
     Ok(())
 }
 
+/// Where a granted directory holds the place, the file is mounted into that; else its directory holds nothing but it.
 fn grant_file(
     steps: &mut Steps,
     preopens: &mut Vec<Preopen>,
@@ -67,26 +68,38 @@ fn grant_file(
     let path = normal(&mount.mount_path);
     let (folder, file) = path.rsplit_once('/').unwrap_or(("", &path));
     let guest = if folder.is_empty() { "/" } else { folder };
+    let refuse = |problem| Err(PlanError::of(&container.name, "volumeMounts", problem));
     if file.is_empty() {
-        return Err(PlanError::of(&container.name, "volumeMounts", Problem::AtRoot));
+        return refuse(Problem::AtRoot);
     }
-    let dir = match preopens.iter_mut().find(|preopen| preopen.guest == guest) {
-        Some(shared) if shared.file.is_some() => {
-            shared.writable |= !mount.read_only;
-            shared.dir.clone()
-        }
-        Some(_) => {
-            return Err(PlanError::of(&container.name, "volumeMounts", Problem::TwiceMounted(guest.to_owned())));
-        }
-        None => {
-            let preopen = Preopen { file: Some(file.to_owned()), ..directory(preopens.len(), guest, !mount.read_only) };
-            let dir = preopen.dir.clone();
-            preopens.push(preopen);
-            dir
-        }
+    let target = match holder(preopens, &path) {
+        Some((held, _)) if !mount.read_only && !held.writable => return refuse(Problem::WritableInReadOnly(path)),
+        Some((held, rest)) => format!("{}/{rest}", held.dir),
+        None => format!("{}/{file}", own_directory(preopens, guest, file, !mount.read_only)),
     };
-    steps.attach(volume(mount), &format!("{dir}/{file}"), false);
+    steps.attach(volume(mount), &target, false);
     Ok(())
+}
+
+/// The granted directory with the longest name that holds `path`, and the way from there.
+fn holder<'a, 'b>(preopens: &'a [Preopen], path: &'b str) -> Option<(&'a Preopen, &'b str)> {
+    let directories = preopens.iter().filter(|preopen| preopen.file.is_none());
+    let held = directories.filter_map(|preopen| {
+        Some((preopen, path.strip_prefix(preopen.guest.trim_end_matches('/'))?.strip_prefix('/')?))
+    });
+    held.max_by_key(|(preopen, _)| preopen.guest.len())
+}
+
+/// The directory of single files that the guest sees at `guest`, made if there is none yet.
+fn own_directory(preopens: &mut Vec<Preopen>, guest: &str, file: &str, writable: bool) -> String {
+    if let Some(shared) = preopens.iter_mut().find(|preopen| preopen.guest == guest) {
+        shared.writable |= writable;
+        return shared.dir.clone();
+    }
+    let preopen = Preopen { file: Some(file.to_owned()), ..directory(preopens.len(), guest, writable) };
+    let dir = preopen.dir.clone();
+    preopens.push(preopen);
+    dir
 }
 
 /// A guest executes no file and opens no device, so its grants say so.
@@ -143,6 +156,25 @@ mod tests {
         assert!(granted(module(), &[("data", "/")]).is_ok());
         assert!(granted(module(), &[("data", "/"), ("more", "/.")]).is_err());
         assert!(granted(ImageRef::Rootfs("/img".to_owned()), &[("data", "/")]).is_err());
+    }
+
+    /// The image's `/` was hidden by a directory that held nothing but the file.
+    #[test]
+    fn a_file_is_mounted_into_the_grant_that_holds_its_place() {
+        let image = || ImageRef::Rootfs("/img".to_owned());
+        let (preopens, targets) =
+            granted(image(), &[("file", "/data/in/cfg"), ("data", "/data"), ("file", "/cfg")]).expect("plans");
+        let guests: Vec<&str> = preopens.iter().map(|preopen| preopen.guest.as_str()).collect();
+        assert_eq!(
+            (guests, targets),
+            (vec!["/", "/data"], ["/0", "/1", "/1/in/cfg", "/0/cfg"].map(str::to_owned).to_vec())
+        );
+        let mut mounts = vec![samples::mount("data", "/data"), samples::mount("file", "/data/cfg")];
+        mounts[0].read_only = true;
+        let container = Container { image: image(), mounts, ..samples::container("w") };
+        let facts = ContainerFacts { file_volumes: vec!["file".to_owned()], ..ContainerFacts::default() };
+        let refused = grants(&mut Steps::default(), &samples::pod(), &container, &facts).expect_err("refused");
+        assert!(refused.to_string().contains("\"/data/cfg\""), "{refused}");
     }
 
     #[test]
