@@ -4,8 +4,8 @@
 //! `Node::open` takes a state folder; `run`, `stop`, `remove`, `exec` and `watch` are what a caller needs. A Pod lives
 //! in processes of its own: the node, and the program that holds it, may end or be replaced at any moment.
 //!
-//! Inside: `pod → supervise → container → sandbox`, and `pod → {network, volume, image}`. The leaves never see one
-//! another; the Pod hands them plain data.
+//! Inside: `pod → supervise → container → sandbox`, and `pod → {network, volume, image, settings}`. The leaves never
+//! see one another; the Pod hands them plain data.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

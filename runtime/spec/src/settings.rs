@@ -1,6 +1,6 @@
 //! ConfigMaps and Secrets: named texts and bytes that Pods take variables and files from. One type for both, since to a
-//! Pod they differ in nothing but where they may be kept: a Secret's bytes must never be shown, nor reach a disk but in
-//! the node's own root-only folder.
+//! Pod they differ in nothing but where they may be kept: a Secret's bytes must reach no log, and no disk but in the
+//! node's own root-only folder. (`dwell plan` shows what the file before it says.)
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -36,11 +36,11 @@ pub fn check(var: &v1::EnvVar, path: &str, out: &mut Problems) -> EnvValue {
     let resource = source.resource_field_ref.as_ref();
     found.extend(resource.map(|resource| resource_of(resource, &format!("{path}.resourceFieldRef"), out)));
     found.extend(source.config_map_key_ref.as_ref().map(|r| {
-        let from = SettingsName { secret: false, name: r.name.clone(), optional: r.optional == Some(true) };
+        let from = named(false, &r.name, r.optional);
         key_of(from, &r.key, &format!("{path}.configMapKeyRef"), out)
     }));
     found.extend(source.secret_key_ref.as_ref().map(|r| {
-        let from = SettingsName { secret: true, name: r.name.clone(), optional: r.optional == Some(true) };
+        let from = named(true, &r.name, r.optional);
         key_of(from, &r.key, &format!("{path}.secretKeyRef"), out)
     }));
     match found.len() {
@@ -62,6 +62,10 @@ fn key_of(from: SettingsName, key: &str, path: &str, out: &mut Problems) -> EnvV
         key => out.extend(settings::key_fault(key).map(|fault| Problem::invalid(format!("{path}.key"), key, fault))),
     }
     EnvValue::Key(SettingsKey { from, key: key.to_owned() })
+}
+
+fn named(secret: bool, name: &str, optional: Option<bool>) -> SettingsName {
+    SettingsName { secret, name: name.to_owned(), optional: optional.unwrap_or(false) }
 }
 
 fn check_name(name: &str, path: &str, out: &mut Problems) {
@@ -87,12 +91,8 @@ fn from_one(source: &v1::EnvFromSource, path: &str, out: &mut Problems) -> Optio
             out.push(invalid(path, "may not have more than one field specified at a time"));
             return None;
         }
-        (Some(r), None) => {
-            ("configMapRef", SettingsName { secret: false, name: r.name.clone(), optional: r.optional == Some(true) })
-        }
-        (None, Some(r)) => {
-            ("secretRef", SettingsName { secret: true, name: r.name.clone(), optional: r.optional == Some(true) })
-        }
+        (Some(r), None) => ("configMapRef", named(false, &r.name, r.optional)),
+        (None, Some(r)) => ("secretRef", named(true, &r.name, r.optional)),
         (None, None) => {
             out.push(invalid(path, "must specify one of: `configMapRef` or `secretRef`"));
             return None;
