@@ -19,8 +19,6 @@ use dwell_sys::mount::{self, Attributes};
 
 use crate::samples::{host, pod, scripted};
 
-const NO_IP: PodIp = PodIp { v4: None, v6: None };
-
 /// The program under test: the very bytes that a node carries, in a file of this test's.
 fn init_program() -> &'static Path {
     static WRITTEN: OnceLock<PathBuf> = OnceLock::new();
@@ -96,7 +94,7 @@ pub struct Start {
 impl Start {
     /// What the planner makes of `container`.
     pub fn of(container: &Container) -> Self {
-        let plan = plan_container(&pod(container), container, &host(), &ContainerFacts::default(), NO_IP);
+        let plan = plan_container(&pod(container), container, &host(), &ContainerFacts::default(), PodIp::UNKNOWN);
         let plan = plan.expect("plans");
         let devpts = container.tty.then(|| mount::devpts().expect("mounts"));
         let terminal = devpts.as_ref().map(|devpts| mount::open_terminal(devpts.as_fd()).expect("opens"));
@@ -209,8 +207,8 @@ pub fn joined(container: &Container, argv: &[&str], user: Option<&str>) -> (Init
         user: user.map(str::to_owned),
         ..Default::default()
     };
-    let plan =
-        plan_exec(&pod(container), container, &host(), &ContainerFacts::default(), NO_IP, &request).expect("plans");
+    let plan = plan_exec(&pod(container), container, &host(), &ContainerFacts::default(), PodIp::UNKNOWN, &request)
+        .expect("plans");
     (plan.init, plan.sources)
 }
 

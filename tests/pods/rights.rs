@@ -2,7 +2,7 @@
 
 use dwell_tests::node::{Node, Said};
 
-use crate::shell;
+use crate::{shell, wasm};
 
 /// A Pod whose container and Pod have these security contexts (JSON), and which prints this.
 fn with(node: &Node, name: &str, container: &str, pod: &str, script: &str) -> String {
@@ -104,14 +104,7 @@ fn an_exec_has_its_members_rights() {
 #[test]
 fn what_a_wasm_member_cannot_have_is_refused_with_its_path() {
     let node = Node::new();
-    let hello = dwell_tests::guest::path("hello.wasm");
-    let module = |context: &str| {
-        format!(
-            "apiVersion: v1\nkind: Pod\nmetadata: {{name: w}}\nspec:\n  restartPolicy: Never\n  containers:\n  - name: w\n    \
-             image: wasm:{}\n    securityContext: {context}\n",
-            hello.display()
-        )
-    };
+    let module = |context: &str| wasm::pod("w", "hello.wasm", "[]", &format!("    securityContext: {context}\n"));
     for (context, path) in [
         ("{capabilities: {add: [NET_ADMIN]}}", "securityContext.capabilities.add"),
         ("{allowPrivilegeEscalation: true}", "securityContext.allowPrivilegeEscalation"),

@@ -1,9 +1,8 @@
 //! ConfigMaps and Secrets of the same files: variables, whole and by key, for both kinds; what is missing.
 
-use dwell_tests::guest;
 use dwell_tests::node::Node;
 
-use crate::shell;
+use crate::{shell, wasm};
 
 const SETTINGS: &str = "apiVersion: v1
 kind: ConfigMap
@@ -18,8 +17,7 @@ data: {TOKEN: c2VzYW1l}
 ---
 ";
 
-const ENV: &str = "
-    envFrom: [{configMapRef: {name: words}, prefix: W_}, {secretRef: {name: none, optional: true}}]
+const ENV: &str = "    envFrom: [{configMapRef: {name: words}, prefix: W_}, {secretRef: {name: none, optional: true}}]
     env:
     - {name: PASSWORD, valueFrom: {secretKeyRef: {name: keys, key: PASSWORD}}}
     - {name: TOKEN, valueFrom: {secretKeyRef: {name: keys, key: TOKEN}}}
@@ -32,12 +30,8 @@ fn they_become_variables_of_both_kinds() {
     let node = Node::new();
     // Not by a shell, which drops names that it could not say.
     let native = shell(&node, "native", "Never", "env").replacen("[sh, -c, \"env\"]", "[env]", 1);
-    let native = SETTINGS.to_owned() + &native + ENV.trim_start_matches('\n');
-    let wasm = format!(
-        "apiVersion: v1\nkind: Pod\nmetadata: {{name: wasm}}\nspec:\n  restartPolicy: Never\n  containers:\n  - name: main\n    \
-         image: wasm:{}{ENV}",
-        guest::path("env.wasm").display()
-    );
+    let native = SETTINGS.to_owned() + &native + ENV;
+    let wasm = wasm::pod("wasm", "env.wasm", "[]", ENV);
     // The second Pod finds what the first one's file brought.
     for manifest in [native, wasm] {
         let said = node.run(&manifest);
@@ -49,7 +43,7 @@ fn they_become_variables_of_both_kinds() {
     let kept = node.state_dir().join("lib/settings/secret/default/keys.json");
     assert!(kept.exists());
     node.kill_node();
-    let said = node.run(&(shell(&node, "later", "Never", "echo $W_GREETING") + ENV.trim_start_matches('\n')));
+    let said = node.run(&(shell(&node, "later", "Never", "echo $W_GREETING") + ENV));
     assert_eq!(said.out, "hello\n", "after a new start of the node: {said:#?}");
     assert_eq!(node.dwell(&["rm", "secret/keys", "configmap/words"]).ok(), "secret/keys\nconfigmap/words\n");
     assert!(!kept.exists());
@@ -62,14 +56,14 @@ fn a_file_may_bring_nothing_else_and_replaces_what_there_was() {
     let node = Node::new();
     assert_eq!(node.run(SETTINGS).ok(), "configmap/words\nsecret/keys\n");
     node.run(&SETTINGS.replace("hello", "goodbye")).ok();
-    let said = node.run(&(shell(&node, "reads", "Never", "echo $W_GREETING") + ENV.trim_start_matches('\n')));
+    let said = node.run(&(shell(&node, "reads", "Never", "echo $W_GREETING") + ENV));
     assert_eq!(said.out, "goodbye\n", "{said:#?}");
 }
 
 #[test]
 fn what_is_missing_is_named_and_what_is_wrong_refused_with_its_place() {
     let node = Node::new();
-    let said = node.run(&(shell(&node, "lacks", "Never", "env") + ENV.trim_start_matches('\n')));
+    let said = node.run(&(shell(&node, "lacks", "Never", "env") + ENV));
     assert!(said.code == 125 && said.err.contains("configmap \"words\" not found"), "{said:#?}");
     for (from, to, place) in [
         ("c2VzYW1l", "'?'", "base64"),

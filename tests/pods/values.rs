@@ -5,8 +5,7 @@ use dwell_tests::node::{Node, wait_until};
 
 use crate::shell;
 
-const ENV: &str = "
-    env:
+const ENV: &str = "    env:
     - {name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
     - {name: UID_, valueFrom: {fieldRef: {fieldPath: metadata.uid}}}
     - {name: APP, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['app']\"}}}
@@ -23,8 +22,8 @@ const ENV: &str = "
 #[test]
 fn fields_of_the_pod_and_amounts_reach_both_kinds() {
     let node = Node::new();
-    let native = shell(&node, "told", "Never", "env; sleep 300") + ENV.trim_start_matches('\n');
-    let wasm = format!("  - name: w\n    image: wasm:{}{ENV}", guest::path("env.wasm").display());
+    let native = shell(&node, "told", "Never", "env; sleep 300") + ENV;
+    let wasm = format!("  - name: w\n    image: wasm:{}\n{ENV}", guest::path("env.wasm").display());
     node.start(&(native.replacen("metadata: {", "metadata: {labels: {app: web}, ", 1) + &wasm));
     let pod = node.wait_for_phase("told", "Running");
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();

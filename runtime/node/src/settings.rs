@@ -7,9 +7,9 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Mutex, MutexGuard};
 
-use dwell_spec::pod::{Container, EnvValue, SettingsName};
+use dwell_spec::pod::{Container, SettingsName};
 use dwell_spec::settings::{Settings, SettingsKind, SettingsObject};
 use dwell_sys::complain::complain;
 
@@ -20,7 +20,7 @@ type Key = (SettingsKind, String, String);
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
-    kept: Mutex<BTreeMap<Key, Arc<Settings>>>,
+    kept: Mutex<BTreeMap<Key, Settings>>,
 }
 
 impl Store {
@@ -33,7 +33,7 @@ impl Store {
         for kind in [SettingsKind::ConfigMap, SettingsKind::Secret] {
             for path in files_below(&folder.join(kind.word()))? {
                 match read(kind, &path) {
-                    Ok(settings) => drop(kept.insert(key_of(&settings), Arc::new(settings))),
+                    Ok(settings) => drop(kept.insert(key_of(&settings), settings)),
                     Err(error) => complain(format_args!("read {}: {error}", path.display())),
                 }
             }
@@ -46,9 +46,9 @@ impl Store {
     /// # Errors
     /// What the file system said; nothing has changed then.
     pub fn put(&self, object: &SettingsObject, settings: Settings) -> io::Result<()> {
-        let path = self.path(&settings.kind, &settings.namespace, &settings.name);
-        write(&path, &object.to_json()?)?;
-        self.all().insert(key_of(&settings), Arc::new(settings));
+        let path = self.path(settings.kind, &settings.namespace, &settings.name);
+        write(&path, &serde_json::to_vec(object)?)?;
+        self.all().insert(key_of(&settings), settings);
         Ok(())
     }
 
@@ -61,7 +61,7 @@ impl Store {
         if !self.all().contains_key(&key) {
             return Ok(false);
         }
-        match std::fs::remove_file(self.path(&kind, namespace, name)) {
+        match std::fs::remove_file(self.path(kind, namespace, name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
@@ -73,28 +73,19 @@ impl Store {
     pub fn named_by(&self, namespace: &str, container: &Container) -> Vec<Settings> {
         let kept = self.all();
         let key = |name: &SettingsName| (name.kind(), namespace.to_owned(), name.name.clone());
-        let mut keys: Vec<Key> = names(container).map(key).collect();
+        let mut keys: Vec<Key> = container.settings().map(key).collect();
         keys.sort();
         keys.dedup();
-        keys.iter().filter_map(|key| kept.get(key)).map(|settings| (**settings).clone()).collect()
+        keys.iter().filter_map(|key| kept.get(key)).cloned().collect()
     }
 
-    fn path(&self, kind: &SettingsKind, namespace: &str, name: &str) -> PathBuf {
+    fn path(&self, kind: SettingsKind, namespace: &str, name: &str) -> PathBuf {
         self.folder.join(kind.word()).join(namespace).join(format!("{name}.json"))
     }
 
-    fn all(&self) -> std::sync::MutexGuard<'_, BTreeMap<Key, Arc<Settings>>> {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Key, Settings>> {
         self.kept.lock().expect("no holder panics")
     }
-}
-
-fn names(container: &Container) -> impl Iterator<Item = &SettingsName> {
-    let whole = container.env_from.iter().map(|source| &source.from);
-    let keys = container.env.iter().filter_map(|(_, value)| match value {
-        EnvValue::Key(key) => Some(&key.from),
-        _ => None,
-    });
-    whole.chain(keys)
 }
 
 fn key_of(settings: &Settings) -> Key {

@@ -11,6 +11,9 @@ use std::fmt;
 /// Bytes of one string that the kernel takes at exec (MAX_ARG_STRLEN), without the NUL.
 pub const MAX_STRING: usize = 128 * 1024 - 1;
 
+/// Bytes to which many strings may expand together: more than a program can be given.
+pub const MAX_TOGETHER: usize = 8 << 20;
+
 /// The result would be longer than `MAX_STRING`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLong;

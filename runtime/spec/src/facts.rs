@@ -44,6 +44,11 @@ pub struct PodIp {
     pub v6: Option<Ipv6Addr>,
 }
 
+impl PodIp {
+    /// As it is before the Pod is started.
+    pub const UNKNOWN: Self = Self { v4: None, v6: None };
+}
+
 /// What must be known of one container before it can be started.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerFacts {

@@ -58,7 +58,8 @@ impl fmt::Debug for Settings {
 }
 
 /// One of them as Kubernetes writes it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum SettingsObject {
     /// `v1` `ConfigMap`
     ConfigMap(v1::ConfigMap),
@@ -83,25 +84,22 @@ impl SettingsObject {
         }
     }
 
-    /// Its JSON.
+    /// From text, whose kind is known.
     ///
     /// # Errors
-    /// None is known.
-    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        match self {
-            Self::ConfigMap(object) => serde_json::to_vec(object),
-            Self::Secret(object) => serde_json::to_vec(object),
-        }
+    /// It is no JSON, or none of that kind.
+    pub fn from_json(kind: SettingsKind, text: &[u8]) -> Result<Self, serde_json::Error> {
+        Self::from_value(kind, serde_json::from_slice(text)?)
     }
 
-    /// From its JSON, whose kind is known.
+    /// From a value, whose kind is known.
     ///
     /// # Errors
-    /// It is none.
-    pub fn from_json(kind: SettingsKind, json: &[u8]) -> Result<Self, serde_json::Error> {
+    /// It is none of that kind.
+    pub fn from_value(kind: SettingsKind, value: serde_json::Value) -> Result<Self, serde_json::Error> {
         Ok(match kind {
-            SettingsKind::ConfigMap => Self::ConfigMap(serde_json::from_slice(json)?),
-            SettingsKind::Secret => Self::Secret(serde_json::from_slice(json)?),
+            SettingsKind::ConfigMap => Self::ConfigMap(serde_json::from_value(value)?),
+            SettingsKind::Secret => Self::Secret(serde_json::from_value(value)?),
         })
     }
 }

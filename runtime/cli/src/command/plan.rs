@@ -16,9 +16,6 @@ use super::run::source;
 use super::{Outcome, print};
 use crate::failure::{DWELL_FAILED, Failure};
 
-/// Nobody knows it before the Pod is started.
-const NO_IP: PodIp = PodIp { v4: None, v6: None };
-
 /// Arguments of `dwell plan`.
 #[derive(Debug, clap::Args)]
 pub struct PlanArgs {
@@ -76,13 +73,13 @@ fn plans(pod: &Pod, host: &HostFacts, settings: &[Settings]) -> Result<Plans, Fa
 }
 
 fn plan(pod: &Pod, container: &Container, host: &HostFacts, settings: &[Settings]) -> Result<Planned, String> {
-    let started = resolved(pod, container, host, settings, NO_IP).map_err(|e| e.to_string())?;
+    let started = resolved(pod, container, host, settings, PodIp::UNKNOWN).map_err(|e| e.to_string())?;
     let mut facts = match dwell::image_facts(&started) {
         Err(e) if e.kind() == ErrorKind::PermissionDenied => ContainerFacts::default(),
         looked => looked.map_err(|e| e.to_string())?,
     };
     facts.settings = settings.to_vec();
-    let plan = plan_container(pod, container, host, &facts, NO_IP);
+    let plan = plan_container(pod, container, host, &facts, PodIp::UNKNOWN);
     plan.map(|plan| Planned::Plan(Box::new(plan))).map_err(|e| e.to_string())
 }
 

@@ -1,5 +1,5 @@
-//! `dwell rm`: remove finished Pods; with `-f` stop and remove those that run. `configmap/NAME` and `secret/NAME` name what
-//! is kept beside them; Pods that run do not notice.
+//! `dwell rm`: remove finished Pods; with `-f` stop and remove those that run. `configmap/NAME` and `secret/NAME` name
+//! what is kept beside them; Pods that run do not notice.
 
 use dwell::layout::Layout;
 use dwell_serve::client::{Client, Kind};
@@ -28,10 +28,12 @@ pub struct RmArgs {
 
 /// Removes Pods; prints the name of each once it is gone.
 pub async fn run(mut args: RmArgs, layout: &Layout) -> Outcome {
-    let (settings, pods): (Vec<String>, Vec<String>) =
+    let (settings, pods): (Vec<_>, Vec<_>) =
         args.names.pods.into_iter().partition(|name| settings_named(name).is_some());
     args.names.pods = pods;
-    remove_settings(&settings, args.names.namespace.as_deref(), layout).await?;
+    if !settings.is_empty() {
+        remove_settings(&settings, args.names.namespace.as_deref(), layout).await?;
+    }
     if args.names.pods.is_empty() && !args.names.all {
         return Ok(0);
     }
@@ -66,10 +68,10 @@ fn settings_named(name: &str) -> Option<(SettingsKind, &str)> {
 }
 
 async fn remove_settings(names: &[String], namespace: Option<&str>, layout: &Layout) -> Result<(), Failure> {
-    for (name, (kind, of_kind)) in names.iter().filter_map(|name| Some((name, settings_named(name)?))) {
-        let client = node::connect(layout).await?;
-        client.delete_settings(kind, namespace.unwrap_or("default"), of_kind).await?;
-        print(&format!("{name}\n"))?;
+    let client = node::connect(layout).await?;
+    for (kind, name) in names.iter().filter_map(|name| settings_named(name)) {
+        client.delete_settings(kind, namespace.unwrap_or("default"), name).await?;
+        print(&format!("{}/{name}\n", kind.word()))?;
     }
     Ok(())
 }

@@ -69,8 +69,8 @@ impl Compiler {
         whole.then_some(key).ok_or_else(|| io::Error::other(format!("the engine named no key (status {status})")))
     }
 
-    /// The entry for a source file (`module` names it in errors), compiled now if it never was. Dropping the future leaves a compilation that is
-    /// under way to end by itself, unused.
+    /// The entry for a source file (`module` names it in errors), compiled now if it never was. Dropping the future leaves
+    /// a compilation that is under way to end by itself, unused.
     ///
     /// # Errors
     /// The module is not one, imports what nothing provides, or costs more than it may.

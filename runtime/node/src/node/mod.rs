@@ -1,39 +1,32 @@
 //! The node: one per state folder, holding its lock; knows every Pod of the folder, and gives each one driver.
 //!
 //! It writes a wish down before it answers, and answers before it is done: what becomes of a Pod is followed by
-//! `watch`. It starts no thread but the runtime's, sets no signal handler, no umask, no working directory and reads
-//! no environment, so that a program can hold one beside its own work. Dropping it changes nothing for the Pods.
+//! `watch`. It starts no thread but the runtime's and those that wait for the disk, sets no signal handler, no
+//! umask, no working directory and reads no environment, so that a program can hold one beside its own work. Dropping it changes nothing for the Pods.
 
 use std::fs::File;
-use std::os::unix::fs::DirBuilderExt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dwell_spec::pod as checked;
 use dwell_spec::settings::{Settings, SettingsKind, SettingsObject};
 use dwell_sys::complain::complain;
 use k8s_openapi::api::core::v1::Pod;
-use rustix::fs::FlockOperation;
-use tokio::sync::{Notify, broadcast, oneshot};
+use tokio::sync::{broadcast, oneshot};
 
 use crate::blocking::{blocking, settled};
-use crate::embedded::Embedded;
 use crate::host;
-use crate::image::compile::Compiler;
 use crate::layout::Layout;
-use crate::network::{Network, NetworkConfig};
 use crate::pod::request::{Attached, ExecRequest, ExecSession, Refusal, Reply, Request};
 use crate::pod::shared::{PodHandle, Shared};
 use crate::pod::{record, recover};
-use crate::settings::Store;
 use crate::supervise::journal::Journal;
-use crate::tidy::tidy;
 
 pub use crate::pod::shared::WorkerExecutable;
-use crate::sandbox::cgroup::CgroupRoot;
 use crate::{EventKind, NodeError, NodeErrorKind, PodEvent, SignalName};
 
 pub mod failure;
+mod open;
 
 /// How to open a node.
 #[derive(Debug)]
@@ -59,8 +52,8 @@ impl Node {
     /// # Errors
     /// Another node holds the folder; the folder, the host's cgroups or its network cannot be used.
     pub async fn open(config: NodeConfig) -> Result<Arc<Node>, NodeError> {
-        let lock = take_lock(&config.layout)?;
-        let shared = Arc::new(open_shared(config).await?);
+        let lock = open::take_lock(&config.layout)?;
+        let shared = Arc::new(open::shared(config).await?);
         recover::recover(&shared).await;
         Ok(Arc::new(Node { shared, _lock: lock }))
     }
@@ -305,7 +298,7 @@ impl Node {
     pub async fn close(&self) {
         if self.begin_leaving() {
             let shared = self.shared.clone();
-            if let Err(error) = blocking(move || give_back(&shared)).await {
+            if let Err(error) = blocking(move || open::give_back(&shared)).await {
                 complain(format_args!("give back what the node has of the host: {error}"));
             }
         }
@@ -325,26 +318,6 @@ impl Node {
     pub async fn check(&self) -> Vec<host::CheckItem> {
         let layout = self.shared.layout.clone();
         blocking(move || host::check(&layout)).await.unwrap_or_default()
-    }
-}
-
-fn take_lock(layout: &Layout) -> Result<File, NodeError> {
-    for folder in [layout.lib(), layout.run()] {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|error| NodeError::internal(&format!("make the folder {}", folder.display()), error))?;
-    }
-    let path = layout.lock();
-    let lock = File::options().create(true).truncate(false).write(true).open(&path);
-    let lock = lock.map_err(|error| NodeError::internal(&format!("open {}", path.display()), error))?;
-    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(lock),
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            Err(NodeError::new(NodeErrorKind::Conflict, format!("another node holds {}", layout.lib().display())))
-        }
-        Err(error) => Err(NodeError::internal(&format!("lock {}", path.display()), error)),
     }
 }
 
@@ -377,53 +350,4 @@ fn new_uid() -> String {
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
-}
-
-async fn open_shared(config: NodeConfig) -> Result<Shared, NodeError> {
-    blocking(move || open_blocking(config)).await.map_err(|error| NodeError::internal("open the node", error))?
-}
-
-fn open_blocking(config: NodeConfig) -> Result<Shared, NodeError> {
-    let NodeConfig { layout, worker } = config;
-    std::fs::create_dir_all(layout.pods()).map_err(|e| NodeError::internal("make the folder of Pods", e))?;
-    let embedded = Embedded::open().map_err(|e| NodeError::internal("make memory files of pause and init", e))?;
-    let settings = Store::open(layout.settings()).map_err(|e| NodeError::internal("read ConfigMaps and Secrets", e))?;
-    let facts = host::facts();
-    let cgroups =
-        CgroupRoot::open(&cgroup_name(&layout)).map_err(|e| NodeError::internal("use the host's cgroups", e))?;
-    let network = Network::open(&NetworkConfig { id: layout.lib().display().to_string() }).map_err(|e| {
-        tidy("remove the node's cgroup", || cgroups.remove_root_if_empty());
-        NodeError::internal("use the host's network", e)
-    })?;
-    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
-    let compiler = worker.as_ref().map(|worker| Compiler::new(worker.exe.clone(), layout.cache()));
-    Ok(Shared {
-        layout,
-        facts,
-        boot_id,
-        settings,
-        embedded,
-        cgroups,
-        network,
-        compiler,
-        worker,
-        pods: Mutex::default(),
-        events: broadcast::channel(1024).0,
-        changed: Notify::new(),
-        shutdown: Notify::new(),
-        broken: false.into(),
-    })
-}
-
-fn give_back(shared: &Shared) {
-    recover::remove_orphans(shared, &[]);
-    tidy("remove the bridge and the firewall table", || shared.network.close_if_unused());
-    tidy("remove the node's cgroup", || shared.cgroups.remove_root_if_empty());
-}
-
-fn cgroup_name(layout: &Layout) -> String {
-    match layout.state_dir() {
-        None => "dwell".to_owned(),
-        Some(_) => format!("dwell-{}", layout.id()),
-    }
 }

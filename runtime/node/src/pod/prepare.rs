@@ -18,8 +18,6 @@ use crate::image::look::{Found, Module, look};
 /// After this long a container that is still being prepared says so in its status.
 const SLOW: Duration = Duration::from_millis(300);
 
-const NO_IP: PodIp = PodIp { v4: None, v6: None };
-
 /// One container, ready to be born or not.
 #[derive(Debug)]
 pub(crate) enum Prepared {
@@ -68,7 +66,7 @@ impl Driver {
         // Its address is not known yet; nobody names a program by it.
         let container = self.container(index);
         let settings = self.shared.settings.named_by(&self.pod.namespace, container);
-        let resolved = plan::resolved(&self.pod, container, &self.shared.facts, &settings, NO_IP);
+        let resolved = plan::resolved(&self.pod, container, &self.shared.facts, &settings, PodIp::UNKNOWN);
         let container = resolved.unwrap_or_else(|_| container.clone());
         let message = format!("preparing {}", describe(&container));
         self.prepared.spawn(async move {

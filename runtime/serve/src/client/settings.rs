@@ -17,7 +17,7 @@ impl Client {
     pub async fn put_settings(&self, object: &SettingsObject) -> Result<(), ClientFailure> {
         let meta = object.metadata();
         let (namespace, name) = (meta.namespace.as_deref().unwrap_or("default"), meta.name.as_deref());
-        let body = object.to_json().map_err(|e| ClientFailure::Malformed("encode it".into(), Some(e)))?;
+        let body = serde_json::to_vec(object).map_err(|e| ClientFailure::Malformed("encode it".into(), Some(e)))?;
         let target = target(object.kind(), namespace, name.unwrap_or_default());
         let _: Value = self.call(Method::PUT, &target, Some(body)).await?;
         Ok(())

@@ -157,7 +157,7 @@ impl Reader {
         if !findings.problems.is_empty() {
             return self.problems.extend(findings.problems.into_iter().map(|problem| under(prefix, problem)));
         }
-        let object = match SettingsObject::from_json(kind, document.to_json().to_string().as_bytes()) {
+        let object = match SettingsObject::from_value(kind, document.to_json()) {
             Ok(object) => object,
             Err(error) => {
                 let message = format!("not a {kind:?}: {error} (values of `{}` are base64)", kind.encoded_field());

@@ -139,6 +139,12 @@ impl Problem {
         Self::new(Cause::NotFound, path, format!("Not found: {}", quoted(value)))
     }
 
+    /// `Forbidden: why`.
+    #[must_use]
+    pub fn forbidden(path: impl Into<String>, why: &str) -> Self {
+        Self::new(Cause::Forbidden, path, format!("Forbidden: {why}"))
+    }
+
     /// `not yet honoured`, with what is.
     #[must_use]
     pub fn not_yet(path: impl Into<String>, what: &str) -> Self {

@@ -83,14 +83,13 @@ mod tests {
 
     #[test]
     fn aliases_come_last_also_with_the_hosts_network() {
-        let ip = PodIp { v4: None, v6: None };
         let mut pod = samples::pod();
         let names = vec!["db".to_owned(), "db.local".to_owned()];
         pod.host_aliases = vec![HostAlias { ip: "10.0.0.9".parse().expect("parses"), names }];
         let tail = "\n# Entries added by HostAliases.\n10.0.0.9\tdb\tdb.local\n";
-        assert_eq!(hosts(&pod, &samples::host(), &ip), format!("{HOSTS}{tail}"));
+        assert_eq!(hosts(&pod, &samples::host(), &PodIp::UNKNOWN), format!("{HOSTS}{tail}"));
         pod.host_network = true;
-        assert_eq!(hosts(&pod, &samples::host(), &ip), format!("{}{tail}", samples::host().hosts));
+        assert_eq!(hosts(&pod, &samples::host(), &PodIp::UNKNOWN), format!("{}{tail}", samples::host().hosts));
     }
 
     #[test]

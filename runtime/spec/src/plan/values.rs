@@ -1,20 +1,18 @@
 //! The values that a container is started with: variables from ConfigMaps, Secrets, the Pod, the host and what the
-//! container may use, and `$(VAR)` in variables, command and arguments, as the kubelet resolves them (makeEnvironmentVariables).
+//! container may use, and `$(VAR)` in variables, command and arguments, as the kubelet resolves them
+//! (makeEnvironmentVariables).
 //!
 //! A variable sees those above it; command and arguments see all. Written twice, the last one counts.
 
 use std::net::IpAddr;
 
 use super::refusal::{PlanError, Problem};
-use crate::expand::Variables;
+use crate::expand::{MAX_TOGETHER, Variables};
 use crate::facts::{HostFacts, PodIp};
 use crate::pod::{
     Container, EnvFrom, EnvValue, Pod, PodField, ResourceAmount, ResourceField, SettingsKey, SettingsName,
 };
 use crate::settings::Settings;
-
-/// Bytes to which the strings of one container may expand: what the kernel takes at exec, and more.
-const MAX_EXPANDED: usize = 8 << 20;
 
 /// The same container with nothing left to resolve: its variables are texts, its words are final.
 ///
@@ -63,7 +61,7 @@ fn expand(
     let too_long = || PlanError::of(&container.name, field, Problem::TooLong);
     let expanded = variables.expand(text).map_err(|_| too_long())?;
     *size += expanded.len();
-    if *size > MAX_EXPANDED { Err(too_long()) } else { Ok(expanded) }
+    if *size > MAX_TOGETHER { Err(too_long()) } else { Ok(expanded) }
 }
 
 /// What values can come from.

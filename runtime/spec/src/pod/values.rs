@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Container;
+
 /// Where a variable's value comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EnvValue {
@@ -93,6 +95,18 @@ pub enum ResourceAmount {
     MemoryLimit,
     /// `requests.memory`; 0 where there is none.
     MemoryRequest,
+}
+
+impl Container {
+    /// The ConfigMaps and Secrets that it names, as often as it does.
+    pub fn settings(&self) -> impl Iterator<Item = &SettingsName> {
+        let whole = self.env_from.iter().map(|source| &source.from);
+        let keys = self.env.iter().filter_map(|(_, value)| match value {
+            EnvValue::Key(key) => Some(&key.from),
+            _ => None,
+        });
+        whole.chain(keys)
+    }
 }
 
 #[cfg(feature = "manifest")]

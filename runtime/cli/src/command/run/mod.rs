@@ -1,7 +1,7 @@
 //! `dwell run`: manifests (or a short form) become Pods, the Pods run, their output is ours, their exit status is ours.
 //!
 //! ```text
-//! text ─source→ Wanted ─┬ --dry-run → printed
+//! text ─source→ Wanted ──┬ --dry-run → printed
 //!                        └ keep ConfigMaps and Secrets, create Pods (all parsed first) ─┬ -d → names printed
 //!                                                                                       └ follow ─→ outcome
 //! outcome ─(--rm)→ removed ─→ exit status
@@ -132,10 +132,7 @@ pub fn run(args: RunArgs, layout: &Layout) -> Outcome {
 }
 
 fn dry_run(wanted: &Wanted, format: ObjectFormat) -> Outcome {
-    let settings = wanted.settings.iter().map(|one| match one {
-        SettingsObject::ConfigMap(map) => object::render(map, format),
-        SettingsObject::Secret(secret) => object::render(secret, format),
-    });
+    let settings = wanted.settings.iter().map(|settings| object::render(settings, format));
     let pods = wanted.pods.iter().map(|pod| object::render(pod, format));
     let texts: Result<Vec<String>, Failure> = settings.chain(pods).collect();
     let separator = if format == ObjectFormat::Yaml { "---\n" } else { "" };

@@ -8,12 +8,9 @@ use k8s_openapi::api::core::v1::EnvVar;
 
 use super::metadata::report;
 use super::{Problems, env_source, names};
-use crate::expand::Variables;
+use crate::expand::{MAX_TOGETHER, Variables};
 use crate::manifest::problem::{Cause, Problem};
 use crate::pod::EnvValue;
-
-/// Bytes to which the strings of one Pod may expand.
-const MAX_EXPANDED: usize = 8 << 20;
 
 /// The environment of one container.
 #[derive(Default)]
@@ -23,7 +20,7 @@ pub struct Env {
     variables: Variables,
 }
 
-/// Counts what all strings of a Pod expand to.
+/// Counts what all strings of a Pod expand to: `MAX_TOGETHER` at most.
 #[derive(Default)]
 pub struct Budget {
     used: usize,
@@ -31,7 +28,7 @@ pub struct Budget {
 
 impl Budget {
     fn expand(&mut self, text: &str, env: &Env, path: &str, out: &mut Problems) -> String {
-        if self.used > MAX_EXPANDED {
+        if self.used > MAX_TOGETHER {
             return String::new();
         }
         let expanded = env.variables.expand(text).unwrap_or_else(|error| {
@@ -39,9 +36,9 @@ impl Budget {
             String::new()
         });
         self.used += expanded.len();
-        if self.used > MAX_EXPANDED {
+        if self.used > MAX_TOGETHER {
             let message =
-                format!("Too long: the Pod's environment and arguments expand to more than {MAX_EXPANDED} bytes");
+                format!("Too long: the Pod's environment and arguments expand to more than {MAX_TOGETHER} bytes");
             out.push(Problem::new(Cause::Invalid, path, message));
         }
         if expanded.contains('\0') {

@@ -56,7 +56,7 @@ fn overridden(spec: &v1::PodSpec, name: &str, out: &mut Problems) -> Naming {
     }
     let forbidden = [("hostNetwork", spec.host_network), ("setHostnameAsFQDN", spec.set_hostname_as_fqdn)];
     for (field, _) in forbidden.iter().filter(|(_, set)| *set == Some(true)) {
-        out.push(Problem::new(Cause::Forbidden, path, format!("Forbidden: must not be set with {field}")));
+        out.push(Problem::forbidden(path, &format!("must not be set with {field}")));
     }
     Naming { hostname: name.to_owned(), own_names: vec![name.to_owned()] }
 }
@@ -122,19 +122,21 @@ pub fn dns(spec: &v1::PodSpec, out: &mut Problems) -> Dns {
     dns
 }
 
+fn check_number(listed: &[String], most: usize, path: &str, out: &mut Problems) {
+    if listed.len() > most {
+        out.push(Problem::new(Cause::Invalid, path, format!("Too many: must have at most {most} items")));
+    }
+}
+
 fn servers(listed: &[String], out: &mut Problems) -> Vec<IpAddr> {
     let path = "spec.dnsConfig.nameservers";
-    if listed.len() > MAX_SERVERS {
-        out.push(Problem::new(Cause::Invalid, path, format!("Too many: must have at most {MAX_SERVERS} items")));
-    }
+    check_number(listed, MAX_SERVERS, path, out);
     listed.iter().enumerate().filter_map(|(n, text)| address(text, &format!("{path}[{n}]"), out)).collect()
 }
 
 fn searches(listed: &[String], out: &mut Problems) -> Vec<String> {
     let path = "spec.dnsConfig.searches";
-    if listed.len() > MAX_SEARCHES {
-        out.push(Problem::new(Cause::Invalid, path, format!("Too many: must have at most {MAX_SEARCHES} items")));
-    }
+    check_number(listed, MAX_SEARCHES, path, out);
     if listed.join(" ").len() > MAX_SEARCH_BYTES {
         let message = format!("Too long: must have at most {MAX_SEARCH_BYTES} bytes with the spaces between");
         out.push(Problem::new(Cause::Invalid, path, message));

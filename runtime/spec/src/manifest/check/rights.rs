@@ -56,7 +56,6 @@ pub fn rights(
         seccomp: own_seccomp.or(inherited.0).unwrap_or_default(),
         must_not_be_root: own.run_as_non_root.or(inherited.1).unwrap_or(false),
     };
-    contradiction(own, &path, out);
     if let (ImageRef::Wasm(_), Some((field, why))) = (image, rights.not_for_wasm()) {
         out.push(Problem::new(Cause::Refused, format!("{path}.{field}"), format!("refused: {why}")));
     }
@@ -70,6 +69,11 @@ fn capabilities_of(own: &v1::SecurityContext, path: &str, out: &mut Problems) ->
         names.filter_map(|(n, name)| capability(name, &format!("{path}.capabilities.{list}[{n}]"), out)).collect()
     };
     let (add, drop) = (masks(&listed.add, "add"), masks(&listed.drop, "drop"));
+    let admin = add.iter().any(|mask| capabilities::holds(*mask, capabilities::CAP_SYS_ADMIN));
+    if own.allow_privilege_escalation == Some(false) && admin {
+        let why = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
+        out.push(Problem::forbidden(path, why));
+    }
     capabilities::changed(&add, &drop)
 }
 
@@ -83,20 +87,10 @@ fn capability(name: &str, path: &str, out: &mut Problems) -> Option<u64> {
     mask
 }
 
-fn contradiction(own: &v1::SecurityContext, path: &str, out: &mut Problems) {
-    let added = own.capabilities.iter().flat_map(|listed| listed.add.iter().flatten());
-    let mut masks = added.filter_map(|name| capabilities::by_name(name));
-    let admin = masks.any(|mask| capabilities::holds(mask, capabilities::CAP_SYS_ADMIN));
-    if own.allow_privilege_escalation == Some(false) && admin {
-        let words = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
-        out.push(Problem::new(Cause::Forbidden, path, format!("Forbidden: {words}")));
-    }
-}
-
 fn seccomp(profile: &v1::SeccompProfile, path: &str, out: &mut Problems) -> SeccompChoice {
     let file = format!("{path}.localhostProfile");
     if profile.localhost_profile.is_some() && profile.type_ != "Localhost" {
-        out.push(Problem::new(Cause::Forbidden, &file, "Forbidden: can only be set when seccomp type is Localhost"));
+        out.push(Problem::forbidden(&file, "can only be set when seccomp type is Localhost"));
     }
     match profile.type_.as_str() {
         "RuntimeDefault" => {}

@@ -55,8 +55,7 @@ fn accepted(change: Json) -> Pod {
 
 /// The first container as it is started.
 fn started(pod: &Pod) -> crate::pod::Container {
-    let ip = crate::facts::PodIp { v4: None, v6: None };
-    crate::plan::resolved(pod, &pod.containers[0], &samples::host(), &[], ip).unwrap()
+    crate::plan::resolved(pod, &pod.containers[0], &samples::host(), &[], crate::facts::PodIp::UNKNOWN).unwrap()
 }
 
 #[test]

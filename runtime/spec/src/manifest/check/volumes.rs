@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1;
 
 use super::metadata::report;
 use super::{Problems, names, path_fault, tidy};
-use crate::manifest::problem::{Cause, Problem};
+use crate::manifest::problem::Problem;
 use crate::pod::{HostPathKind, Volume, VolumeSource};
 use crate::quantity::Quantity;
 
@@ -33,8 +33,7 @@ pub fn check(volumes: &[v1::Volume], out: &mut Problems) -> Vec<Volume> {
 /// A volume without a source is an emptyDir (SetDefaults_Volume). What is not honoured was reported by the walk.
 fn source(volume: &v1::Volume, path: &str, out: &mut Problems) -> VolumeSource {
     if volume.empty_dir.is_some() && volume.host_path.is_some() {
-        let message = "Forbidden: may not specify more than 1 volume type";
-        out.push(Problem::new(Cause::Forbidden, format!("{path}.hostPath"), message));
+        out.push(Problem::forbidden(format!("{path}.hostPath"), "may not specify more than 1 volume type"));
     }
     match (&volume.host_path, &volume.empty_dir) {
         (Some(host), _) => host_path(host, &format!("{path}.hostPath"), out),
