@@ -18,7 +18,8 @@ const RETRY_AFTER: i32 = 500_000_000;
 const FIRST_STREAM: usize = 3;
 
 /// Everything that pause knows. All zeros is a valid beginning, and lies in pages that do not exist until written: what
-/// is always used comes first, the arrays of which only the beginning is used come last.
+/// is always used comes first, the arrays of which only the beginning is used come last. The order is such that two
+/// pages are used as long as the members are few.
 #[repr(C)]
 pub struct Keeper {
     pub connection: Connection,
@@ -27,11 +28,11 @@ pub struct Keeper {
     /// No slot after this one is taken.
     pub last: u8,
     pub buffers_used: bool,
-    poll: Poll,
     pub mail: Mail,
     pub newborn: Newborn,
-    pub kept: [Kept; KEPT_SLOTS],
+    poll: Poll,
     pub members: Members,
+    pub kept: [Kept; KEPT_SLOTS],
 }
 
 /// What is waited for; the kernel sees one array.

@@ -24,8 +24,10 @@ fn resident(pod: &Pod) -> u64 {
 
 #[test]
 fn an_idle_pause_is_small_also_after_a_flood() {
+    // Where the kernel puts the stack within its pages is chance: one start in twenty has a page more than the others.
+    let idle: Vec<u64> = (0..100).map(|_| resident(&Pod::new())).collect();
+    assert!(idle.iter().all(|size| *size <= 32), "{idle:?} kB");
     let mut pod = Pod::new();
-    assert!(resident(&pod) <= 32, "{} kB", resident(&pod));
     let log = log_file();
     pod.birth(1, &Ask::new(&["sleep"]).log(&[&log], 0));
     pod.run(2, &Ask::new(&["lines", "100000"]).log(&[&log], 0));
