@@ -23,17 +23,11 @@ fn host_ports_lead_in_from_everywhere() {
             assert_eq!(inside(&outside, || ask_udp(address, true)), client, "from outside, source kept");
             assert!(ask_tcp(address, true).is_some(), "from the host itself to {address}");
             assert!(ask_udp(address, true).is_some());
-            for call in ["1", "0"] {
-                run(&format!("for f in /proc/sys/net/bridge/bridge-nf-call-*tables; do echo {call} >$f; done"));
-                assert!(
-                    inside(&one, || ask_tcp(address, true)).is_some(),
-                    "hairpin to {address}, bridge-nf-call={call}"
-                );
-                assert!(
-                    inside(&one, || ask_udp(address, true)).is_some(),
-                    "hairpin to {address}, bridge-nf-call={call}"
-                );
-                assert!(inside(&two, || ask_tcp(address, true)).is_some(), "a neighbour, bridge-nf-call={call}");
+            for call in bridge_settings() {
+                let hairpin = format!("hairpin to {address}, bridge-nf-call={call:?}");
+                assert!(inside(&one, || ask_tcp(address, true)).is_some(), "{hairpin}");
+                assert!(inside(&one, || ask_udp(address, true)).is_some(), "{hairpin}");
+                assert!(inside(&two, || ask_tcp(address, true)).is_some(), "a neighbour, {hairpin}");
             }
         }
         network.detach(&first).unwrap();
@@ -41,6 +35,17 @@ fn host_ports_lead_in_from_everywhere() {
             assert_eq!(inside(&outside, || ask_tcp(address, false)), None, "closed after detach");
         }
     });
+}
+
+/// A bridge that hands its packets to the firewall, and one that does not; a host that cannot is as it is.
+fn bridge_settings() -> impl Iterator<Item = Option<u8>> {
+    let can = std::path::Path::new("/proc/sys/net/bridge").exists();
+    let settings = if can { vec![Some(1), Some(0)] } else { vec![None] };
+    settings.into_iter().inspect(|setting| {
+        if let Some(call) = setting {
+            run(&format!("for f in /proc/sys/net/bridge/bridge-nf-call-*tables; do echo {call} >$f; done"));
+        }
+    })
 }
 
 #[test]

@@ -10,13 +10,13 @@ source "$(dirname "${BASH_SOURCE[0]}")/../setup/prepare.sh"
 vm=$repo/tests/vm
 cache=${DWELL_VM_CACHE:-$HOME/.cache/dwell-vm}
 # Programs of this machine that scripts inside may use; each goes in with its libraries.
-programs="bash ip nft strace unshare nsenter setpriv setsid losetup"
+programs="bash ip ss nft strace unshare nsenter setpriv setsid losetup"
 # The parts of the module tree that dwell may make the kernel load.
 module_parts="drivers/virtio drivers/block drivers/net/veth.ko drivers/net/tun.ko drivers/net/virtio_net.ko
     drivers/net/net_failover.ko net fs/overlayfs fs/fuse lib crypto"
 
 prepare_machine() {
-    need /bin/busybox=busybox-static qemu-system-x86_64=qemu-system-x86 cpio=cpio mke2fs=e2fsprogs ip=iproute2 nft=nftables \
+    need /bin/busybox=busybox-static qemu-system-x86_64=qemu-system-x86 cpio=cpio mke2fs=e2fsprogs ip=iproute2 ss=iproute2 nft=nftables \
         strace=strace python3=python3
     mkdir -p "$cache"
     fetch_kernel
@@ -80,6 +80,8 @@ make_image() {
     ln -sf ../bin/busybox "$root/sbin/modprobe"
     ln -sf ../../bin/busybox "$root/usr/bin/env"
     for program in $programs; do copy_program "$program" "$root"; done
+    # busybox's own shell runs its own `ip` whatever else is installed, and that one knows too little.
+    ln -sf bash "$root/bin/sh"
     cp -r "$kernel/modules/lib/modules" "$root/lib/"
     cp -r "$vm/etc/." "$root/etc/"
     install -m 755 "$vm/machine-init" "$root/sbin/machine-init"

@@ -18,8 +18,9 @@ use tokio::net::UnixStream;
 use super::failure::{ClientFailure, Kind};
 use super::http::{Client, dial};
 
-/// How long a new node may take until it listens.
-const READY: Duration = Duration::from_secs(10);
+/// How long a new node may live without listening: a slow disk and many Pods to look after take their time, and one that
+/// ended is known at once.
+const READY: Duration = Duration::from_secs(60);
 /// How long to look for another node after ours has ended: it may have lost the race for the lock.
 const OTHER: Duration = Duration::from_millis(150);
 /// How often to start one: the lock may belong to a node that is just leaving.
