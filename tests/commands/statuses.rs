@@ -84,7 +84,7 @@ fn it_is_128_and_the_signal() {
         // PID 1 of its namespace gets what it did not ask for from outside only with SIGKILL; a child of its has no such shield.
         node.start(&script(&node, name, "sh -c 'echo up; exec sleep 600' & wait $!; exit $?"));
         crate::wait_for_line(&node, name, "up");
-        let inside = format!("kill -{signal} $(pidof sleep)");
+        let inside = format!("until pid=$(pidof sleep); do :; done; kill -{signal} $pid");
         node.dwell(&["exec", name, "--", "sh", "-c", &inside]).ok();
         let pod = node.wait_for_phase(name, "Failed");
         assert_eq!(pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"], status, "{pod:#}");

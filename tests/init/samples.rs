@@ -11,7 +11,7 @@ pub fn scripted(script: &str) -> Container {
 
 /// A mount of the one volume there is.
 pub fn volume_at(path: &str, read_only: bool) -> VolumeMount {
-    VolumeMount { volume: "data".to_owned(), mount_path: path.to_owned(), read_only }
+    VolumeMount { volume: "data".to_owned(), mount_path: path.to_owned(), read_only, sub_path: None }
 }
 
 /// A Pod `demo` of that container, with the volume `data`.

@@ -109,14 +109,26 @@ fn a_port_that_anybody_else_bound_is_an_error_at_once() {
         for (protocol, version) in
             [(Protocol::Tcp, "[::]:8080"), (Protocol::Tcp, "127.0.0.1:8080"), (Protocol::Udp, "0.0.0.0:8080")]
         {
-            let tcp = (protocol == Protocol::Tcp).then(|| std::net::TcpListener::bind(version).unwrap());
-            let udp = (protocol == Protocol::Udp).then(|| std::net::UdpSocket::bind(version).unwrap());
+            let tcp = (protocol == Protocol::Tcp).then(|| at_last(|| std::net::TcpListener::bind(version)));
+            let udp = (protocol == Protocol::Udp).then(|| at_last(|| std::net::UdpSocket::bind(version)));
             let error = bind_host_port(&port(protocol, 8080)).unwrap_err();
             assert!(error.to_string().starts_with("bind host port"), "{error}");
             drop((tcp, udp));
-            assert_eq!(bind_host_port(&port(protocol, 8080)).unwrap().len(), 2, "control: IPv4 and IPv6");
+            let bound = at_last(|| bind_host_port(&port(protocol, 8080)));
+            assert_eq!(bound.len(), 2, "control: IPv4 and IPv6");
         }
     });
+}
+
+/// A port that was just closed is still held by whatever another test's thread has forked and not yet executed.
+fn at_last<T, E: std::fmt::Debug>(bind: impl Fn() -> Result<T, E>) -> T {
+    for _ in 0..500 {
+        if let Ok(bound) = bind() {
+            return bound;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    bind().unwrap()
 }
 
 #[test]

@@ -3,9 +3,11 @@
 //! Each module is one subject; each test has a node of its own.
 
 mod members;
+mod projected;
 mod rights;
 mod settings;
 mod streams;
+mod sub_paths;
 mod supervision;
 mod values;
 mod volumes;

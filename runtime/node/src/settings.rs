@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
-use dwell_spec::pod::{Container, SettingsName};
+use dwell_spec::pod::SettingsName;
 use dwell_spec::settings::{Settings, SettingsKind, SettingsObject};
 use dwell_sys::complain::complain;
 
@@ -69,11 +69,11 @@ impl Store {
         Ok(true)
     }
 
-    /// Those that a container of this namespace names, as far as there are any.
-    pub fn named_by(&self, namespace: &str, container: &Container) -> Vec<Settings> {
+    /// Those of a namespace that are named, as far as there are any, each once.
+    pub fn named<'a>(&self, namespace: &str, names: impl Iterator<Item = &'a SettingsName>) -> Vec<Settings> {
         let kept = self.all();
         let key = |name: &SettingsName| (name.kind(), namespace.to_owned(), name.name.clone());
-        let mut keys: Vec<Key> = container.settings().map(key).collect();
+        let mut keys: Vec<Key> = names.map(key).collect();
         keys.sort();
         keys.dedup();
         keys.iter().filter_map(|key| kept.get(key)).cloned().collect()

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::worker::ModuleKind;
+use crate::pod::VolumeMount;
 
 /// What the host offers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,8 +65,18 @@ pub struct ContainerFacts {
     #[cfg(feature = "manifest")]
     #[serde(skip)]
     pub settings: Vec<crate::settings::Settings>,
-    /// For each volume of the Pod by name: whether it is a single file.
-    pub file_volumes: Vec<String>,
+    /// The volumes, and parts of volumes, that are no directories.
+    pub files: Vec<VolumePart>,
+}
+
+/// A volume by name, and the part of it that is meant, if not all.
+pub type VolumePart = (String, Option<String>);
+
+impl ContainerFacts {
+    /// Whether a mount is of something that is no directory.
+    pub fn is_file(&self, mount: &VolumeMount) -> bool {
+        self.files.iter().any(|(volume, part)| *volume == mount.volume && part.as_deref() == mount.part())
+    }
 }
 
 /// What the node found behind `command[0]`, looked up beneath the image's root.

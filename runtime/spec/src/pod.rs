@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "manifest")]
 mod plain;
+mod projected;
 mod rights;
 mod values;
 
+pub use projected::{KeyFile, Projection};
 pub use rights::{Groups, Rights, SeccompChoice};
 pub use values::{EnvFrom, EnvValue, PodField, ResourceAmount, ResourceField, SettingsKey, SettingsName};
 
@@ -154,6 +156,21 @@ pub enum UserRef {
     Name(String),
 }
 
+/// Why a path below a volume will not do, if so.
+pub fn sub_path_fault(path: &str) -> Option<&'static str> {
+    if path.starts_with('/') {
+        Some("must be a relative path")
+    } else if path.split('/').any(|part| part == "..") {
+        Some("must not contain '..'")
+    } else if path.contains('\0') {
+        Some("must not contain a NUL byte")
+    } else if path.len() > 4095 || path.split('/').any(|part| part.len() > 255) {
+        Some("must be no more than 4095 bytes, and each name in it no more than 255")
+    } else {
+        None
+    }
+}
+
 /// What a member is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MemberKind {
@@ -206,6 +223,27 @@ pub struct VolumeMount {
     pub mount_path: String,
     /// Whether the kernel refuses writes through this mount.
     pub read_only: bool,
+    /// What of the volume is mounted; all of it when absent.
+    pub sub_path: Option<SubPath>,
+}
+
+impl VolumeMount {
+    /// The part of the volume, once it is known.
+    pub fn part(&self) -> Option<&str> {
+        match &self.sub_path {
+            Some(SubPath::Plain(path)) => Some(path),
+            Some(SubPath::Expanded(_)) | None => None,
+        }
+    }
+}
+
+/// A file or folder of a volume: relative, without `..`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SubPath {
+    /// `subPath`
+    Plain(String),
+    /// `subPathExpr`: the same once `$(VAR)` is expanded, when the container is planned.
+    Expanded(String),
 }
 
 /// A volume of the Pod.
@@ -233,6 +271,11 @@ pub enum VolumeSource {
         path: String,
         /// `type`.
         kind: HostPathKind,
+    },
+    /// Files that dwell writes: `configMap`, `secret`, `downwardAPI`, `projected`.
+    Projected {
+        /// What they are made from.
+        sources: Vec<Projection>,
     },
 }
 

@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use dwell_spec::facts::VolumePart;
 use dwell_spec::plan::container::{ContainerPlan, FdSource, MountFlags};
 use dwell_sys::{memfd, mount};
 use rustix::fs::{Mode, OFlags};
@@ -16,8 +17,8 @@ use rustix::mount::MountAttrFlags;
 /// What the Pod hands to a container's start: descriptors and folders, no objects of its own.
 #[derive(Debug)]
 pub struct Parts<'a> {
-    /// The Pod's volumes.
-    pub volumes: &'a BTreeMap<String, BorrowedFd<'a>>,
+    /// The Pod's volumes, and parts of volumes.
+    pub volumes: &'a BTreeMap<VolumePart, BorrowedFd<'a>>,
     /// Folder of the Pod's `hosts`, `hostname` and `resolv.conf`.
     pub pod_files: &'a Path,
     /// Folder that belongs to this start alone.
@@ -73,7 +74,7 @@ fn open(
         FdSource::ReadOnlyRoot { image_dir } => {
             Ok(mount::clone_readonly(open_root(Path::new(image_dir))?.as_fd(), true)?)
         }
-        FdSource::Volume { name, flags } => volume(parts, name, *flags),
+        FdSource::Volume { name, part, flags } => volume(parts, (name.clone(), part.clone()), *flags),
         FdSource::PodFile { name, flags } => pod_file(parts.pod_files, name, *flags),
         FdSource::CompiledModule { .. } => Ok(mount::clone_readonly(present(parts.module, "compiled module")?, false)?),
         FdSource::CgroupTasks { controller } => tasks(parts.cgroup_tasks, controller),
@@ -110,10 +111,10 @@ fn copy_mode(lower: BorrowedFd<'_>, upper: &Path) -> io::Result<()> {
     std::os::unix::fs::chown(upper, Some(found.st_uid), Some(found.st_gid))
 }
 
-fn volume(parts: &Parts<'_>, name: &str, flags: MountFlags) -> io::Result<OwnedFd> {
+fn volume(parts: &Parts<'_>, wanted: VolumePart, flags: MountFlags) -> io::Result<OwnedFd> {
     let fd = *parts
         .volumes
-        .get(name)
+        .get(&wanted)
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the Pod has no such volume"))?;
     with_rights(mount::clone_tree(fd, "", true)?, flags, true)
 }
@@ -149,7 +150,8 @@ fn describe(source: &FdSource) -> String {
         FdSource::OverlayRoot { image_dir } | FdSource::ReadOnlyRoot { image_dir } => {
             format!("the root file system {image_dir}")
         }
-        FdSource::Volume { name, .. } => format!("volume {name}"),
+        FdSource::Volume { name, part: None, .. } => format!("volume {name}"),
+        FdSource::Volume { name, part: Some(part), .. } => format!("{part} of volume {name}"),
         FdSource::PodFile { name, .. } => format!("the Pod's {name}"),
         FdSource::CompiledModule { .. } => "the compiled module".into(),
         FdSource::CgroupTasks { controller } => format!("the cgroup of {controller}"),

@@ -77,7 +77,8 @@ impl Node {
         }
     }
 
-    /// Keeps a ConfigMap or a Secret, in place of the one of its name, for Pods that start from now on.
+    /// Keeps a ConfigMap or a Secret, in place of the one of its name: as variables for containers that start from now
+    /// on, and in volumes of running Pods soon after.
     ///
     /// # Errors
     /// `Invalid` with a cause per field, or `Internal` when it could not be written.
@@ -86,7 +87,18 @@ impl Node {
             Settings::try_from(&object).map_err(|problems| NodeError::invalid_settings(&object, problems))?;
         let shared = self.shared.clone();
         let kept = blocking(move || shared.settings.put(&object, settings)).await.flatten();
-        kept.map_err(|error| NodeError::internal("keep it", error))
+        kept.map_err(|error| NodeError::internal("keep it", error))?;
+        self.refresh().await;
+        Ok(())
+    }
+
+    /// Tells every Pod that may still run that a ConfigMap or Secret has changed.
+    async fn refresh(&self) {
+        let living: Vec<_> = self.shared.pods().by_key.values().filter(|pod| !pod.is_finished()).cloned().collect();
+        for pod in living {
+            // One that is gone meanwhile needs nothing.
+            let _ = pod.requests.send(Request::Refresh).await;
+        }
     }
 
     /// Forgets a ConfigMap or a Secret.
@@ -96,7 +108,10 @@ impl Node {
     pub async fn remove_settings(&self, kind: SettingsKind, namespace: &str, name: &str) -> Result<(), NodeError> {
         let (shared, of, called) = (self.shared.clone(), namespace.to_owned(), name.to_owned());
         match blocking(move || shared.settings.remove(kind, &of, &called)).await.flatten() {
-            Ok(true) => Ok(()),
+            Ok(true) => {
+                self.refresh().await;
+                Ok(())
+            }
             Ok(false) => {
                 let message = format!("no {} named {namespace}/{name}", kind.word());
                 Err(NodeError::new(NodeErrorKind::NotFound, message))

@@ -203,6 +203,7 @@ impl Driver {
             Request::Attach { container, reply } => {
                 let _ = reply.send(self.attach(container.as_deref()).await);
             }
+            Request::Refresh => self.refresh_volumes(),
             Request::CloseStdin { container } => self.close_stdin(&container).await,
         }
     }

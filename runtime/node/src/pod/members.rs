@@ -223,7 +223,7 @@ impl Driver {
     ) -> Result<Birth, Refusal> {
         let refused = |message: String| Refusal::Failed(message);
         let container = self.container(index).clone();
-        let settings = self.shared.settings.named_by(&self.pod.namespace, &container);
+        let settings = self.shared.settings.named(&self.pod.namespace, container.settings());
         let facts = ContainerFacts { settings, ..look::accounts(&container) };
         let wanted = plan::ExecRequest {
             argv: request.command.clone(),

@@ -1,11 +1,12 @@
 //! What can be learnt and made before a container's birth, beside everything else: its entry point, its accounts, its
 //! compiled module. It may take long (a compilation does), and is dropped when the Pod is stopped meanwhile.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dwell_spec::facts::{ContainerFacts, ModuleFacts, PodIp};
+use dwell_spec::facts::{ContainerFacts, ModuleFacts, PodIp, VolumePart};
 use dwell_spec::plan;
 use dwell_spec::pod::{Container, ImageRef};
 
@@ -14,6 +15,7 @@ use super::shared::Shared;
 use crate::blocking::blocking;
 use crate::image::compile::CompileError;
 use crate::image::look::{Found, Module, look};
+use crate::volume::OpenVolume;
 
 /// After this long a container that is still being prepared says so in its status.
 const SLOW: Duration = Duration::from_millis(300);
@@ -44,7 +46,12 @@ pub(crate) struct Ready {
     pub facts: ContainerFacts,
     /// The compiled module of a Wasm member.
     pub module: Option<File>,
+    /// What its mounts take of volumes; opened last.
+    pub parts: Parts,
 }
+
+/// Parts of volumes, open.
+pub(crate) type Parts = BTreeMap<VolumePart, OpenVolume>;
 
 /// Why a container cannot be started: exit status, reason, sentence.
 #[derive(Debug)]
@@ -65,7 +72,7 @@ impl Driver {
         }
         // Its address is not known yet; nobody names a program by it.
         let container = self.container(index);
-        let settings = self.shared.settings.named_by(&self.pod.namespace, container);
+        let settings = self.shared.settings.named(&self.pod.namespace, container.settings());
         let resolved = plan::resolved(&self.pod, container, &self.shared.facts, &settings, PodIp::UNKNOWN);
         let container = resolved.unwrap_or_else(|_| container.clone());
         let message = format!("preparing {}", describe(&container));
@@ -110,7 +117,7 @@ async fn learn(shared: Arc<Shared>, container: Container) -> Result<Ready, Failu
     let looked = blocking(move || look(&container)).await.flatten();
     let Found { facts, module } = looked.map_err(|error| failed(error.to_string()))?;
     match module {
-        None => Ok(Ready { facts, module: None }),
+        None => Ok(Ready { facts, module: None, parts: Parts::new() }),
         Some(module) => compile(&shared, module, facts).await,
     }
 }
@@ -122,7 +129,7 @@ async fn compile(shared: &Shared, module: Module, mut facts: ContainerFacts) -> 
     let file_name = module.file_name();
     let compiled = compiler.ensure_compiled(module.file, &module.path).await.map_err(|error| refused(&error))?;
     facts.module = Some(ModuleFacts { digest: compiled.digest, file_name, kind: compiled.entry.info.kind });
-    Ok(Ready { facts, module: Some(compiled.entry.file) })
+    Ok(Ready { facts, module: Some(compiled.entry.file), parts: Parts::new() })
 }
 
 fn refused(error: &CompileError) -> Failure {

@@ -47,6 +47,8 @@ pub enum Request {
         /// Answered with the descriptors.
         reply: Reply<Attached>,
     },
+    /// A ConfigMap or Secret has changed: fill the volumes that hold one anew.
+    Refresh,
     /// Close a member's standard input for good (`stdinOnce`, or the end of a pipe).
     CloseStdin {
         /// The container's name.

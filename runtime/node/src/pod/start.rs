@@ -8,23 +8,26 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use dwell_spec::facts::PodIp;
-use dwell_spec::plan;
+use dwell_spec::facts::{PodIp, VolumePart};
 use dwell_spec::plan::container::{ContainerPlan, Stdio};
-use dwell_spec::pod::MemberKind;
+use dwell_spec::plan::projection::{self, ProjectedFiles};
+use dwell_spec::plan::{self, PlanError};
+use dwell_spec::pod::{Container, MemberKind, Volume};
+use dwell_spec::settings::Settings;
+use dwell_sys::complain::complain;
 
 use super::driver::Driver;
 use super::files;
-use super::prepare::Ready;
+use super::prepare::{Parts, Ready};
 use crate::chain::chain;
 use crate::clock::now_ns;
 use crate::container::log_files;
-use crate::container::source::{self, Opened, Parts};
+use crate::container::source::{self, Opened};
 use crate::network;
 use crate::sandbox::keeper::{Birth, BirthStdio, Process};
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::supervise::journal::{MemberState, SandboxRecord};
-use crate::volume::{self, VolumeFolders};
+use crate::volume::{self, OpenVolume, VolumeFolders};
 
 /// A step that failed: what was attempted, with its cause in the text.
 type Failed = String;
@@ -44,7 +47,7 @@ impl Driver {
             Err(message) => Err((CREATE_ERROR, message)),
         };
         let born = match planned {
-            Ok(plan) => self.give_birth(index, &plan, ready.module).await.map_err(|message| (CREATE_ERROR, message)),
+            Ok(plan) => self.give_birth(index, &plan, ready).await.map_err(|message| (CREATE_ERROR, message)),
             Err(failed) => Err(failed),
         };
         if let Err((reason, message)) = born {
@@ -64,18 +67,40 @@ impl Driver {
     }
 
     fn plan(&mut self, index: usize, ready: &mut Ready) -> Result<ContainerPlan, Failed> {
-        ready.facts.file_volumes =
-            self.volumes.iter().filter(|(_, v)| v.is_file).map(|(name, _)| name.clone()).collect();
         let container = self.container(index);
-        ready.facts.settings = self.shared.settings.named_by(&self.pod.namespace, container);
+        ready.facts.settings = self.shared.settings.named(&self.pod.namespace, container.settings());
+        ready.parts = self.open_parts(container, &ready.facts.settings)?;
+        let whole = self.volumes.iter().map(|(name, volume)| ((name, &None), volume));
+        let parts = ready.parts.iter().map(|((name, part), volume)| ((name, part), volume));
+        let files = whole.chain(parts).filter(|(_, volume)| volume.is_file);
+        ready.facts.files = files.map(|((name, part), _)| (name.clone(), part.clone())).collect();
         let plan = plan::plan_container(&self.pod, container, &self.shared.facts, &ready.facts, self.pod_ip())
             .map_err(|error| chain(&error))?;
         self.journal.members[index].kind = Some(kind_word(plan.kind).to_owned());
         Ok(plan)
     }
 
-    async fn give_birth(&mut self, index: usize, plan: &ContainerPlan, module: Option<File>) -> Result<(), Failed> {
-        let birth = self.open_birth(index, plan, module)?;
+    /// Opens what the container's mounts take of volumes. What is not there yet is made, unless nobody may write there.
+    fn open_parts(&self, container: &Container, settings: &[Settings]) -> Result<Parts, Failed> {
+        if container.mounts.iter().all(|mount| mount.sub_path.is_none()) {
+            return Ok(Parts::new());
+        }
+        let resolved = plan::resolved(&self.pod, container, &self.shared.facts, settings, self.pod_ip());
+        let mut parts = Parts::new();
+        for mount in resolved.map_err(|error| chain(&error))?.mounts {
+            let Some(part) = mount.part().map(str::to_owned) else { continue };
+            let volume = self.volumes.get(&mount.volume).ok_or("the Pod has no such volume")?;
+            let is_projected = |volume: &&Volume| volume.name == mount.volume && volume.source.is_projected();
+            let make = !self.pod.volumes.iter().any(|volume| is_projected(&volume));
+            let open = volume.part(&part, make);
+            let open = open.map_err(|e| format!("subPath {part} of volume {}: {e}", mount.volume))?;
+            parts.insert((mount.volume, Some(part)), open);
+        }
+        Ok(parts)
+    }
+
+    async fn give_birth(&mut self, index: usize, plan: &ContainerPlan, ready: Ready) -> Result<(), Failed> {
+        let birth = self.open_birth(index, plan, &ready)?;
         let seq = birth.seq;
         self.journal.members[index].state = MemberState::Starting { seq };
         self.save().map_err(|error| format!("write the birth down: {error}"))?;
@@ -93,7 +118,7 @@ impl Driver {
         }
     }
 
-    fn open_birth(&mut self, index: usize, plan: &ContainerPlan, module: Option<File>) -> Result<Birth, Failed> {
+    fn open_birth(&mut self, index: usize, plan: &ContainerPlan, ready: &Ready) -> Result<Birth, Failed> {
         let seq = self.journal.take_seq();
         let member = &self.journal.members[index];
         let (start, id) = (member.starts - 1, format!("{}-{}", member.name, member.starts - 1));
@@ -108,13 +133,15 @@ impl Driver {
         let sandbox = self.sandbox.as_ref().ok_or("the sandbox is gone")?;
         let cgroup = sandbox.cgroup.create_container(&id, &plan.cgroup).map_err(|e| chain(&e))?;
         let tasks = cgroup.group.all_tasks().map_err(|e| chain(&e))?;
-        let volumes: BTreeMap<String, BorrowedFd<'_>> = self.volumes.iter().map(|(n, v)| (n.clone(), v.fd())).collect();
-        let parts = Parts {
+        let whole = self.volumes.iter().map(|(name, volume)| ((name.clone(), None), volume.fd()));
+        let parts = ready.parts.iter().map(|(part, volume)| (part.clone(), volume.fd()));
+        let volumes: BTreeMap<VolumePart, BorrowedFd<'_>> = whole.chain(parts).collect();
+        let parts = source::Parts {
             volumes: &volumes,
             pod_files: &files::folder(&self.shared.layout, &self.handle.uid),
             own_folder,
             cgroup_tasks: &tasks,
-            module: module.as_ref().map(|file| file.as_fd()),
+            module: ready.module.as_ref().map(|file| file.as_fd()),
             worker: self.shared.worker.as_ref().map(|worker| (*worker.exe).as_fd()),
             report: report.as_fd(),
             target: None,
@@ -194,14 +221,42 @@ impl Driver {
 
     /// Opens every volume of the Pod that is not open yet.
     pub(super) fn open_volumes(&mut self) -> Result<(), Failed> {
-        let folders = self.volume_folders();
         for wanted in &self.pod.volumes {
             if !self.volumes.contains_key(&wanted.name) {
-                let open = volume::ensure_open(wanted, &folders).map_err(|error| chain(&error))?;
+                let open = self.open_volume(wanted)?;
                 self.volumes.insert(wanted.name.clone(), open);
             }
         }
         Ok(())
+    }
+
+    fn open_volume(&self, wanted: &Volume) -> Result<OpenVolume, Failed> {
+        let files = match self.files_of(wanted) {
+            Ok(files) => Some(files),
+            // Members that live already use what it was filled with.
+            Err(_) if self.sandbox.is_some() => None,
+            Err(error) => return Err(chain(&error)),
+        };
+        volume::ensure_open(wanted, &self.volume_folders(), files.as_ref()).map_err(|error| chain(&error))
+    }
+
+    fn files_of(&self, volume: &Volume) -> Result<ProjectedFiles, PlanError> {
+        let settings = self.shared.settings.named(&self.pod.namespace, volume.source.settings());
+        projection::project(&self.pod, volume, &self.shared.facts, &settings)
+    }
+
+    /// Fills anew the volumes whose ConfigMaps or Secrets may have changed. One of which something is missing now stays
+    /// as it is.
+    pub(super) fn refresh_volumes(&self) {
+        let fillable = |volume: &&Volume| volume.source.settings().next().is_some();
+        for volume in self.pod.volumes.iter().filter(fillable) {
+            if !self.volumes.contains_key(&volume.name) {
+                continue;
+            }
+            if let Err(error) = self.open_volume(volume) {
+                complain(format_args!("update Pod {}/{}: {error}", self.handle.namespace, self.handle.name));
+            }
+        }
     }
 
     /// Where the Pod's own volumes live.

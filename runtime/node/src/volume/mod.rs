@@ -10,8 +10,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use dwell_spec::plan::projection::ProjectedFiles;
 use dwell_spec::pod::{HostPathKind, Volume, VolumeSource};
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+
+mod projected;
 
 /// A volume, open.
 #[derive(Debug)]
@@ -26,6 +29,44 @@ impl OpenVolume {
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+
+    /// A file or folder of it, beneath it whatever a member does meanwhile; with `make`, a folder where there is
+    /// nothing, as the volume's own is.
+    ///
+    /// # Errors
+    /// It is not there, or leads out of the volume.
+    pub fn part(&self, path: &str, make: bool) -> io::Result<OpenVolume> {
+        let fd = match beneath(self.fd(), path, OFlags::empty()) {
+            Err(rustix::io::Errno::NOENT) if make => self.make_part(path)?,
+            Err(rustix::io::Errno::XDEV) => return Err(io::Error::other("it leads out of the volume")),
+            other => other?,
+        };
+        let is_file = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) != FileType::Directory;
+        Ok(OpenVolume { fd, is_file })
+    }
+
+    fn make_part(&self, path: &str) -> io::Result<OwnedFd> {
+        let mode = Mode::from_raw_mode(rustix::fs::fstat(&self.fd)?.st_mode & 0o777);
+        let mut folder = self.fd.try_clone()?;
+        for name in path.split('/').filter(|name| !name.is_empty() && *name != ".") {
+            let made = match rustix::fs::mkdirat(&folder, name, mode) {
+                Err(rustix::io::Errno::EXIST) => false,
+                other => other.map(|()| true)?,
+            };
+            folder = beneath(folder.as_fd(), name, OFlags::DIRECTORY | OFlags::NOFOLLOW)?;
+            if made {
+                // Whatever the umask is.
+                rustix::fs::chmodat(&folder, ".", mode, rustix::fs::AtFlags::empty())?;
+            }
+        }
+        Ok(folder)
+    }
+}
+
+/// Links count as long as they stay beneath; those of `/proc` never.
+fn beneath(folder: BorrowedFd<'_>, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    rustix::fs::openat2(folder, path, OFlags::PATH | OFlags::CLOEXEC | flags, Mode::empty(), resolve)
 }
 
 /// Where a Pod's own volumes live.
@@ -33,21 +74,29 @@ impl OpenVolume {
 pub struct VolumeFolders {
     /// For emptyDirs on disk.
     pub disk: PathBuf,
-    /// For emptyDirs in memory.
+    /// For emptyDirs in memory, and for files that the node writes.
     pub memory: PathBuf,
 }
 
-/// Opens the volume, making what its kind says must be made. Idempotent.
+/// Opens the volume, making what its kind says must be made. Idempotent. `files` are those of a projected volume; none
+/// leaves it as it is.
 ///
 /// # Errors
 /// Names the volume, the path and what was wrong with it.
-pub fn ensure_open(volume: &Volume, folders: &VolumeFolders) -> Result<OpenVolume, VolumeError> {
+pub fn ensure_open(
+    volume: &Volume,
+    folders: &VolumeFolders,
+    files: Option<&ProjectedFiles>,
+) -> Result<OpenVolume, VolumeError> {
     match &volume.source {
         VolumeSource::EmptyDir { memory: false, .. } => disk_dir(&folders.disk.join(&volume.name)),
         VolumeSource::EmptyDir { memory: true, size_limit } => {
             memory_dir(&folders.memory.join(&volume.name), *size_limit)
         }
         VolumeSource::HostPath { path, kind } => host_path(Path::new(path), *kind),
+        source @ VolumeSource::Projected { .. } => {
+            projected_dir(&folders.memory.join(&volume.name), source.is_secret(), files)
+        }
     }
     .map_err(|(path, what, source)| VolumeError { volume: volume.name.clone(), path, what, source })
 }
@@ -82,16 +131,25 @@ fn unmount_if_mounted(path: &Path) -> io::Result<()> {
 type Failure = (PathBuf, &'static str, io::Error);
 
 fn disk_dir(path: &Path) -> Result<OpenVolume, Failure> {
-    make_dir(path, 0o777).map_err(|e| (path.into(), "make the folder of the emptyDir", e))?;
+    make_dir(path, 0o777).map_err(|e| (path.into(), "make the folder of the volume", e))?;
     open_dir(path)
 }
 
 fn memory_dir(path: &Path, size_limit: Option<u64>) -> Result<OpenVolume, Failure> {
-    make_dir(path, 0o777).map_err(|e| (path.into(), "make the folder of the emptyDir", e))?;
-    if !is_mount_point(path).map_err(|e| (path.into(), "look at the emptyDir", e))? {
-        mount_tmpfs(path, size_limit).map_err(|e| (path.into(), "mount the emptyDir's tmpfs", e))?;
+    make_dir(path, 0o777).map_err(|e| (path.into(), "make the folder of the volume", e))?;
+    if !is_mount_point(path).map_err(|e| (path.into(), "look at the volume", e))? {
+        mount_tmpfs(path, size_limit).map_err(|e| (path.into(), "mount a tmpfs for the volume at", e))?;
     }
     open_dir(path)
+}
+
+/// The run folder is in memory on any ordinary host, but a Secret asks for certainty.
+fn projected_dir(path: &Path, secret: bool, files: Option<&ProjectedFiles>) -> Result<OpenVolume, Failure> {
+    let open = if secret { memory_dir(path, None)? } else { disk_dir(path)? };
+    if let Some(files) = files {
+        projected::write(path, files).map_err(|e| (path.into(), "write the files of", e))?;
+    }
+    Ok(open)
 }
 
 fn mount_tmpfs(path: &Path, size_limit: Option<u64>) -> io::Result<()> {

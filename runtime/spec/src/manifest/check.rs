@@ -19,8 +19,10 @@ mod metadata;
 pub(super) mod names;
 mod naming;
 mod ports;
+mod projected;
 mod resources;
 mod rights;
+mod selectors;
 mod settings;
 mod volumes;
 

@@ -39,8 +39,8 @@ pub enum FdSource {
     OverlayRoot { image_dir: String },
     /// A detached read-only, recursive clone of the image's directory.
     ReadOnlyRoot { image_dir: String },
-    /// A detached clone of a volume (or of one file of it), with rights.
-    Volume { name: String, flags: MountFlags },
+    /// A detached clone of a volume (or of a part of it), with rights.
+    Volume { name: String, part: Option<String>, flags: MountFlags },
     /// The Pod's own file: `hosts`, `hostname` or `resolv.conf`, as a detached bind.
     PodFile { name: String, flags: MountFlags },
     /// The compiled module, as a detached read-only bind.

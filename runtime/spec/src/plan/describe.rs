@@ -9,7 +9,7 @@ use super::init::{Exec, InitPlan};
 use super::joined::ExecPlan;
 use super::pod::PodPlan;
 use super::worker::WorkerPlan;
-use crate::pod::{HostPathKind, MemberKind, Protocol, Volume, VolumeSource};
+use crate::pod::{HostPathKind, MemberKind, Projection, Protocol, Volume, VolumeSource};
 
 impl Display for PodPlan {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -95,6 +95,15 @@ impl Display for Shown<'_, Volume> {
             VolumeSource::HostPath { path, kind } => {
                 write!(f, "host path {path} ({})", host_path(*kind))
             }
+            VolumeSource::Projected { sources } => {
+                let medium = if self.0.source.is_secret() { "in memory" } else { "read-only" };
+                let sources: Vec<String> = sources.iter().map(projection).collect();
+                write!(
+                    f,
+                    "files, {medium}: {}",
+                    if sources.is_empty() { "none".to_owned() } else { sources.join(", ") }
+                )
+            }
         }
     }
 }
@@ -133,6 +142,18 @@ fn write_steps(f: &mut Formatter<'_>, sources: &[FdSource], init: &InitPlan) -> 
             let keep: Vec<String> = keep.iter().map(|slot| source(sources, *slot)).collect();
             writeln!(f, "execute {} as {argv:?}, keeping {}", source(sources, *program), keep.join(" and "))
         }
+    }
+}
+
+fn projection(source: &Projection) -> String {
+    match source {
+        Projection::Settings { from, items: None, .. } => format!("{} {}", from.kind().word(), from.name),
+        Projection::Settings { from, items: Some(items), .. } => {
+            let keys: Vec<_> = items.iter().map(|item| format!("{} as {}", item.key, item.path)).collect();
+            format!("{} of {} {}", keys.join(" and "), from.kind().word(), from.name)
+        }
+        Projection::Field { path, field, .. } => format!("{field:?} as {path}"),
+        Projection::Resource { path, resource, .. } => format!("{:?} as {path}", resource.amount),
     }
 }
 

@@ -92,7 +92,10 @@ pub(super) fn source(sources: &[FdSource], slot: Slot) -> String {
             format!("overlay over {image_dir}, writes in a layer of its own")
         }
         Some(FdSource::ReadOnlyRoot { image_dir }) => format!("{image_dir}, read-only"),
-        Some(FdSource::Volume { name, flags }) => format!("volume {name} ({})", rights(flags)),
+        Some(FdSource::Volume { name, part: None, flags }) => format!("volume {name} ({})", rights(flags)),
+        Some(FdSource::Volume { name, part: Some(part), flags }) => {
+            format!("{part} of volume {name} ({})", rights(flags))
+        }
         Some(FdSource::PodFile { name, flags }) => format!("the Pod's {name} ({})", rights(flags)),
         Some(FdSource::CompiledModule { digest }) if digest == UNKNOWN_DIGEST => {
             format!("module, {UNKNOWN_DIGEST}")

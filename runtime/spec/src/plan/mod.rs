@@ -36,9 +36,13 @@ pub mod mounts;
 #[cfg(feature = "manifest")]
 mod native;
 #[cfg(feature = "manifest")]
+mod origin;
+#[cfg(feature = "manifest")]
 mod planner;
 #[cfg(feature = "manifest")]
 pub mod pod_files;
+#[cfg(feature = "manifest")]
+pub mod projection;
 #[cfg(feature = "manifest")]
 mod refusal;
 #[cfg(feature = "manifest")]

@@ -120,8 +120,8 @@ pub fn pod_owned(steps: &mut Steps, pod: &Pod, container: &Container, facts: &Co
     for mount in mounts {
         check(pod, container, mount)?;
         let flags = MountFlags { read_only: mount.read_only, nodev: true, ..MountFlags::default() };
-        let is_dir = !facts.file_volumes.contains(&mount.volume);
-        steps.attach(FdSource::Volume { name: mount.volume.clone(), flags }, &mount.mount_path, is_dir);
+        let source = FdSource::Volume { name: mount.volume.clone(), part: mount.part().map(str::to_owned), flags };
+        steps.attach(source, &mount.mount_path, !facts.is_file(mount));
     }
     for (name, target) in POD_FILES.iter().filter(|(_, target)| !covered(container, target)) {
         let flags = MountFlags { nodev: true, nosuid: true, noexec: true, ..MountFlags::default() };

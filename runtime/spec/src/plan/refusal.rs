@@ -58,6 +58,14 @@ pub enum Problem {
     NotText(&'static str, String, String),
     /// A container that the Pod does not have.
     UnknownContainer(String),
+    /// `subPathExpr` names a variable that the container does not have.
+    NoVariable(String),
+    /// What `subPathExpr` came to, and why that will not do.
+    SubPath(String, &'static str),
+    /// Something about one of the Pod's volumes.
+    InVolume(String, Box<Problem>),
+    /// A path that two files of a volume would need differently.
+    FileAndFolder(String),
     /// Strings expand to more than a program can be given.
     TooLong,
     /// `runAsNonRoot`, and it would run as root.
@@ -126,6 +134,10 @@ impl fmt::Display for Problem {
                 write!(f, "key {key:?} of {kind} {name:?} is no text, which a variable must be")
             }
             Self::UnknownContainer(name) => write!(f, "the Pod has no container {name:?}"),
+            Self::NoVariable(name) => write!(f, "missing value for {name:?}"),
+            Self::SubPath(path, fault) => write!(f, "{path:?} {fault}"),
+            Self::InVolume(name, problem) => write!(f, "volume {name:?}: {problem}"),
+            Self::FileAndFolder(path) => write!(f, "{path:?} would be both a file and a folder"),
             Self::TooLong => f.write_str("its strings expand to more than a program can be given"),
             Self::MustNotBeRoot => {
                 f.write_str("it must not run as root, and neither the manifest nor the image names another user")

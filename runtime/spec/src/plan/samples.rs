@@ -19,7 +19,7 @@ pub fn pod() -> Pod {
 
 /// A mount of a volume, read-write.
 pub fn mount(volume: &str, path: &str) -> VolumeMount {
-    VolumeMount { volume: volume.to_owned(), mount_path: path.to_owned(), read_only: false }
+    VolumeMount { volume: volume.to_owned(), mount_path: path.to_owned(), read_only: false, sub_path: None }
 }
 
 /// A pure v2 host.

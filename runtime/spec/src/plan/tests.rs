@@ -13,7 +13,7 @@ const IP: PodIp = PodIp { v4: Some(std::net::Ipv4Addr::new(10, 1, 2, 3)), v6: No
 
 fn module(kind: ModuleKind) -> ContainerFacts {
     let module = Some(ModuleFacts { digest: "sha256:00".to_owned(), file_name: "app.wasm".to_owned(), kind });
-    ContainerFacts { module, file_volumes: vec!["file".to_owned()], ..ContainerFacts::default() }
+    ContainerFacts { module, files: vec![("file".to_owned(), None)], ..ContainerFacts::default() }
 }
 
 fn hybrid() -> HostFacts {
@@ -44,7 +44,7 @@ fn rich_facts() -> ContainerFacts {
         entry_point: Some(EntryPoint { path: "/bin/app".to_owned(), wasm: false }),
         passwd: Some("root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n".to_owned()),
         group: Some("video:x:44:app\n".to_owned()),
-        file_volumes: vec!["file".to_owned()],
+        files: vec![("file".to_owned(), None)],
         ..ContainerFacts::default()
     }
 }

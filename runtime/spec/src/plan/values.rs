@@ -4,14 +4,12 @@
 //!
 //! A variable sees those above it; command and arguments see all. Written twice, the last one counts.
 
-use std::net::IpAddr;
-
+use super::origin::Origin;
 use super::refusal::{PlanError, Problem};
-use crate::expand::{MAX_TOGETHER, Variables};
+use crate::expand::{MAX_TOGETHER, Variables, expand as expand_text};
 use crate::facts::{HostFacts, PodIp};
-use crate::pod::{
-    Container, EnvFrom, EnvValue, Pod, PodField, ResourceAmount, ResourceField, SettingsKey, SettingsName,
-};
+use crate::pod::sub_path_fault;
+use crate::pod::{Container, EnvFrom, EnvValue, Pod, ResourceField, SettingsKey, SettingsName, SubPath, VolumeMount};
 use crate::settings::Settings;
 
 /// The same container with nothing left to resolve: its variables are texts, its words are final.
@@ -25,7 +23,7 @@ pub fn resolved(
     settings: &[Settings],
     ip: PodIp,
 ) -> Result<Container, PlanError> {
-    let known = Known { pod, container, host, settings, ip };
+    let known = Known { origin: Origin { pod, host, settings, ip }, container };
     let mut variables = Variables::default();
     for source in &container.env_from {
         known.all_of(source, &mut variables)?;
@@ -34,7 +32,7 @@ pub fn resolved(
     for (name, value) in &container.env {
         let value = match value {
             EnvValue::Text(text) => expand(container, "env", &variables, text, &mut size)?,
-            EnvValue::Field(field) => known.field(field),
+            EnvValue::Field(field) => known.origin.field(field),
             EnvValue::Resource(resource) => known.resource(resource)?,
             EnvValue::Key(key) => match known.key(key)? {
                 Some(value) => value,
@@ -47,8 +45,32 @@ pub fn resolved(
         words.iter().map(|word| expand(container, field, &variables, word, &mut size)).collect()
     };
     let (command, args) = (words("command", &container.command)?, words("args", &container.args)?);
+    let mounts = container.mounts.iter().map(|mount| placed(container, mount, &variables)).collect::<Result<_, _>>()?;
     let env = variables.into_list().into_iter().map(|(name, value)| (name, EnvValue::Text(value))).collect();
-    Ok(Container { command, args, env, ..container.clone() })
+    Ok(Container { command, args, env, mounts, ..container.clone() })
+}
+
+/// A mount whose part of the volume is known. Other than in words, a variable that is not there is an error.
+fn placed(container: &Container, mount: &VolumeMount, variables: &Variables) -> Result<VolumeMount, PlanError> {
+    let Some(SubPath::Expanded(text)) = &mount.sub_path else { return Ok(mount.clone()) };
+    let refuse = |problem| PlanError::of(&container.name, "volumeMounts.subPathExpr", problem);
+    let missing = std::cell::RefCell::new(None);
+    let expanded = expand_text(text, |name| {
+        let value = variables.get(name);
+        if value.is_none() {
+            missing.replace(Some(name.to_owned()));
+        }
+        value
+    });
+    if let Some(name) = missing.into_inner() {
+        return Err(refuse(Problem::NoVariable(name)));
+    }
+    let path = expanded.map_err(|_| refuse(Problem::TooLong))?;
+    let sub_path = match sub_path_fault(&path) {
+        Some(fault) => return Err(refuse(Problem::SubPath(path, fault))),
+        None => Some(SubPath::Plain(path)),
+    };
+    Ok(VolumeMount { sub_path, ..mount.clone() })
 }
 
 fn expand(
@@ -64,61 +86,17 @@ fn expand(
     if *size > MAX_TOGETHER { Err(too_long()) } else { Ok(expanded) }
 }
 
-/// What values can come from.
+/// What values can come from, and for whom.
 struct Known<'a> {
-    pod: &'a Pod,
+    origin: Origin<'a>,
     container: &'a Container,
-    host: &'a HostFacts,
-    settings: &'a [Settings],
-    ip: PodIp,
 }
 
 impl Known<'_> {
-    fn field(&self, field: &PodField) -> String {
-        let pod = self.pod;
-        match field {
-            PodField::Name => pod.name.clone(),
-            PodField::Namespace => pod.namespace.clone(),
-            PodField::Uid => pod.uid.clone(),
-            PodField::Label(key) => pod.labels.get(key).cloned().unwrap_or_default(),
-            PodField::Annotation(key) => pod.annotations.get(key).cloned().unwrap_or_default(),
-            PodField::NodeName => self.host.hostname.clone(),
-            PodField::ServiceAccountName => pod.service_account_name.clone(),
-            PodField::HostIp => first(&self.host.addresses),
-            PodField::HostIps => all(&self.host.addresses),
-            PodField::PodIp => first(&self.pod_ips()),
-            PodField::PodIps => all(&self.pod_ips()),
-        }
-    }
-
-    /// With the host's network they are the host's.
-    fn pod_ips(&self) -> Vec<IpAddr> {
-        if self.pod.host_network {
-            return self.host.addresses.clone();
-        }
-        [self.ip.v4.map(IpAddr::from), self.ip.v6.map(IpAddr::from)].into_iter().flatten().collect()
-    }
-
-    /// `None` where it may be missing and is.
-    fn settings_of(&self, from: &SettingsName) -> Result<Option<&Settings>, PlanError> {
-        let kind = from.kind();
-        let found = self
-            .settings
-            .iter()
-            .find(|one| one.kind == kind && one.name == from.name && one.namespace == self.pod.namespace);
-        match found {
-            None if !from.optional => Err(self.refuse(Problem::NoSettings(kind.word(), from.name.clone()))),
-            found => Ok(found),
-        }
-    }
-
     fn key(&self, asked: &SettingsKey) -> Result<Option<String>, PlanError> {
         let Some(settings) = self.settings_of(&asked.from)? else { return Ok(None) };
-        match settings.data.get(&asked.key) {
-            Some(bytes) => self.text(settings, &asked.key, bytes).map(Some),
-            None if asked.from.optional => Ok(None),
-            None => Err(self.refuse(Problem::NoKey(settings.kind.word(), settings.name.clone(), asked.key.clone()))),
-        }
+        let bytes = Origin::value_of(&asked.from, settings, &asked.key).map_err(|problem| self.refuse(problem))?;
+        bytes.map(|bytes| self.text(settings, &asked.key, bytes)).transpose()
     }
 
     fn all_of(&self, source: &EnvFrom, variables: &mut Variables) -> Result<(), PlanError> {
@@ -129,47 +107,30 @@ impl Known<'_> {
         Ok(())
     }
 
+    fn settings_of(&self, from: &SettingsName) -> Result<Option<&Settings>, PlanError> {
+        self.origin.settings_of(from).map_err(|problem| self.refuse(problem))
+    }
+
     fn text(&self, settings: &Settings, key: &str, bytes: &[u8]) -> Result<String, PlanError> {
         let text = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
         let refused = || self.refuse(Problem::NotText(settings.kind.word(), settings.name.clone(), key.to_owned()));
         text.map(str::to_owned).ok_or_else(refused)
     }
 
+    fn resource(&self, asked: &ResourceField) -> Result<String, PlanError> {
+        self.origin.resource(asked, Some(self.container)).map_err(|problem| self.refuse(problem))
+    }
+
     fn refuse(&self, problem: Problem) -> PlanError {
         PlanError::of(&self.container.name, "env", problem)
     }
-
-    fn resource(&self, asked: &ResourceField) -> Result<String, PlanError> {
-        let all = || self.pod.init_containers.iter().chain(&self.pod.containers);
-        let of = match &asked.container {
-            None => self.container,
-            Some(name) => all()
-                .find(|container| container.name == *name)
-                .ok_or_else(|| self.refuse(Problem::UnknownContainer(name.clone())))?,
-        };
-        let resources = &of.resources;
-        let amount = match asked.amount {
-            ResourceAmount::CpuLimit => resources.cpu_limit_millis.unwrap_or(self.host.cpus * 1000),
-            ResourceAmount::CpuRequest => resources.cpu_request_millis.unwrap_or(0),
-            ResourceAmount::MemoryLimit => resources.memory_limit.unwrap_or(self.host.memory),
-            ResourceAmount::MemoryRequest => resources.memory_request.unwrap_or(0),
-        };
-        Ok(amount.div_ceil(asked.divisor.max(1)).to_string())
-    }
-}
-
-fn first(addresses: &[IpAddr]) -> String {
-    addresses.first().map(IpAddr::to_string).unwrap_or_default()
-}
-
-fn all(addresses: &[IpAddr]) -> String {
-    addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::samples;
     use super::*;
+    use crate::pod::{PodField, ResourceAmount};
     use crate::settings::SettingsKind;
 
     const IP: PodIp = PodIp { v4: Some(std::net::Ipv4Addr::new(10, 1, 2, 3)), v6: Some(std::net::Ipv6Addr::LOCALHOST) };

@@ -29,7 +29,7 @@ pub fn grants(
         steps.attach(FdSource::OverlayRoot { image_dir: image_dir.clone() }, "/0", true);
         preopens.push(directory(0, "/", !container.read_only_root));
     }
-    let is_file = |mount: &&VolumeMount| facts.file_volumes.contains(&mount.volume);
+    let is_file = |mount: &&VolumeMount| facts.is_file(mount);
     let (files, directories): (Vec<_>, Vec<_>) = container.mounts.iter().partition(is_file);
     container.mounts.iter().try_for_each(|mount| check(pod, container, mount))?;
     directories.into_iter().try_for_each(|mount| grant_directory(steps, &mut preopens, container, mount))?;
@@ -105,7 +105,7 @@ fn own_directory(preopens: &mut Vec<Preopen>, guest: &str, file: &str, writable:
 /// A guest executes no file and opens no device, so its grants say so.
 fn volume(mount: &VolumeMount) -> FdSource {
     let flags = MountFlags { read_only: mount.read_only, noexec: true, nosuid: true, nodev: true };
-    FdSource::Volume { name: mount.volume.clone(), flags }
+    FdSource::Volume { name: mount.volume.clone(), part: mount.part().map(str::to_owned), flags }
 }
 
 /// One slash between components, none at the end.
@@ -131,7 +131,7 @@ mod tests {
     fn granted(image: ImageRef, paths: &[(&str, &str)]) -> Result<(Vec<Preopen>, Vec<String>), PlanError> {
         let mounts = paths.iter().map(|(volume, path)| samples::mount(volume, path)).collect();
         let container = Container { image, mounts, ..samples::container("w") };
-        let facts = ContainerFacts { file_volumes: vec!["file".to_owned()], ..ContainerFacts::default() };
+        let facts = ContainerFacts { files: vec![("file".to_owned(), None)], ..ContainerFacts::default() };
         let mut steps = Steps::default();
         let preopens = grants(&mut steps, &samples::pod(), &container, &facts)?;
         let targets = steps.ops.iter().filter_map(|op| match op {
@@ -172,7 +172,7 @@ mod tests {
         let mut mounts = vec![samples::mount("data", "/data"), samples::mount("file", "/data/cfg")];
         mounts[0].read_only = true;
         let container = Container { image: image(), mounts, ..samples::container("w") };
-        let facts = ContainerFacts { file_volumes: vec!["file".to_owned()], ..ContainerFacts::default() };
+        let facts = ContainerFacts { files: vec![("file".to_owned(), None)], ..ContainerFacts::default() };
         let refused = grants(&mut Steps::default(), &samples::pod(), &container, &facts).expect_err("refused");
         assert!(refused.to_string().contains("\"/data/cfg\""), "{refused}");
     }

@@ -46,7 +46,7 @@ pub struct SettingsName {
     pub optional: bool,
 }
 
-/// A field of the Pod that a variable can carry.
+/// A field of the Pod that a variable or a file can carry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PodField {
     /// `metadata.name`
@@ -55,6 +55,10 @@ pub enum PodField {
     Namespace,
     /// `metadata.uid`
     Uid,
+    /// `metadata.labels`, a line each; in files only.
+    Labels,
+    /// `metadata.annotations`, a line each; in files only.
+    Annotations,
     /// `metadata.labels['KEY']`; empty where there is none.
     Label(String),
     /// `metadata.annotations['KEY']`; empty where there is none.

@@ -1,6 +1,6 @@
 //! Containers, init and regular.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use k8s_openapi::api::core::v1;
 
@@ -11,14 +11,14 @@ use super::{Problems, env_source, id, names, path_fault, ports, resources, right
 use crate::image_ref::ImageRefError;
 use crate::manifest::problem::{Cause, Problem, quoted};
 use crate::manifest::suggest;
-use crate::pod::{Container, Groups, ImageRef, SeccompChoice, UserRef, Volume, VolumeMount};
+use crate::pod::{Container, Groups, ImageRef, SeccompChoice, SubPath, UserRef, Volume, VolumeMount, sub_path_fault};
 
 /// What the containers of one Pod share.
 pub struct All<'a> {
     annotations: Annotations,
     pod: Option<&'a v1::PodSecurityContext>,
     host_network: bool,
-    volumes: HashSet<&'a str>,
+    volumes: BTreeMap<&'a str, &'a Volume>,
     budget: Budget,
     groups: Groups,
     seccomp: Option<SeccompChoice>,
@@ -35,7 +35,7 @@ impl<'a> All<'a> {
             annotations: pod.metadata.annotations.clone().unwrap_or_default(),
             pod: security,
             host_network: spec.host_network.unwrap_or(false),
-            volumes: volumes.iter().map(|volume| volume.name.as_str()).collect(),
+            volumes: volumes.iter().map(|volume| (volume.name.as_str(), volume)).collect(),
             budget: Budget::default(),
             groups: rights::groups(security, out),
             seccomp: rights::pod_seccomp(security, out),
@@ -130,26 +130,46 @@ impl<'a> All<'a> {
     fn mounted_volume(&self, name: &str, path: &str, out: &mut Problems) {
         if name.is_empty() {
             out.push(Problem::required(path, ""));
-        } else if !self.volumes.contains(name) {
-            let near = suggest::nearest(name, self.volumes.iter().copied());
+        } else if !self.volumes.contains_key(name) {
+            let near = suggest::nearest(name, self.volumes.keys().copied());
             let hint = near.map(|near| format!("did you mean {near}?"));
             out.push(Problem { hint, ..Problem::not_found(path, name) });
         }
     }
 
     fn mount(&self, mount: &v1::VolumeMount, path: &str, out: &mut Problems) -> VolumeMount {
+        let sub_path = sub_path(mount, path, out);
         let path = format!("{path}.mountPath");
         match mount.mount_path.as_str() {
             "" => out.push(Problem::required(path, "")),
             text if text.contains(':') => out.push(Problem::invalid(path, text, "must not contain ':'")),
             text => out.extend(path_fault(text).map(|fault| Problem::invalid(path, text, fault))),
         }
+        let projected = self.volumes.get(mount.name.as_str()).is_some_and(|volume| volume.source.is_projected());
         VolumeMount {
             volume: mount.name.clone(),
             mount_path: tidy(&mount.mount_path),
-            read_only: mount.read_only.unwrap_or(false),
+            // As the kubelet does: whatever it says, nobody but the node writes there.
+            read_only: mount.read_only.unwrap_or(false) || projected,
+            sub_path,
         }
     }
+}
+
+fn sub_path(mount: &v1::VolumeMount, path: &str, out: &mut Problems) -> Option<SubPath> {
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let (plain, expanded) = (given(&mount.sub_path), given(&mount.sub_path_expr));
+    if let (Some(_), Some(text)) = (&plain, &expanded) {
+        let why = "subPathExpr and subPath are mutually exclusive";
+        out.push(Problem::invalid(format!("{path}.subPathExpr"), text, why));
+    }
+    for (field, text) in [("subPath", &plain), ("subPathExpr", &expanded)] {
+        let fault = text.as_deref().and_then(sub_path_fault);
+        out.extend(
+            fault.map(|fault| Problem::invalid(format!("{path}.{field}"), text.as_deref().unwrap_or(""), fault)),
+        );
+    }
+    plain.map(SubPath::Plain).or(expanded.map(SubPath::Expanded))
 }
 
 fn image(text: Option<&str>, path: &str, out: &mut Problems) -> ImageRef {

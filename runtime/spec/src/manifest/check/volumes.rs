@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use k8s_openapi::api::core::v1;
 
 use super::metadata::report;
-use super::{Problems, names, path_fault, tidy};
+use super::{Problems, names, path_fault, projected, tidy};
 use crate::manifest::problem::Problem;
 use crate::pod::{HostPathKind, Volume, VolumeSource};
 use crate::quantity::Quantity;
@@ -32,14 +32,24 @@ pub fn check(volumes: &[v1::Volume], out: &mut Problems) -> Vec<Volume> {
 
 /// A volume without a source is an emptyDir (SetDefaults_Volume). What is not honoured was reported by the walk.
 fn source(volume: &v1::Volume, path: &str, out: &mut Problems) -> VolumeSource {
-    if volume.empty_dir.is_some() && volume.host_path.is_some() {
-        out.push(Problem::forbidden(format!("{path}.hostPath"), "may not specify more than 1 volume type"));
+    let mut found = Vec::new();
+    let mut at = |field: &str| {
+        found.push(field.to_owned());
+        format!("{path}.{field}")
+    };
+    let sources = [
+        volume.empty_dir.as_ref().map(|source| empty_dir(source, &at("emptyDir"), out)),
+        volume.host_path.as_ref().map(|source| host_path(source, &at("hostPath"), out)),
+        volume.config_map.as_ref().map(|source| projected::config_map(source, &at("configMap"), out)),
+        volume.secret.as_ref().map(|source| projected::secret(source, &at("secret"), out)),
+        volume.downward_api.as_ref().map(|source| projected::downward(source, &at("downwardAPI"), out)),
+        volume.projected.as_ref().map(|source| projected::projected(source, &at("projected"), out)),
+    ];
+    for field in found.iter().skip(1) {
+        out.push(Problem::forbidden(format!("{path}.{field}"), "may not specify more than 1 volume type"));
     }
-    match (&volume.host_path, &volume.empty_dir) {
-        (Some(host), _) => host_path(host, &format!("{path}.hostPath"), out),
-        (None, Some(empty)) => empty_dir(empty, &format!("{path}.emptyDir"), out),
-        (None, None) => VolumeSource::EmptyDir { memory: false, size_limit: None },
-    }
+    let source = sources.into_iter().flatten().next();
+    source.unwrap_or(VolumeSource::EmptyDir { memory: false, size_limit: None })
 }
 
 fn empty_dir(source: &v1::EmptyDirVolumeSource, path: &str, out: &mut Problems) -> VolumeSource {

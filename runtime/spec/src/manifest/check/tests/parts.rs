@@ -102,7 +102,7 @@ fn volumes_and_mounts() {
         &format!("{at}.emptyDir.sizeLimit"),
         "regular",
     );
-    refused(volume(json!({"name": "v", "configMap": {"name": "c"}})), &format!("{at}.configMap"), "not yet");
+    refused(volume(json!({"name": "v", "configMap": {"name": ""}})), &format!("{at}.configMap.name"), "Required");
     refused(
         volume(json!({"name": "v", "emptyDir": {}, "hostPath": {"path": "/a"}})),
         &format!("{at}.hostPath"),

@@ -1,0 +1,187 @@
+//! The files of a configMap, secret, downwardAPI or projected volume, laid out so that an update is one rename: readers
+//! see all of the old files or all of the new ones (the kubelet's AtomicWriter).
+//!
+//! ```text
+//! VOLUME/..2026_11_25_20_51_14.123456789/app/config     the files
+//! VOLUME/..data -> ..2026_11_25_20_51_14.123456789       replaced by a rename
+//! VOLUME/app    -> ..data/app                            a link for each first name
+//! ```
+//! Only the node writes here: members have it mounted read-only. Whatever a node that was killed between two steps left
+//! is removed by the next write.
+
+use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use dwell_spec::plan::projection::ProjectedFiles;
+
+/// The link to what counts, and the one that takes its place.
+const DATA: &str = "..data";
+const NEXT: &str = "..data_tmp";
+
+/// Makes a folder hold exactly these files. Idempotent; says whether anything changed.
+///
+/// # Errors
+/// What the file system said. What was there before still counts then.
+pub fn write(folder: &Path, files: &ProjectedFiles) -> io::Result<bool> {
+    let before = std::fs::read_link(folder.join(DATA)).ok();
+    let changed = before.is_none() || !holds(&folder.join(DATA), files);
+    let current = if changed { replace(folder, files)? } else { before.unwrap_or_default() };
+    link_first_names(folder, files)?;
+    remove_others(folder, files, &current)?;
+    Ok(changed)
+}
+
+fn replace(folder: &Path, files: &ProjectedFiles) -> io::Result<std::path::PathBuf> {
+    let name = stamp();
+    let fresh = folder.join(&name);
+    std::fs::create_dir(&fresh)?;
+    std::fs::set_permissions(&fresh, Permissions::from_mode(0o755))?;
+    for (path, file) in files {
+        let path = fresh.join(path);
+        make_folders(&fresh, path.parent().unwrap_or(&fresh))?;
+        let mut to = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        to.write_all(&file.content)?;
+        to.set_permissions(Permissions::from_mode(file.mode))?;
+    }
+    remove_if_any(&folder.join(NEXT))?;
+    symlink(&name, folder.join(NEXT))?;
+    std::fs::rename(folder.join(NEXT), folder.join(DATA))?;
+    Ok(name.into())
+}
+
+/// Whatever the umask is.
+fn make_folders(root: &Path, folder: &Path) -> io::Result<()> {
+    if folder == root || folder.is_dir() {
+        return Ok(());
+    }
+    make_folders(root, folder.parent().unwrap_or(root))?;
+    std::fs::create_dir(folder)?;
+    std::fs::set_permissions(folder, Permissions::from_mode(0o755))
+}
+
+/// Now, and unlike every other.
+fn stamp() -> String {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    let time = k8s_openapi::jiff::Timestamp::new(now.tv_sec, now.tv_nsec as i32).unwrap_or_default();
+    format!("..{}", time.strftime("%Y_%m_%d_%H_%M_%S.%9f").to_string().replace("..", "."))
+}
+
+/// Whether a folder holds exactly these files.
+fn holds(folder: &Path, files: &ProjectedFiles) -> bool {
+    let mut found = BTreeSet::new();
+    let listed = list(folder, "", &mut found);
+    let same = |(path, file): (&String, &dwell_spec::plan::projection::ProjectedFile)| {
+        let path = folder.join(path);
+        let mode = std::fs::metadata(&path).map(|found| found.permissions().mode() & 0o7777);
+        mode.is_ok_and(|mode| mode == file.mode) && std::fs::read(&path).is_ok_and(|bytes| bytes == file.content)
+    };
+    listed.is_ok() && found.iter().eq(files.keys()) && files.iter().all(same)
+}
+
+fn list(folder: &Path, prefix: &str, found: &mut BTreeSet<String>) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if entry.file_type()?.is_dir() {
+            list(&entry.path(), &format!("{path}/"), found)?;
+        } else {
+            found.insert(path);
+        }
+    }
+    Ok(())
+}
+
+fn first_name(path: &str) -> &str {
+    path.split('/').next().unwrap_or(path)
+}
+
+fn link_first_names(folder: &Path, files: &ProjectedFiles) -> io::Result<()> {
+    let names: BTreeSet<&str> = files.keys().map(|path| first_name(path)).collect();
+    for name in names {
+        match symlink(format!("{DATA}/{name}"), folder.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Links to files that are no more, and folders of files that counted before.
+fn remove_others(folder: &Path, files: &ProjectedFiles, current: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let wanted = files.keys().any(|path| *first_name(path) == *name);
+        if name == DATA || name == *current || wanted {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            dwell_sys::remove::remove_tree(&entry.path())?;
+        } else {
+            remove_if_any(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_if_any(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dwell_spec::plan::projection::ProjectedFile;
+
+    fn files(all: &[(&str, u32, &str)]) -> ProjectedFiles {
+        let one = |(path, mode, text): &(&str, u32, &str)| {
+            ((*path).to_owned(), ProjectedFile { mode: *mode, content: text.as_bytes().to_vec() })
+        };
+        all.iter().map(one).collect()
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.filter(|name| !name.starts_with("..2")).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn files_are_there_with_their_modes_and_change_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        assert!(write(folder, &files(&[("a", 0o644, "1"), ("d/e/f", 0o400, "2")])).unwrap());
+        assert_eq!(names(folder), ["..data", "a", "d"]);
+        assert_eq!(std::fs::read_to_string(folder.join("d/e/f")).unwrap(), "2");
+        let mode = |path: &str| std::fs::metadata(folder.join(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("a"), mode("d"), mode("d/e/f")), (0o644, 0o755, 0o400));
+        let open = std::fs::read_link(folder.join("..data")).unwrap();
+        assert!(!write(folder, &files(&[("a", 0o644, "1"), ("d/e/f", 0o400, "2")])).unwrap(), "nothing changed");
+        assert_eq!(std::fs::read_link(folder.join("..data")).unwrap(), open);
+        assert!(write(folder, &files(&[("a", 0o600, "1")])).unwrap());
+        assert_eq!((names(folder), mode("a")), (vec!["..data".to_owned(), "a".to_owned()], 0o600));
+        assert!(!folder.join(open).exists(), "the old files are gone");
+        assert!(write(folder, &files(&[])).unwrap());
+        assert_eq!(names(folder), ["..data"]);
+    }
+
+    #[test]
+    fn what_a_killed_node_left_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        write(folder, &files(&[("a", 0o644, "1")])).unwrap();
+        std::fs::create_dir(folder.join("..2000_01_01_00_00_00.000000001")).unwrap();
+        symlink("..2000_01_01_00_00_00.000000001", folder.join(NEXT)).unwrap();
+        symlink("..data/gone", folder.join("gone")).unwrap();
+        write(folder, &files(&[("a", 0o644, "2")])).unwrap();
+        assert_eq!(std::fs::read_dir(folder).unwrap().count(), 3, "the files, what counts, and a");
+        assert_eq!(std::fs::read_to_string(folder.join("a")).unwrap(), "2");
+    }
+}
