@@ -6,6 +6,7 @@ mod members;
 mod projected;
 mod rights;
 mod settings;
+mod sidecars;
 mod streams;
 mod sub_paths;
 mod supervision;

@@ -51,8 +51,9 @@ impl Member {
     pub fn descriptors(&self) -> Vec<(i32, String)> {
         let entries = fs::read_dir(self.path("fd")).expect("the member lives").flatten();
         let name = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().parse().expect("a number");
-        let link = |entry: &fs::DirEntry| fs::read_link(entry.path()).unwrap_or_default().display().to_string();
-        let mut found: Vec<_> = entries.map(|entry| (name(&entry), link(&entry))).collect();
+        // One that was closed while they were listed is not open.
+        let link = |entry: &fs::DirEntry| fs::read_link(entry.path()).ok().map(|link| link.display().to_string());
+        let mut found: Vec<_> = entries.filter_map(|entry| Some((name(&entry), link(&entry)?))).collect();
         found.sort();
         found
     }

@@ -52,10 +52,25 @@ pub struct Pod {
     pub termination_grace_period_seconds: u32,
     /// The Pod's volumes, names unique.
     pub volumes: Vec<Volume>,
-    /// Run one after the other, each to its end, before `containers`.
+    /// Run one after the other, each to its end, before `containers`; a sidecar (`restart_policy: Always`) is started in
+    /// its turn and lives on beside them.
     pub init_containers: Vec<Container>,
     /// The members; at least one.
     pub containers: Vec<Container>,
+}
+
+impl Pod {
+    /// The init containers that live beside the members.
+    pub fn sidecars(&self) -> impl Iterator<Item = &Container> {
+        self.init_containers.iter().filter(|container| container.is_sidecar())
+    }
+}
+
+impl Container {
+    /// Whether it is a sidecar; asked of an init container.
+    pub fn is_sidecar(&self) -> bool {
+        self.restart_policy == Some(RestartPolicy::Always)
+    }
 }
 
 /// One more line of `/etc/hosts`.
@@ -137,6 +152,8 @@ pub struct Container {
     pub rights: Rights,
     /// `securityContext.readOnlyRootFilesystem`.
     pub read_only_root: bool,
+    /// What happens when it ends, if not what the Pod's policy says.
+    pub restart_policy: Option<RestartPolicy>,
     /// Whether standard input stays open for clients to write to.
     pub stdin: bool,
     /// Whether standard input closes after the first client leaves.

@@ -7,6 +7,8 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod,
 use crate::failure::DWELL_FAILED;
 use crate::output::sanitise::printable;
 
+use super::summary::is_sidecar;
+
 /// The end of a Pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
@@ -20,7 +22,9 @@ pub struct Outcome {
 pub fn of(pod: &Pod) -> Outcome {
     let none = PodStatus::default();
     let status = pod.status.as_ref().unwrap_or(&none);
-    let failed = failed_containers(status);
+    let mut failed = failed_containers(status);
+    // Sidecars end because the others have.
+    failed.retain(|(container, _)| !is_sidecar(pod, container));
     let alone = status.container_statuses.iter().flatten().count() <= 1 && failed.len() <= 1;
     let mut sentences: Vec<String> = failed.iter().filter(|f| !alone || says_more(f.1)).map(sentence).collect();
     if is_failed(status) {

@@ -2,7 +2,9 @@
 //! Source: `kubernetes/kubernetes:pkg/printers/internalversion/printers.go` (`printPod`) and
 //! `apimachinery/pkg/util/duration` (`HumanDuration`). Pure; the clock is an argument.
 
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{
+    Container, ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus,
+};
 use k8s_openapi::jiff::Timestamp;
 
 use super::records::is_finished;
@@ -10,7 +12,7 @@ use super::records::is_finished;
 /// The columns of one Pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
-    /// `1/2`: regular containers that are ready, and all of them.
+    /// `1/2`: members and sidecars that are ready, and all of them.
     pub ready: String,
     /// One word, or `Init:0/1` and the like.
     pub status: String,
@@ -24,18 +26,20 @@ pub struct Summary {
 pub fn of(pod: &Pod, now: Timestamp) -> Summary {
     let none = PodStatus::default();
     let status = pod.status.as_ref().unwrap_or(&none);
-    let total = pod.spec.as_ref().map_or(0, |spec| spec.containers.len());
-    let containers = status.container_statuses.iter().flatten();
-    let ready = containers.filter(|c| c.ready && is_running(c)).count();
+    let total = pod.spec.as_ref().map_or(0, |spec| spec.containers.len()) + sidecars(pod).count();
+    let regular = || status.container_statuses.iter().flatten();
+    let inits = || status.init_container_statuses.iter().flatten();
+    let beside = || inits().filter(|status| is_sidecar(pod, status));
+    let ready = regular().chain(beside()).filter(|c| c.ready && is_running(c)).count();
     let init = initializing(pod, status);
-    let counted = match init {
-        Some(_) => &status.init_container_statuses,
-        None => &status.container_statuses,
+    let counted: Vec<&ContainerStatus> = match init {
+        Some(_) => inits().collect(),
+        None => regular().chain(beside()).collect(),
     };
     Summary {
         ready: format!("{ready}/{total}"),
         status: word(pod, status, init),
-        restarts: restarts(counted.as_deref().unwrap_or_default(), now),
+        restarts: restarts(&counted, now),
         age: pod.metadata.creation_timestamp.as_ref().map_or("<unknown>".into(), |t| since(t.0, now)),
     }
 }
@@ -52,7 +56,21 @@ fn word(pod: &Pod, status: &PodStatus, init: Option<String>) -> String {
 fn initializing(pod: &Pod, status: &PodStatus) -> Option<String> {
     let total = pod.spec.as_ref().map_or(0, |spec| spec.init_containers.iter().flatten().count());
     let statuses = status.init_container_statuses.iter().flatten();
-    statuses.enumerate().find_map(|(at, container)| init_word(container, at, total))
+    let mut not_done = statuses.enumerate().filter(|(_, one)| !(is_sidecar(pod, one) && one.started == Some(true)));
+    let word = not_done.find_map(|(at, container)| init_word(container, at, total));
+    // A sidecar that is started again sets no Pod back.
+    word.filter(|_| !has_condition(status, "Initialized"))
+}
+
+/// Init containers that live beside the members.
+fn sidecars(pod: &Pod) -> impl Iterator<Item = &Container> {
+    let inits = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
+    inits.filter(|container| container.restart_policy.as_deref() == Some("Always"))
+}
+
+/// Whether the status of an init container is a sidecar's.
+pub fn is_sidecar(pod: &Pod, status: &ContainerStatus) -> bool {
+    sidecars(pod).any(|container| container.name == status.name)
 }
 
 /// `None` if this one is done.
@@ -73,7 +91,7 @@ fn regular(status: &PodStatus, phase: String) -> String {
     let reason = states().find_map(state_word).unwrap_or(phase);
     let some_run = status.container_statuses.iter().flatten().any(|c| c.ready && is_running(c));
     match reason == "Completed" && some_run {
-        true if is_ready(status) => "Running".into(),
+        true if has_condition(status, "Ready") => "Running".into(),
         true => "NotReady".into(),
         false => reason,
     }
@@ -96,11 +114,11 @@ fn is_running(container: &ContainerStatus) -> bool {
     container.state.as_ref().is_some_and(|state| state.running.is_some())
 }
 
-fn is_ready(status: &PodStatus) -> bool {
-    status.conditions.iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True")
+fn has_condition(status: &PodStatus, name: &str) -> bool {
+    status.conditions.iter().flatten().any(|c| c.type_ == name && c.status == "True")
 }
 
-fn restarts(containers: &[ContainerStatus], now: Timestamp) -> String {
+fn restarts(containers: &[&ContainerStatus], now: Timestamp) -> String {
     let count: i32 = containers.iter().map(|c| c.restart_count).sum();
     let ended = containers.iter().filter_map(|c| c.last_state.as_ref()?.terminated.as_ref()?.finished_at.as_ref());
     match ended.map(|time| time.0).max() {

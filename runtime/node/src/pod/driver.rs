@@ -94,8 +94,10 @@ impl Driver {
         if let Some(found) = found {
             self.resume(found).await;
         }
+        let grace_ns = u64::from(self.pod.termination_grace_period_seconds) * 1_000_000_000;
+        let rules = decide::Rules { policy: self.pod.restart_policy, grace_ns };
         loop {
-            let decision = decide::decide(&self.journal, self.pod.restart_policy, now_ns());
+            let decision = decide::decide(&self.journal, rules, now_ns());
             let mut progressed = false;
             for step in decision.steps {
                 progressed |= self.perform(step).await;

@@ -174,7 +174,7 @@ impl Driver {
         }
         for live in &hello.live {
             if let Some(index) = self.journal.member_of(live.seq) {
-                self.journal.members[index].state = MemberState::Running { seq: live.seq, started_ns: live.started_ns };
+                self.journal.members[index].born(live.seq, live.started_ns);
             }
         }
         for live in hello.live.iter().filter(|live| live.needs_log) {

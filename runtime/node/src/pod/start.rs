@@ -107,8 +107,7 @@ impl Driver {
         let sandbox = self.sandbox.as_mut().ok_or("the sandbox is gone")?;
         match sandbox.keeper.birth(birth).await {
             Ok(born) => {
-                let state = MemberState::Running { seq, started_ns: born.started_ns };
-                self.journal.members[index].state = state;
+                self.journal.members[index].born(seq, born.started_ns);
                 Ok(())
             }
             Err(error) => {

@@ -103,7 +103,8 @@ fn container_status(
         MemberState::Waiting { reason, message } => (waiting_state(reason, message), last(member, id(member.starts))),
     };
     let running = matches!(state, ContainerState::Running { .. });
-    let completed_init = member.init && matches!(&state, ContainerState::Terminated(end) if end.exit_code == 0);
+    let completed_init =
+        member.init && !member.is_sidecar() && matches!(&state, ContainerState::Terminated(end) if end.exit_code == 0);
     ContainerStatus {
         name: member.name.clone(),
         id: id(member.starts),
@@ -117,7 +118,8 @@ fn container_status(
 }
 
 fn will_restart(pod: &Pod, member: &Member, journal: &Journal, end: &Termination) -> bool {
-    let policy_says = match (member.init, pod.restart_policy) {
+    let passes = member.init && !member.is_sidecar();
+    let policy_says = match (passes, member.policy(pod.restart_policy)) {
         (true, RestartPolicy::Always | RestartPolicy::OnFailure) | (false, RestartPolicy::OnFailure) => {
             end.exit_code != 0
         }

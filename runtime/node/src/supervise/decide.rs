@@ -5,12 +5,14 @@
 //! Waiting ───────► Starting ───────► Terminated ─────────────────────────► Waiting
 //!                     └─► Running ──────┘  └─ policy: no ─► rests; when all rest, the Pod is finished
 //! ```
-//! Init containers run one after the other, each to success, before any container. A stop signals whatever lives and
-//! kills it when its patience ends. Rules: kubelet `computePodActions`, `getPhase`. Must never do IO or read a clock.
+//! Init containers run one after the other, each to success, before any container; a sidecar among them has its turn when
+//! those before it are through, and lets the next one have its turn once it lives. A stop signals whatever lives and
+//! kills it when its patience ends; sidecars are told when no member lives any more, the last one first, also when the
+//! members have ended by themselves. Rules: kubelet `computePodActions`, `getPhase`. Must never do IO or read a clock.
 
 use dwell_spec::pod::RestartPolicy;
 
-use super::journal::{Intent, Journal, Member, MemberState, Stopping, Termination};
+use super::journal::{Intent, Journal, Member, MemberState, Termination};
 
 /// One thing to do now. Members are named by their index in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,28 +38,39 @@ pub struct Decision {
     pub wake_at_ns: Option<u64>,
 }
 
-/// Decides. `policy` is the Pod's restart policy.
-pub fn decide(journal: &Journal, policy: RestartPolicy, now_ns: u64) -> Decision {
+/// What the Pod says about starting and stopping.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Its restart policy, for members without their own.
+    pub policy: RestartPolicy,
+    /// Its grace period, nanoseconds.
+    pub grace_ns: u64,
+}
+
+/// Decides.
+pub fn decide(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
     if journal.finished {
         return Decision::default();
     }
     match journal.intent {
-        Intent::Run => run(journal, policy, now_ns),
-        Intent::Stop(stopping) | Intent::Remove(stopping) => stop(&journal.members, stopping, Step::Finish, now_ns),
-        Intent::Restart(stopping) => stop(&journal.members, stopping, Step::Reset, now_ns),
+        Intent::Run => run(journal, rules, now_ns),
+        Intent::Stop(stopping) | Intent::Remove(stopping) => {
+            stop(&journal.members, stopping.kill_at_ns, Step::Finish, now_ns)
+        }
+        Intent::Restart(stopping) => stop(&journal.members, stopping.kill_at_ns, Step::Reset, now_ns),
     }
 }
 
-fn stop(members: &[Member], stopping: Stopping, then: Step, now_ns: u64) -> Decision {
-    let patient = now_ns < stopping.kill_at_ns;
+fn stop(members: &[Member], kill_at_ns: u64, then: Step, now_ns: u64) -> Decision {
+    let patient = now_ns < kill_at_ns;
     let mut decision = Decision::default();
     for (index, member) in living(members) {
         if !patient && !member.killed {
             decision.steps.push(Step::Kill(index));
-        } else if patient && !member.signalled {
+        } else if patient && !member.signalled && has_its_turn(members, index) {
             decision.steps.push(Step::Signal(index));
         }
-        decision.wake_at_ns = patient.then_some(stopping.kill_at_ns);
+        decision.wake_at_ns = patient.then_some(kill_at_ns);
     }
     if living(members).next().is_none() {
         decision.steps.push(then);
@@ -65,29 +78,46 @@ fn stop(members: &[Member], stopping: Stopping, then: Step, now_ns: u64) -> Deci
     decision
 }
 
-fn run(journal: &Journal, policy: RestartPolicy, now_ns: u64) -> Decision {
+/// Whether a member may be told to stop: a sidecar only when no member lives, and no sidecar that was begun after it.
+fn has_its_turn(members: &[Member], index: usize) -> bool {
+    !members[index].is_sidecar() || living(members).all(|(other, member)| member.is_sidecar() && other <= index)
+}
+
+fn run(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
     let (inits, containers) = journal.members.split_at(journal.members.iter().filter(|m| m.init).count());
     let mut decision = Decision::default();
-    if let Some(index) = inits.iter().position(|member| !succeeded(member)) {
-        return run_init(&inits[index], index, policy, now_ns);
+    for (index, member) in inits.iter().enumerate() {
+        if member.is_sidecar() {
+            decision.consider(member, index, true, now_ns);
+            if !member.started {
+                return decision;
+            }
+        } else if !succeeded(member) {
+            let ended = matches!(member.state, MemberState::Terminated(_));
+            if ended && member.policy(rules.policy) == RestartPolicy::Never {
+                return wind_down(journal, rules, now_ns);
+            }
+            decision.consider(member, index, true, now_ns);
+            return decision;
+        }
+    }
+    if containers.iter().all(|member| rests(member, rules.policy)) {
+        return wind_down(journal, rules, now_ns);
     }
     for (offset, member) in containers.iter().enumerate() {
-        decision.consider(member, inits.len() + offset, restarts(member, policy), now_ns);
-    }
-    if containers.iter().all(|member| rests(member, policy)) {
-        decision.steps.push(Step::Finish);
+        decision.consider(member, inits.len() + offset, restarts(member, rules.policy), now_ns);
     }
     decision
 }
 
-fn run_init(member: &Member, index: usize, policy: RestartPolicy, now_ns: u64) -> Decision {
-    let mut decision = Decision::default();
-    if matches!(member.state, MemberState::Terminated(_)) && policy == RestartPolicy::Never {
-        decision.steps.push(Step::Finish);
-    } else {
-        decision.consider(member, index, true, now_ns);
-    }
-    decision
+/// Nothing is left that the Pod was for: its sidecars have the grace period from the moment the last member ended.
+fn wind_down(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
+    let ends = journal.members.iter().filter_map(|member| match &member.state {
+        MemberState::Terminated(end) if !member.is_sidecar() => Some(end.finished_ns),
+        _ => None,
+    });
+    let kill_at_ns = ends.max().unwrap_or(now_ns).saturating_add(rules.grace_ns);
+    stop(&journal.members, kill_at_ns, Step::Finish, now_ns)
 }
 
 impl Decision {
@@ -124,7 +154,7 @@ fn succeeded(member: &Member) -> bool {
 }
 
 fn restarts(member: &Member, policy: RestartPolicy) -> bool {
-    match (&member.state, policy) {
+    match (&member.state, member.policy(policy)) {
         (MemberState::Terminated(_), RestartPolicy::Always) => true,
         (MemberState::Terminated(Termination { exit_code, .. }), RestartPolicy::OnFailure) => *exit_code != 0,
         _ => false,
@@ -153,13 +183,13 @@ pub fn after_pause_death(journal: &mut Journal, policy: RestartPolicy, now_ns: u
         });
     }
     let inits = journal.members.iter().filter(|m| m.init).count();
-    let wanted = policy != RestartPolicy::Never
-        && journal.intent == Intent::Run
-        && journal.members[inits..].iter().any(|member| !rests(member, policy));
+    let may_run = |member: &Member| member.policy(policy) != RestartPolicy::Never && !rests(member, policy);
+    let wanted = journal.intent == Intent::Run && journal.members[inits..].iter().any(may_run);
     if wanted {
         for member in &mut journal.members[..inits] {
             member.state = Member::waiting("PodInitializing");
             member.last = None;
+            member.started = false;
         }
     }
     wanted
@@ -169,12 +199,15 @@ pub fn after_pause_death(journal: &mut Journal, policy: RestartPolicy, now_ns: u
 mod tests {
     use super::*;
     use crate::supervise::backoff;
+    use crate::supervise::journal::Stopping;
     use dwell_spec::pod;
 
     const SECOND: u64 = 1_000_000_000;
 
     fn journal(inits: usize, containers: usize) -> Journal {
-        let member = |init: bool| move |n: usize| Member::new(&format!("{}{n}", if init { "i" } else { "c" }), init);
+        let container = |name: String| pod::Container::plain(&name, pod::ImageRef::Rootfs(String::new()));
+        let named = move |init: bool, n: usize| container(format!("{}{n}", if init { "i" } else { "c" }));
+        let member = |init: bool| move |n: usize| Member::new(&named(init, n), init);
         let mut journal = Journal::new(&pod::Pod::plain("p"), "boot", SECOND);
         journal.members = (0..inits).map(member(true)).chain((0..containers).map(member(false))).collect();
         journal
@@ -187,7 +220,79 @@ mod tests {
         if member.last.is_some() {
             member.backoff.advance(now);
         }
-        member.state = MemberState::Running { seq, started_ns: now };
+        member.born(seq, now);
+    }
+
+    fn rules(policy: RestartPolicy) -> Rules {
+        Rules { policy, grace_ns: 2 * SECOND }
+    }
+
+    /// As `journal`, with these init containers as sidecars.
+    fn with_sidecars(inits: usize, containers: usize, sidecars: &[usize]) -> Journal {
+        let mut journal = journal(inits, containers);
+        sidecars.iter().for_each(|index| journal.members[*index].own_policy = Some(RestartPolicy::Always));
+        journal
+    }
+
+    #[test]
+    fn a_sidecar_has_its_turn_and_lives_beside_the_members() {
+        let (mut journal, never) = (with_sidecars(3, 1, &[0, 2]), rules(RestartPolicy::Never));
+        let steps = |journal: &Journal, now| decide(journal, never, now).steps;
+        assert_eq!(steps(&journal, SECOND), [Step::Start(0)], "nothing overtakes it");
+        start(&mut journal, 0, SECOND);
+        assert_eq!(steps(&journal, SECOND), [Step::Start(1)]);
+        start(&mut journal, 1, SECOND);
+        end(&mut journal, 0, 3, SECOND);
+        assert_eq!(steps(&journal, SECOND), [Step::Start(0)], "it is started again whatever the Pod's policy is");
+        start(&mut journal, 0, SECOND);
+        end(&mut journal, 1, 0, SECOND);
+        assert_eq!(steps(&journal, SECOND), [Step::Start(2)]);
+        start(&mut journal, 2, SECOND);
+        assert_eq!(steps(&journal, SECOND), [Step::Start(3)]);
+        start(&mut journal, 3, SECOND);
+        end(&mut journal, 3, 0, 5 * SECOND);
+        assert_eq!(steps(&journal, 5 * SECOND), [Step::Signal(2)], "the last one first");
+        journal.members[2].signalled = true;
+        assert_eq!(decide(&journal, never, 5 * SECOND).wake_at_ns, Some(7 * SECOND));
+        end(&mut journal, 2, 143, 6 * SECOND);
+        assert_eq!(steps(&journal, 6 * SECOND), [Step::Signal(0)]);
+        assert_eq!(steps(&journal, 7 * SECOND), [Step::Kill(0)]);
+        end(&mut journal, 0, 137, 7 * SECOND);
+        assert_eq!(steps(&journal, 7 * SECOND), [Step::Finish]);
+    }
+
+    #[test]
+    fn a_stop_tells_sidecars_when_no_member_lives() {
+        let (mut journal, always) = (with_sidecars(1, 2, &[0]), rules(RestartPolicy::Always));
+        (0..3).for_each(|index| start(&mut journal, index, SECOND));
+        journal.intent = Intent::Stop(Stopping { since_ns: SECOND, kill_at_ns: 3 * SECOND, grace_seconds: 2 });
+        assert_eq!(decide(&journal, always, SECOND).steps, [Step::Signal(1), Step::Signal(2)]);
+        (1..3).for_each(|index| end(&mut journal, index, 0, SECOND));
+        assert_eq!(decide(&journal, always, SECOND).steps, [Step::Signal(0)]);
+        assert_eq!(decide(&journal, always, 3 * SECOND).steps, [Step::Kill(0)]);
+    }
+
+    #[test]
+    fn a_failed_init_container_takes_the_sidecars_with_it() {
+        let (mut journal, never) = (with_sidecars(2, 1, &[0]), rules(RestartPolicy::Never));
+        start(&mut journal, 0, SECOND);
+        start(&mut journal, 1, SECOND);
+        end(&mut journal, 1, 1, SECOND);
+        assert_eq!(decide(&journal, never, SECOND).steps, [Step::Signal(0)]);
+        end(&mut journal, 0, 0, SECOND);
+        assert_eq!(decide(&journal, never, SECOND).steps, [Step::Finish]);
+    }
+
+    #[test]
+    fn a_policy_of_its_own_wins_over_the_pods() {
+        let mut journal = journal(0, 2);
+        journal.members[0].own_policy = Some(RestartPolicy::OnFailure);
+        (0..2).for_each(|index| start(&mut journal, index, SECOND));
+        (0..2).for_each(|index| end(&mut journal, index, 1, SECOND));
+        assert_eq!(decide(&journal, rules(RestartPolicy::Never), SECOND).steps, [Step::Start(0)]);
+        start(&mut journal, 0, SECOND);
+        end(&mut journal, 0, 0, SECOND);
+        assert_eq!(decide(&journal, rules(RestartPolicy::Never), SECOND).steps, [Step::Finish]);
     }
 
     fn end(journal: &mut Journal, index: usize, code: i32, now: u64) {
@@ -205,14 +310,14 @@ mod tests {
     #[test]
     fn init_containers_run_one_by_one_and_only_then_the_rest_together() {
         let (mut journal, policy) = (journal(2, 2), RestartPolicy::Always);
-        assert_eq!(decide(&journal, policy, SECOND).steps, [Step::Start(0)]);
+        assert_eq!(decide(&journal, rules(policy), SECOND).steps, [Step::Start(0)]);
         start(&mut journal, 0, SECOND);
-        assert_eq!(decide(&journal, policy, SECOND).steps, []);
+        assert_eq!(decide(&journal, rules(policy), SECOND).steps, []);
         end(&mut journal, 0, 0, SECOND);
-        assert_eq!(decide(&journal, policy, SECOND).steps, [Step::Start(1)]);
+        assert_eq!(decide(&journal, rules(policy), SECOND).steps, [Step::Start(1)]);
         start(&mut journal, 1, SECOND);
         end(&mut journal, 1, 0, SECOND);
-        assert_eq!(decide(&journal, policy, SECOND).steps, [Step::Start(2), Step::Start(3)]);
+        assert_eq!(decide(&journal, rules(policy), SECOND).steps, [Step::Start(2), Step::Start(3)]);
     }
 
     #[test]
@@ -220,11 +325,11 @@ mod tests {
         let mut journal = journal(1, 1);
         start(&mut journal, 0, SECOND);
         end(&mut journal, 0, 1, SECOND);
-        assert_eq!(decide(&journal, RestartPolicy::Never, SECOND).steps, [Step::Finish]);
-        assert_eq!(decide(&journal, RestartPolicy::OnFailure, SECOND).steps, [Step::Start(0)]);
+        assert_eq!(decide(&journal, rules(RestartPolicy::Never), SECOND).steps, [Step::Finish]);
+        assert_eq!(decide(&journal, rules(RestartPolicy::OnFailure), SECOND).steps, [Step::Start(0)]);
         start(&mut journal, 0, SECOND);
         end(&mut journal, 0, 1, SECOND);
-        let decision = decide(&journal, RestartPolicy::OnFailure, SECOND);
+        let decision = decide(&journal, rules(RestartPolicy::OnFailure), SECOND);
         assert_eq!((decision.steps.len(), decision.wake_at_ns), (0, Some(SECOND + backoff::INITIAL_NS)));
     }
 
@@ -233,14 +338,14 @@ mod tests {
         let mut journal = journal(0, 1);
         start(&mut journal, 0, SECOND);
         journal.intent = Intent::Stop(Stopping { since_ns: SECOND, kill_at_ns: 3 * SECOND, grace_seconds: 2 });
-        assert_eq!(decide(&journal, RestartPolicy::Always, SECOND).steps, [Step::Signal(0)]);
+        assert_eq!(decide(&journal, rules(RestartPolicy::Always), SECOND).steps, [Step::Signal(0)]);
         journal.members[0].signalled = true;
-        assert_eq!(decide(&journal, RestartPolicy::Always, SECOND).wake_at_ns, Some(3 * SECOND));
-        assert_eq!(decide(&journal, RestartPolicy::Always, 3 * SECOND).steps, [Step::Kill(0)]);
+        assert_eq!(decide(&journal, rules(RestartPolicy::Always), SECOND).wake_at_ns, Some(3 * SECOND));
+        assert_eq!(decide(&journal, rules(RestartPolicy::Always), 3 * SECOND).steps, [Step::Kill(0)]);
         journal.members[0].killed = true;
-        assert_eq!(decide(&journal, RestartPolicy::Always, 4 * SECOND).steps, []);
+        assert_eq!(decide(&journal, rules(RestartPolicy::Always), 4 * SECOND).steps, []);
         end(&mut journal, 0, 137, 4 * SECOND);
-        assert_eq!(decide(&journal, RestartPolicy::Always, 4 * SECOND).steps, [Step::Finish]);
+        assert_eq!(decide(&journal, rules(RestartPolicy::Always), 4 * SECOND).steps, [Step::Finish]);
     }
 
     #[test]
@@ -275,10 +380,14 @@ mod tests {
         };
         for _ in 0..4000 {
             let policy = [RestartPolicy::Always, RestartPolicy::OnFailure, RestartPolicy::Never][roll(3) as usize];
-            let mut journal = journal(roll(3) as usize, 1 + roll(3) as usize);
+            let mut journal = journal(roll(4) as usize, 1 + roll(3) as usize);
+            for member in &mut journal.members {
+                let own = [Some(RestartPolicy::Always), Some(RestartPolicy::Never), None, None];
+                member.own_policy = own[roll(4) as usize];
+            }
             let mut now = SECOND;
             for _ in 0..60 {
-                let decision = decide(&journal, policy, now);
+                let decision = decide(&journal, rules(policy), now);
                 let living = journal.members.iter().any(|member| member.live_seq().is_some());
                 assert!(
                     !decision.steps.is_empty() || decision.wake_at_ns.is_some() || living || journal.finished,

@@ -5,7 +5,7 @@
 //! what the Pod's pause says; nothing else is needed. Written whole and renamed into place, so a killed node leaves
 //! the old or the new one. Must never hold a descriptor or a path that a member can influence.
 
-use dwell_spec::pod::Pod;
+use dwell_spec::pod::{Container, Pod, RestartPolicy};
 use serde::{Deserialize, Serialize};
 
 use super::backoff::Backoff;
@@ -94,6 +94,12 @@ pub struct Member {
     pub name: String,
     /// Whether it is an init container.
     pub init: bool,
+    /// Its own restart policy, if it has one.
+    #[serde(default)]
+    pub own_policy: Option<RestartPolicy>,
+    /// Whether it has come to life since the Pod began: the start of whoever comes after a sidecar waits for that.
+    #[serde(default)]
+    pub started: bool,
     /// Starts so far.
     pub starts: u32,
     /// Where it stands.
@@ -160,8 +166,8 @@ pub struct Termination {
 impl Journal {
     /// The journal of a Pod that was just accepted.
     pub fn new(pod: &Pod, boot_id: &str, now_ns: u64) -> Journal {
-        let inits = pod.init_containers.iter().map(|container| Member::new(&container.name, true));
-        let containers = pod.containers.iter().map(|container| Member::new(&container.name, false));
+        let inits = pod.init_containers.iter().map(|container| Member::new(container, true));
+        let containers = pod.containers.iter().map(|container| Member::new(container, false));
         Journal {
             version: JOURNAL_VERSION,
             boot_id: boot_id.to_owned(),
@@ -185,6 +191,7 @@ impl Journal {
         for member in &mut self.members {
             member.state = Member::waiting(if member.init { "PodInitializing" } else { "ContainerCreating" });
             member.backoff = Backoff::default();
+            member.started = false;
         }
     }
 
@@ -202,10 +209,12 @@ impl Journal {
 
 impl Member {
     /// A container that was never started.
-    pub fn new(name: &str, init: bool) -> Member {
+    pub fn new(container: &Container, init: bool) -> Member {
         Member {
-            name: name.to_owned(),
+            name: container.name.clone(),
             init,
+            own_policy: container.restart_policy,
+            started: false,
             starts: 0,
             state: Member::waiting(if init { "PodInitializing" } else { "ContainerCreating" }),
             last: None,
@@ -216,6 +225,22 @@ impl Member {
             killed: false,
             kind: None,
         }
+    }
+
+    /// The policy that holds for it.
+    pub fn policy(&self, of_the_pod: RestartPolicy) -> RestartPolicy {
+        self.own_policy.unwrap_or(of_the_pod)
+    }
+
+    /// Whether it is an init container that lives beside the members.
+    pub fn is_sidecar(&self) -> bool {
+        self.init && self.own_policy == Some(RestartPolicy::Always)
+    }
+
+    /// It was born.
+    pub fn born(&mut self, seq: u64, started_ns: u64) {
+        self.state = MemberState::Running { seq, started_ns };
+        self.started = true;
     }
 
     /// The waiting state with a reason alone.

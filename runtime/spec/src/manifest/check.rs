@@ -59,7 +59,7 @@ pub(super) fn check(source: &v1::Pod) -> (Pod, Problems) {
 
 fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
     let meta = metadata::check(&source.metadata, out);
-    let restart_policy = restart_policy(spec.restart_policy.as_deref(), out);
+    let restart_policy = restart_policy(spec.restart_policy.as_deref(), "spec.restartPolicy", out);
     let grace = grace(spec.termination_grace_period_seconds, out);
     let naming = naming::names_of(spec, &meta.name, &meta.namespace, out);
     os(spec.os.as_ref(), out);
@@ -85,7 +85,7 @@ fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
         host_network: spec.host_network.unwrap_or(false),
         share_process_namespace: spec.share_process_namespace.unwrap_or(false),
         service_account_name: account(spec),
-        restart_policy,
+        restart_policy: restart_policy.unwrap_or(RestartPolicy::Always),
         termination_grace_period_seconds: grace,
         volumes,
         init_containers,
@@ -98,14 +98,16 @@ fn account(spec: &v1::PodSpec) -> String {
     named.unwrap_or_else(|| "default".to_owned())
 }
 
-fn restart_policy(text: Option<&str>, out: &mut Problems) -> RestartPolicy {
-    match text {
-        None | Some("" | "Always") => RestartPolicy::Always,
-        Some("OnFailure") => RestartPolicy::OnFailure,
-        Some("Never") => RestartPolicy::Never,
-        Some(other) => {
-            out.push(Problem::unsupported("spec.restartPolicy", other, &["Always", "OnFailure", "Never"]));
-            RestartPolicy::Always
+/// `None` when none is given.
+fn restart_policy(text: Option<&str>, path: &str, out: &mut Problems) -> Option<RestartPolicy> {
+    match text? {
+        "" => None,
+        "Always" => Some(RestartPolicy::Always),
+        "OnFailure" => Some(RestartPolicy::OnFailure),
+        "Never" => Some(RestartPolicy::Never),
+        other => {
+            out.push(Problem::unsupported(path, other, &["Always", "OnFailure", "Never"]));
+            None
         }
     }
 }

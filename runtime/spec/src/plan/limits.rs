@@ -48,8 +48,8 @@ pub fn container(resources: &Resources, devices: Vec<DeviceRule>) -> CgroupLimit
     }
 }
 
-/// Limits of the Pod's cgroup, above its containers': the larger of what any init container and all containers
-/// together may use; none where one of them has none (as the kubelet computes it). Its devices are those of its
+/// Limits of the Pod's cgroup, above its containers': the larger of what all containers and sidecars together may use,
+/// and any init container with the sidecars before it; none where one of them has none (as the kubelet computes it). Its devices are those of its
 /// members, so that a container's group never starts with more.
 pub fn pod(pod: &Pod) -> CgroupLimits {
     let total = |of: fn(&Resources) -> Option<u64>| pod_total(pod, of);
@@ -71,21 +71,25 @@ fn shares(millis: u64) -> u64 {
 }
 
 fn pod_total(pod: &Pod, of: fn(&Resources) -> Option<u64>) -> Option<u64> {
-    let together = pod.containers.iter().map(|container| of(&container.resources)).try_fold(0u64, add)?;
-    pod.init_containers.iter().map(|container| of(&container.resources)).try_fold(together, larger)
+    let regular = pod.containers.iter().map(|container| of(&container.resources)).try_fold(0u64, add)?;
+    let (mut sidecars, mut most) = (0u64, 0u64);
+    for container in &pod.init_containers {
+        let with_those_before = add(sidecars, of(&container.resources))?;
+        if container.is_sidecar() {
+            sidecars = with_those_before;
+        }
+        most = most.max(with_those_before);
+    }
+    Some(most.max(regular.saturating_add(sidecars)))
 }
 
 fn add(sum: u64, value: Option<u64>) -> Option<u64> {
     value.map(|value| sum.saturating_add(value))
 }
 
-fn larger(most: u64, value: Option<u64>) -> Option<u64> {
-    value.map(|value| most.max(value))
-}
-
 fn requested(pod: &Pod) -> Option<u64> {
     let of = |resources: &Resources| resources.cpu_request_millis.or(resources.cpu_limit_millis);
-    let sum: u64 = pod.containers.iter().filter_map(|container| of(&container.resources)).sum();
+    let sum: u64 = pod.sidecars().chain(&pod.containers).filter_map(|container| of(&container.resources)).sum();
     (sum > 0).then_some(sum)
 }
 
@@ -125,6 +129,13 @@ mod tests {
         pod.init_containers = vec![samples::container("i")];
         pod.init_containers[0].resources.memory_limit = Some(50);
         assert_eq!(super::pod(&pod).memory, Some(50));
+        pod.init_containers.insert(0, samples::container("s"));
+        pod.init_containers[0].restart_policy = Some(crate::pod::RestartPolicy::Always);
+        assert_eq!(super::pod(&pod).memory, None, "a sidecar without a limit");
+        pod.init_containers[0].resources.memory_limit = Some(5);
+        assert_eq!(super::pod(&pod).memory, Some(55), "the init container, beside the sidecar");
+        pod.init_containers[1].resources.memory_limit = Some(1);
+        assert_eq!(super::pod(&pod).memory, Some(35), "the members, beside the sidecar");
     }
 
     #[test]

@@ -32,7 +32,7 @@ fn host_ports(pod: &Pod) -> Vec<HostPort> {
     if pod.host_network {
         return Vec::new();
     }
-    let ports = pod.containers.iter().flat_map(|container| &container.ports);
+    let ports = pod.sidecars().chain(&pod.containers).flat_map(|container| &container.ports);
     ports
         .filter_map(|port| {
             port.host_port.map(|host_port| HostPort {

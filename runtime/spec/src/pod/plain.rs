@@ -48,6 +48,7 @@ impl Container {
             groups: Groups::default(),
             rights: Rights::default(),
             read_only_root: false,
+            restart_policy: None,
             stdin: false,
             stdin_once: false,
             tty: false,

@@ -1,52 +1,76 @@
 //! The phase of a Pod, by the kubelet's `getPhase` (pkg/kubelet/kubelet_pods.go).
 //!
 //! Waiting init containers or members make it Pending, running ones Running; when all have stopped, the restart policy
-//! decides. A container in back-off counts as stopped. What was `ended` on purpose will not be restarted.
+//! decides. A sidecar counts as an init container until it runs, then as a member; how it ended counts for nothing. A container in back-off counts as stopped. What was `ended` on purpose will not be restarted.
 
 use super::{ContainerState, ContainerStatus, Phase, PodStatus, find};
-use crate::pod::{Pod, RestartPolicy};
+use crate::pod::{Container, Pod, RestartPolicy};
 
 impl PodStatus {
     /// The phase, by the kubelet's `getPhase`.
     #[must_use]
     pub fn phase(&self, pod: &Pod) -> Phase {
         let init = InitCount::of(pod, &self.init_containers);
-        let regular = Count::of(pod, &self.containers);
-        let policy = pod.restart_policy;
-        if init.failed > 0 && policy == RestartPolicy::Never {
+        let mut regular = Count::of(pod, &self.containers);
+        let begun = regular.running + regular.stopped > 0;
+        regular.running += init.sidecars;
+        if init.failed_for_good > 0 {
             return Phase::Failed;
         }
         if self.ended && regular.running == 0 && (init.failed > 0 || init.pending > 0) {
             return Phase::Failed;
         }
-        if init.pending > 0 || regular.waiting > 0 || regular.unknown > 0 {
+        // A sidecar that is started again sets no Pod back that had begun.
+        let pending = init.pending > 0 || init.sidecars_pending > 0 && !begun;
+        if pending || regular.waiting > 0 || regular.unknown > 0 {
             return if self.ended && regular.running == 0 { Phase::Failed } else { Phase::Pending };
         }
         if regular.running > 0 {
             return Phase::Running;
         }
-        regular.phase_when_stopped(policy, self.ended)
+        regular.phase_when_stopped(self.ended)
     }
 }
 
 /// How far the init containers are.
+#[derive(Default)]
 struct InitCount {
     pending: usize,
     failed: usize,
+    /// Of the failed ones, those that are not tried again.
+    failed_for_good: usize,
+    /// Sidecars that run, and those that never did.
+    sidecars: usize,
+    sidecars_pending: usize,
 }
 
 impl InitCount {
     fn of(pod: &Pod, statuses: &[ContainerStatus]) -> Self {
-        let mut count = Self { pending: 0, failed: 0 };
+        let mut count = Self::default();
         for container in &pod.init_containers {
+            if container.is_sidecar() {
+                count.add_sidecar(find(statuses, &container.name));
+                continue;
+            }
             let status = find(statuses, &container.name).filter(|status| !status.is_being_started());
             match status.and_then(ContainerStatus::stopped_with) {
                 None => count.pending += 1,
                 Some(0) => {}
-                Some(_) => count.failed += 1,
+                Some(_) => {
+                    count.failed += 1;
+                    count.failed_for_good += usize::from(policy(pod, container) == RestartPolicy::Never);
+                }
             }
         }
         count
+    }
+
+    fn add_sidecar(&mut self, status: Option<&ContainerStatus>) {
+        match status {
+            Some(status) if matches!(status.state, ContainerState::Running { .. }) => self.sidecars += 1,
+            Some(status) if status.stopped_with().is_some() => {}
+            _ => self.sidecars_pending += 1,
+        }
     }
 }
 
@@ -66,12 +90,12 @@ impl Count {
     fn of(pod: &Pod, statuses: &[ContainerStatus]) -> Self {
         let mut count = Self::default();
         for container in &pod.containers {
-            count.add(find(statuses, &container.name));
+            count.add(find(statuses, &container.name), policy(pod, container));
         }
         count
     }
 
-    fn add(&mut self, status: Option<&ContainerStatus>) {
+    fn add(&mut self, status: Option<&ContainerStatus>, policy: RestartPolicy) {
         let Some(status) = status else {
             self.unknown += 1;
             return;
@@ -87,20 +111,27 @@ impl Count {
             (ContainerState::Terminated(_), code) => {
                 self.stopped += 1;
                 self.succeeded += usize::from(code == Some(0));
+                self.again += usize::from(match policy {
+                    RestartPolicy::Always => true,
+                    RestartPolicy::OnFailure => code != Some(0),
+                    RestartPolicy::Never => false,
+                });
             }
         }
     }
 
-    fn phase_when_stopped(&self, policy: RestartPolicy, ended: bool) -> Phase {
-        let succeeded = self.stopped == self.succeeded;
-        match policy {
-            _ if self.stopped == 0 => Phase::Pending,
-            // Whatever the policy: somebody asked for a restart.
+    fn phase_when_stopped(&self, ended: bool) -> Phase {
+        match self.stopped {
+            0 => Phase::Pending,
+            // By a policy, or since somebody asked for a restart.
             _ if self.again > 0 && !ended => Phase::Running,
-            RestartPolicy::Always if !ended => Phase::Running,
-            _ if succeeded => Phase::Succeeded,
-            RestartPolicy::OnFailure if !ended => Phase::Running,
+            stopped if stopped == self.succeeded => Phase::Succeeded,
             _ => Phase::Failed,
         }
     }
+}
+
+/// The policy that holds for a container.
+fn policy(pod: &Pod, container: &Container) -> RestartPolicy {
+    container.restart_policy.unwrap_or(pod.restart_policy)
 }

@@ -103,7 +103,13 @@ fn initialized(pod: &Pod, status: &PodStatus, phase: Phase) -> Verdict {
     if phase == Phase::Succeeded {
         return Verdict { status: true, reason: Some("PodCompleted"), message: None };
     }
-    let incomplete = names_without(&pod.init_containers, &status.init_containers, ContainerStatus::completed);
+    // Once a member has begun they were all initialized, whatever becomes of a sidecar.
+    if status.containers.iter().any(|container| container.is_running() || container.stopped_with().is_some()) {
+        return verdict(true);
+    }
+    let (sidecars, inits): (Vec<_>, Vec<_>) = pod.init_containers.iter().partition(|one| one.is_sidecar());
+    let mut incomplete = names_without(inits, &status.init_containers, ContainerStatus::completed);
+    incomplete.extend(names_without(sidecars, &status.init_containers, |container| container.started));
     if incomplete.is_empty() {
         return verdict(true);
     }
@@ -121,7 +127,8 @@ fn containers_ready(pod: &Pod, status: &PodStatus, phase: Phase) -> Verdict {
         }
         _ => {}
     }
-    let unready = names_without(&pod.containers, &status.containers, |container| container.ready);
+    let mut unready = names_without(pod.sidecars(), &status.init_containers, |container| container.ready);
+    unready.extend(names_without(&pod.containers, &status.containers, |container| container.ready));
     if unready.is_empty() {
         return verdict(true);
     }
@@ -130,11 +137,11 @@ fn containers_ready(pod: &Pod, status: &PodStatus, phase: Phase) -> Verdict {
 }
 
 fn names_without<'a>(
-    of: &'a [Container],
+    of: impl IntoIterator<Item = &'a Container>,
     statuses: &[ContainerStatus],
     has: impl Fn(&ContainerStatus) -> bool,
 ) -> Vec<&'a str> {
-    of.iter().filter(|c| !find(statuses, &c.name).is_some_and(&has)).map(|c| c.name.as_str()).collect()
+    of.into_iter().filter(|c| !find(statuses, &c.name).is_some_and(&has)).map(|c| c.name.as_str()).collect()
 }
 
 fn container_statuses(of: &[Container], statuses: &[ContainerStatus], init: bool) -> Option<Vec<v1::ContainerStatus>> {
@@ -143,6 +150,7 @@ fn container_statuses(of: &[Container], statuses: &[ContainerStatus], init: bool
 }
 
 fn container_status(container: &Container, status: &ContainerStatus, init: bool) -> v1::ContainerStatus {
+    let passes = init && !container.is_sidecar();
     v1::ContainerStatus {
         name: container.name.clone(),
         image: container.image.to_string(),
@@ -152,8 +160,8 @@ fn container_status(container: &Container, status: &ContainerStatus, init: bool)
         last_state: Some(status.last_state.as_ref().map(ended).unwrap_or_default()),
         restart_count: i32::try_from(status.restart_count).unwrap_or(i32::MAX),
         // An init container is ready when it has done its work, and never `started` (prober_manager.go).
-        ready: if init { status.completed() } else { status.ready && status.is_running() },
-        started: Some(!init && status.started && status.is_running()),
+        ready: if passes { status.completed() } else { status.ready && status.is_running() },
+        started: Some(!passes && status.started && status.is_running()),
         ..v1::ContainerStatus::default()
     }
 }

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1;
 use super::annotations::{self, Annotations};
 use super::env::Budget;
 use super::metadata::report;
-use super::{Problems, env_source, id, names, path_fault, ports, resources, rights, tidy};
+use super::{Problems, env_source, id, names, path_fault, ports, resources, restart_policy, rights, tidy};
 use crate::image_ref::ImageRefError;
 use crate::manifest::problem::{Cause, Problem, quoted};
 use crate::manifest::suggest;
@@ -73,6 +73,7 @@ impl<'a> All<'a> {
             groups: self.groups.clone(),
             rights,
             read_only_root: source.security_context.as_ref().and_then(|s| s.read_only_root_filesystem).unwrap_or(false),
+            restart_policy: restart_policy(source.restart_policy.as_deref(), &format!("{path}.restartPolicy"), out),
             stdin: source.stdin.unwrap_or(false),
             stdin_once: source.stdin_once.unwrap_or(false),
             tty: source.tty.unwrap_or(false),

@@ -93,16 +93,16 @@ fn protocol(text: Option<&str>, path: &str, out: &mut Problems) -> Protocol {
     Protocol::Tcp
 }
 
-/// Each host port once among the members, which run at the same time, and within each init container.
+/// Each host port once among members and sidecars, which run at the same time, and within each other init container.
 ///
 /// The API server compares literally; here all addresses (`hostIP` absent) also collide with any one, since binding
 /// both would fail.
 pub fn check_host_ports(init: &[Container], regular: &[Container], out: &mut Problems) {
-    for (n, container) in init.iter().enumerate() {
-        check_together(&[(format!("spec.initContainers[{n}]"), container)], out);
-    }
-    let members: Vec<_> = regular.iter().enumerate().map(|(n, c)| (format!("spec.containers[{n}]"), c)).collect();
-    check_together(&members, out);
+    let init = init.iter().enumerate().map(|(n, container)| (format!("spec.initContainers[{n}]"), container));
+    let (mut together, alone): (Vec<_>, Vec<_>) = init.partition(|(_, container)| container.is_sidecar());
+    alone.into_iter().for_each(|container| check_together(&[container], out));
+    together.extend(regular.iter().enumerate().map(|(n, c)| (format!("spec.containers[{n}]"), c)));
+    check_together(&together, out);
 }
 
 fn check_together(containers: &[(String, &Container)], out: &mut Problems) {

@@ -63,7 +63,7 @@ fn defaults_of_kubernetes_pass_and_others_do_not() {
             "containers: [{securityContext: {procMount: Unmasked}}]",
         ),
         ("containers: [{livenessProbe: null}]", "containers: [{livenessProbe: {}}]"),
-        ("initContainers: [{stdin: true}]", "initContainers: [{restartPolicy: Always}]"),
+        ("initContainers: [{stdin: true}]", "initContainers: [{lifecycle: {preStop: {}}}]"),
         ("securityContext: {sysctls: []}", "securityContext: {sysctls: [{name: a, value: b}]}"),
     ] {
         assert_eq!(with(default), 0, "{default}");
