@@ -1,6 +1,7 @@
 //! What became of a Pod that ended: one exit status, and a sentence for each container that failed. Pure.
 //!
-//! The status is 0, or that of the container that failed first; 125 when the Pod failed and no container did.
+//! The status is 0, or that of the container that failed first; 125 when the Pod failed and no container did. Times are in
+//! whole seconds, as Kubernetes has them: of two that failed in the same one, the first in the manifest counts.
 
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
 
