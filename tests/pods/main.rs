@@ -16,13 +16,28 @@ mod wasm;
 
 use dwell_tests::node::Node;
 
-/// A Pod of one native container that runs a shell script.
+/// A Pod of one native container, `main`, that runs a shell script.
 fn shell(node: &Node, name: &str, policy: &str, script: &str) -> String {
-    let root = dwell_tests::rootfs::busybox(&node.files());
     format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  restartPolicy: {policy}\n  \
-         terminationGracePeriodSeconds: 5\n  containers:\n  - name: main\n    image: rootfs:{}\n    \
-         command: [sh, -c, {script:?}]\n",
-        root.display()
+         terminationGracePeriodSeconds: 5\n  containers:\n{}",
+        native(node, "main", script, "")
     )
+}
+
+/// A native container that runs a shell script; `more` are further lines of it.
+fn native(node: &Node, name: &str, script: &str, more: &str) -> String {
+    let root = dwell_tests::rootfs::busybox(&node.files());
+    format!("  - name: {name}\n    image: rootfs:{}\n    command: [sh, -c, {script:?}]\n{more}", root.display())
+}
+
+/// A container of a guest; `more` are further lines of it.
+fn guest(name: &str, file: &str, args: &str, more: &str) -> String {
+    let path = dwell_tests::guest::path(file);
+    format!("  - name: {name}\n    image: wasm:{}\n    args: {args}\n{more}", path.display())
+}
+
+/// The same Pod with these lines before its containers.
+fn before_containers(pod: &str, lines: &str) -> String {
+    pod.replacen("  containers:\n", &format!("{lines}  containers:\n"), 1)
 }

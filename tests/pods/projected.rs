@@ -1,10 +1,9 @@
 //! Volumes whose files come from ConfigMaps, Secrets and the Pod itself: what both kinds of member read, what none may
 //! write, and how an update reaches a running Pod.
 
-use dwell_tests::guest;
 use dwell_tests::node::{Node, wait_until};
 
-use crate::shell;
+use crate::{before_containers, guest, shell};
 
 const DOCUMENTS: &str = "apiVersion: v1
 kind: ConfigMap
@@ -21,11 +20,8 @@ stringData: {password: open}
 /// A native and a Wasm member with the same volumes; the native one runs a script.
 fn pod(node: &Node, name: &str, script: &str, wasm_args: &str, volumes: &str) -> String {
     let mounts = "    volumeMounts: [{name: all, mountPath: /all}]\n";
-    let native = shell(node, name, "Never", script);
-    let native = native.replacen("  containers:\n", &format!("  volumes:\n{volumes}  containers:\n"), 1);
-    let wasm =
-        format!("  - name: wasm\n    image: wasm:{}\n    args: {wasm_args}\n", guest::path("files.wasm").display());
-    native + mounts + &wasm + mounts
+    let native = shell(node, name, "Never", script) + mounts;
+    before_containers(&native, &format!("  volumes:\n{volumes}")) + &guest("wasm", "files.wasm", wasm_args, mounts)
 }
 
 const ALL: &str = "  - name: all

@@ -1,30 +1,26 @@
 //! Sidecars: init containers with `restartPolicy: Always`, of both kinds, in their turn and to their end.
 
-use dwell_tests::guest;
 use dwell_tests::node::{Node, wait_until};
-use dwell_tests::rootfs;
 
-use crate::shell;
+use crate::{before_containers, guest, shell};
 
 /// A Pod of one shell with these init containers, and a volume `v` that all have at `/v`.
 fn pod(node: &Node, name: &str, policy: &str, script: &str, inits: &[String]) -> String {
-    let head =
-        format!("  volumes: [{{name: v, emptyDir: {{}}}}]\n  initContainers:\n{}  containers:\n", inits.concat());
-    shell(node, name, policy, script).replacen("  containers:\n", &head, 1) + MOUNT
+    let head = format!("  volumes: [{{name: v, emptyDir: {{}}}}]\n  initContainers:\n{}", inits.concat());
+    before_containers(&shell(node, name, policy, script), &head) + MOUNT
 }
 
 const MOUNT: &str = "    volumeMounts: [{name: v, mountPath: /v}]\n";
 const SIDECAR: &str = "    restartPolicy: Always\n";
 
 fn native(node: &Node, name: &str, script: &str, more: &str) -> String {
-    let root = rootfs::busybox(&node.files());
-    format!("  - name: {name}\n    image: rootfs:{}\n    command: [sh, -c, {script:?}]\n{more}{MOUNT}", root.display())
+    crate::native(node, name, script, &format!("{more}{MOUNT}"))
 }
 
 #[test]
 fn a_sidecar_has_its_turn_and_ends_after_the_members_without_failing_the_pod() {
     let node = Node::new();
-    let log = "while sleep 0.02; do [ -s /v/lines ] && cat /v/lines && : > /v/lines; done & trap 'cat /v/lines; echo last; exit 3' TERM; echo up > /v/up; wait";
+    let log = "trap 'cat /v/lines; echo last; exit 3' TERM; echo up > /v/up; while :; do sleep 0.02; done";
     let inits = [native(&node, "collector", log, SIDECAR), native(&node, "prepare", "cat /v/up > /v/first", "")];
     let script = "cat /v/first; echo from the member > /v/lines; sleep 0.2; echo again >> /v/lines";
     let said = node.run(&pod(&node, "logs", "Never", script, &inits));
@@ -40,10 +36,7 @@ fn a_sidecar_has_its_turn_and_ends_after_the_members_without_failing_the_pod() {
 #[test]
 fn a_wasm_sidecar_counts_as_ready_and_is_started_again_whatever_the_policy() {
     let node = Node::new();
-    let sleeps = |name: &str, seconds: &str| {
-        let guest = guest::path("sleep.wasm");
-        format!("  - name: {name}\n    image: wasm:{}\n    args: ['{seconds}']\n{SIDECAR}", guest.display())
-    };
+    let sleeps = |name: &str, seconds: &str| guest(name, "sleep.wasm", &format!("['{seconds}']"), SIDECAR);
     let inits = [sleeps("stays", "600"), sleeps("ends", "1")];
     node.start(&pod(&node, "beside", "Never", "exec sleep 600", &inits));
     let status = || node.pod("beside")["status"].clone();

@@ -2,10 +2,9 @@
 
 use std::os::unix::fs::symlink;
 
-use dwell_tests::guest;
 use dwell_tests::node::{Node, Said};
 
-use crate::shell;
+use crate::{before_containers, guest, shell};
 
 const CONFIG: &str = "apiVersion: v1
 kind: ConfigMap
@@ -16,8 +15,7 @@ data: {app.conf: setting}
 
 /// A Pod of one shell with these volumes, mounts and variables.
 fn pod(node: &Node, name: &str, script: &str, volumes: &str, more: &str) -> String {
-    let manifest = shell(node, name, "Never", script);
-    manifest.replacen("  containers:\n", &format!("  volumes:\n{volumes}  containers:\n"), 1) + more
+    before_containers(&shell(node, name, "Never", script), &format!("  volumes:\n{volumes}")) + more
 }
 
 #[test]
@@ -26,10 +24,7 @@ fn one_file_of_a_config_map_is_at_its_place_for_both_kinds() {
     let volumes = "  - {name: cfg, configMap: {name: words}}\n";
     let mounts = "    volumeMounts: [{name: cfg, mountPath: /etc/app.conf, subPath: app.conf}]\n";
     let script = "cat /etc/app.conf; echo; ls /etc/hosts; echo x 2>&1 > /etc/app.conf";
-    let wasm = format!(
-        "  - name: wasm\n    image: wasm:{}\n    args: [read, /etc/app.conf]\n{mounts}",
-        guest::path("files.wasm").display()
-    );
+    let wasm = guest("wasm", "files.wasm", "[read, /etc/app.conf]", mounts);
     let said = node.run(&(CONFIG.to_owned() + &pod(&node, "one", script, volumes, mounts) + &wasm));
     let logs = |container| node.dwell(&["logs", "one", "-c", container]);
     let (native, wasm) = (logs("main"), logs("wasm"));

@@ -1,7 +1,7 @@
 //! Volumes: shared between both kinds of member, with the rights that the manifest gives.
 
+use dwell_tests::guest;
 use dwell_tests::node::Node;
-use dwell_tests::{guest, rootfs};
 
 fn pod(name: &str, volumes: &str, containers: &[String]) -> String {
     format!(
@@ -11,11 +11,7 @@ fn pod(name: &str, volumes: &str, containers: &[String]) -> String {
 }
 
 fn native(node: &Node, name: &str, script: &str, mounts: &str) -> String {
-    let root = rootfs::busybox(&node.files());
-    format!(
-        "  - name: {name}\n    image: rootfs:{}\n    command: [sh, -c, {script:?}]\n    volumeMounts: [{mounts}]\n",
-        root.display()
-    )
+    crate::native(node, name, script, &format!("    volumeMounts: [{mounts}]\n"))
 }
 
 #[test]
@@ -59,7 +55,6 @@ fn a_host_path_of_the_wrong_type_names_itself() {
 #[test]
 fn a_file_goes_from_native_to_wasm_and_back() {
     let node = Node::new();
-    let wasm = guest::path("files.wasm");
     let volumes = "  - {name: v, emptyDir: {}}\n";
     let writer = native(
         &node,
@@ -67,10 +62,8 @@ fn a_file_goes_from_native_to_wasm_and_back() {
         "echo from native > /v/t; mv /v/t /v/a; while [ ! -s /v/b ]; do sleep 0.05; done; cat /v/b",
         "{name: v, mountPath: /v}",
     );
-    let copier = format!(
-        "  - name: wasm\n    image: wasm:{}\n    args: [wait, /data/a, --, copy, /data/a, /data/b]\n    volumeMounts: [{{name: v, mountPath: /data}}]\n",
-        wasm.display()
-    );
+    let args = "[wait, /data/a, --, copy, /data/a, /data/b]";
+    let copier = crate::guest("wasm", "files.wasm", args, "    volumeMounts: [{name: v, mountPath: /data}]\n");
     let said = node.run(&pod("exchange", volumes, &[writer, copier]));
     assert!(said.code == 0 && said.out.contains("from native"), "{said:#?}");
 }

@@ -6,9 +6,8 @@ use dwell_tests::node::{Node, wait_until};
 /// A Pod of one guest, with these arguments and what follows in its container.
 pub fn pod(name: &str, guest_name: &str, args: &str, more: &str) -> String {
     format!(
-        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  restartPolicy: Never\n  containers:\n  - name: main\n    \
-         image: wasm:{}\n    args: {args}\n{more}",
-        guest::path(guest_name).display()
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  restartPolicy: Never\n  containers:\n{}",
+        crate::guest("main", guest_name, args, more)
     )
 }
 

@@ -1,5 +1,5 @@
 //! `dwell rm`: remove finished Pods; with `-f` stop and remove those that run. `configmap/NAME` and `secret/NAME` name
-//! what is kept beside them; Pods that run do not notice.
+//! what is kept beside them; Pods that run keep what they cannot be without.
 
 use dwell::layout::Layout;
 use dwell_serve::client::{Client, Kind};

@@ -1,8 +1,9 @@
 //! The node: one per state folder, holding its lock; knows every Pod of the folder, and gives each one driver.
 //!
 //! It writes a wish down before it answers, and answers before it is done: what becomes of a Pod is followed by
-//! `watch`. It starts no thread but the runtime's and those that wait for the disk, sets no signal handler, no
-//! umask, no working directory and reads no environment, so that a program can hold one beside its own work. Dropping it changes nothing for the Pods.
+//! `watch`. It starts no thread but the runtime's and those that wait for the disk, sets no signal handler, no umask, no
+//! working directory and reads no environment, so that a program can hold one beside its own work. Dropping it changes
+//! nothing for the Pods.
 
 use std::fs::File;
 use std::sync::Arc;

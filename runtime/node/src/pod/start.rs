@@ -70,14 +70,18 @@ impl Driver {
         let container = self.container(index);
         ready.facts.settings = self.shared.settings.named(&self.pod.namespace, container.settings());
         ready.parts = self.open_parts(container, &ready.facts.settings)?;
-        let whole = self.volumes.iter().map(|(name, volume)| ((name, &None), volume));
-        let parts = ready.parts.iter().map(|((name, part), volume)| ((name, part), volume));
-        let files = whole.chain(parts).filter(|(_, volume)| volume.is_file);
-        ready.facts.files = files.map(|((name, part), _)| (name.clone(), part.clone())).collect();
+        let files = self.mountable(&ready.parts).filter(|(_, volume)| volume.is_file);
+        ready.facts.files = files.map(|(part, _)| part).collect();
         let plan = plan::plan_container(&self.pod, container, &self.shared.facts, &ready.facts, self.pod_ip())
             .map_err(|error| chain(&error))?;
         self.journal.members[index].kind = Some(kind_word(plan.kind).to_owned());
         Ok(plan)
+    }
+
+    /// The Pod's volumes, and these parts of them.
+    fn mountable<'a>(&'a self, parts: &'a Parts) -> impl Iterator<Item = (VolumePart, &'a OpenVolume)> {
+        let whole = self.volumes.iter().map(|(name, volume)| ((name.clone(), None), volume));
+        whole.chain(parts.iter().map(|(part, volume)| (part.clone(), volume)))
     }
 
     /// Opens what the container's mounts take of volumes. What is not there yet is made, unless nobody may write there.
@@ -90,9 +94,9 @@ impl Driver {
         for mount in resolved.map_err(|error| chain(&error))?.mounts {
             let Some(part) = mount.part().map(str::to_owned) else { continue };
             let volume = self.volumes.get(&mount.volume).ok_or("the Pod has no such volume")?;
-            let is_projected = |volume: &&Volume| volume.name == mount.volume && volume.source.is_projected();
-            let make = !self.pod.volumes.iter().any(|volume| is_projected(&volume));
-            let open = volume.part(&part, make);
+            let mut volumes = self.pod.volumes.iter();
+            let projected = volumes.any(|volume| volume.name == mount.volume && volume.source.is_projected());
+            let open = volume.part(&part, !projected);
             let open = open.map_err(|e| format!("subPath {part} of volume {}: {e}", mount.volume))?;
             parts.insert((mount.volume, Some(part)), open);
         }
@@ -132,9 +136,8 @@ impl Driver {
         let sandbox = self.sandbox.as_ref().ok_or("the sandbox is gone")?;
         let cgroup = sandbox.cgroup.create_container(&id, &plan.cgroup).map_err(|e| chain(&e))?;
         let tasks = cgroup.group.all_tasks().map_err(|e| chain(&e))?;
-        let whole = self.volumes.iter().map(|(name, volume)| ((name.clone(), None), volume.fd()));
-        let parts = ready.parts.iter().map(|(part, volume)| (part.clone(), volume.fd()));
-        let volumes: BTreeMap<VolumePart, BorrowedFd<'_>> = whole.chain(parts).collect();
+        let volumes: BTreeMap<VolumePart, BorrowedFd<'_>> =
+            self.mountable(&ready.parts).map(|(part, volume)| (part, volume.fd())).collect();
         let parts = source::Parts {
             volumes: &volumes,
             pod_files: &files::folder(&self.shared.layout, &self.handle.uid),
@@ -247,11 +250,9 @@ impl Driver {
     /// Fills anew the volumes whose ConfigMaps or Secrets may have changed. One of which something is missing now stays
     /// as it is.
     pub(super) fn refresh_volumes(&self) {
-        let fillable = |volume: &&Volume| volume.source.settings().next().is_some();
-        for volume in self.pod.volumes.iter().filter(fillable) {
-            if !self.volumes.contains_key(&volume.name) {
-                continue;
-            }
+        let is_filled = |volume: &&Volume| self.volumes.contains_key(&volume.name);
+        let names_some = |volume: &&Volume| volume.source.settings().next().is_some();
+        for volume in self.pod.volumes.iter().filter(is_filled).filter(names_some) {
             if let Err(error) = self.open_volume(volume) {
                 complain(format_args!("update Pod {}/{}: {error}", self.handle.namespace, self.handle.name));
             }

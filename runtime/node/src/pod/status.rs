@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use dwell_spec::pod::{Container, ImageRef, Pod, RestartPolicy};
+use dwell_spec::pod::{Container, ImageRef, Pod};
 use dwell_spec::status::{ContainerState, ContainerStatus, PodStatus, Terminated, WaitingReason, to_v1_status};
 use k8s_openapi::api::core::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -118,14 +118,8 @@ fn container_status(
 }
 
 fn will_restart(pod: &Pod, member: &Member, journal: &Journal, end: &Termination) -> bool {
-    let passes = member.init && !member.is_sidecar();
-    let policy_says = match (passes, member.policy(pod.restart_policy)) {
-        (true, RestartPolicy::Always | RestartPolicy::OnFailure) | (false, RestartPolicy::OnFailure) => {
-            end.exit_code != 0
-        }
-        (false, RestartPolicy::Always) => true,
-        (_, RestartPolicy::Never) => false,
-    };
+    let has_passed = member.init && !member.is_sidecar() && end.exit_code == 0;
+    let policy_says = !has_passed && member.policy(pod.restart_policy).restarts_after(end.exit_code);
     // The first restart is immediate: no back-off to speak of.
     policy_says && member.backoff.delay_seconds() > 0 && !journal.finished && journal.intent == Intent::Run
 }

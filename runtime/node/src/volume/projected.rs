@@ -13,9 +13,9 @@ use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use dwell_spec::plan::projection::ProjectedFiles;
+use dwell_spec::plan::projection::{ProjectedFile, ProjectedFiles};
 
 /// The link to what counts, and the one that takes its place.
 const DATA: &str = "..data";
@@ -34,7 +34,8 @@ pub fn write(folder: &Path, files: &ProjectedFiles) -> io::Result<bool> {
     Ok(changed)
 }
 
-fn replace(folder: &Path, files: &ProjectedFiles) -> io::Result<std::path::PathBuf> {
+/// Lays the files out anew and makes them count; the folder that they are in.
+fn replace(folder: &Path, files: &ProjectedFiles) -> io::Result<PathBuf> {
     let name = stamp();
     let fresh = folder.join(&name);
     std::fs::create_dir(&fresh)?;
@@ -66,14 +67,14 @@ fn make_folders(root: &Path, folder: &Path) -> io::Result<()> {
 fn stamp() -> String {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     let time = k8s_openapi::jiff::Timestamp::new(now.tv_sec, now.tv_nsec as i32).unwrap_or_default();
-    format!("..{}", time.strftime("%Y_%m_%d_%H_%M_%S.%9f").to_string().replace("..", "."))
+    time.strftime("..%Y_%m_%d_%H_%M_%S.%9f").to_string()
 }
 
 /// Whether a folder holds exactly these files.
 fn holds(folder: &Path, files: &ProjectedFiles) -> bool {
     let mut found = BTreeSet::new();
     let listed = list(folder, "", &mut found);
-    let same = |(path, file): (&String, &dwell_spec::plan::projection::ProjectedFile)| {
+    let same = |(path, file): (&String, &ProjectedFile)| {
         let path = folder.join(path);
         let mode = std::fs::metadata(&path).map(|found| found.permissions().mode() & 0o7777);
         mode.is_ok_and(|mode| mode == file.mode) && std::fs::read(&path).is_ok_and(|bytes| bytes == file.content)
@@ -137,7 +138,6 @@ fn remove_if_any(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dwell_spec::plan::projection::ProjectedFile;
 
     fn files(all: &[(&str, u32, &str)]) -> ProjectedFiles {
         let one = |(path, mode, text): &(&str, u32, &str)| {

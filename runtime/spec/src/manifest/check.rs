@@ -157,10 +157,14 @@ fn path_fault(path: &str) -> Option<&'static str> {
     }
 }
 
-/// One slash between parts, none at the end, no `.`.
+/// Absolute, as `tidy_relative`.
 fn tidy(path: &str) -> String {
-    let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-    format!("/{}", parts.join("/"))
+    format!("/{}", tidy_relative(path))
+}
+
+/// One slash between parts, none at the ends, no `.`.
+fn tidy_relative(path: &str) -> String {
+    path.split('/').filter(|part| !part.is_empty() && *part != ".").collect::<Vec<_>>().join("/")
 }
 
 #[cfg(test)]

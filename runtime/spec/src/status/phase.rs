@@ -111,11 +111,7 @@ impl Count {
             (ContainerState::Terminated(_), code) => {
                 self.stopped += 1;
                 self.succeeded += usize::from(code == Some(0));
-                self.again += usize::from(match policy {
-                    RestartPolicy::Always => true,
-                    RestartPolicy::OnFailure => code != Some(0),
-                    RestartPolicy::Never => false,
-                });
+                self.again += usize::from(code.is_none_or(|code| policy.restarts_after(code)));
             }
         }
     }

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use k8s_openapi::api::core::v1;
 
-use super::Problems;
 use super::selectors::{self, FILE_FIELDS, check_key, check_name, named};
+use super::{Problems, tidy_relative};
 use crate::manifest::problem::{Cause, Problem};
 use crate::pod::{KeyFile, Projection, VolumeSource, sub_path_fault};
 
@@ -103,7 +103,7 @@ impl<'a> Filling<'a> {
         check_key(&item.key, &format!("{path}.key"), self.out);
         self.file(&item.path, &format!("{path}.path"));
         let mode = mode(item.mode, &format!("{path}.mode"), self.out);
-        KeyFile { key: item.key.clone(), path: tidy(&item.path), mode }
+        KeyFile { key: item.key.clone(), path: tidy_relative(&item.path), mode }
     }
 
     fn fields(&mut self, items: Option<&[v1::DownwardAPIVolumeFile]>, path: &str) {
@@ -111,7 +111,7 @@ impl<'a> Filling<'a> {
             let path = format!("{path}.items[{n}]");
             self.file(&item.path, &format!("{path}.path"));
             let mode = mode(item.mode, &format!("{path}.mode"), self.out).unwrap_or(self.mode);
-            let source = self.field(item, tidy(&item.path), mode, &path);
+            let source = self.field(item, tidy_relative(&item.path), mode, &path);
             self.sources.extend(source);
         }
     }
@@ -150,7 +150,7 @@ impl<'a> Filling<'a> {
         if let Some(fault) = file_fault(file) {
             return self.out.push(Problem::invalid(path, file, fault));
         }
-        if !self.paths.insert(tidy(file)) {
+        if !self.paths.insert(tidy_relative(file)) {
             self.out.push(Problem::invalid(path, file, "conflicting duplicate paths"));
         }
     }
@@ -158,14 +158,9 @@ impl<'a> Filling<'a> {
 
 /// Why a path below the volume will not do, if so. Names that begin with `..` are how an update is made atomic.
 fn file_fault(path: &str) -> Option<&'static str> {
-    let names_none = || (path.ends_with('/') || tidy(path).is_empty()).then_some("must name a file");
+    let names_none = || (path.ends_with('/') || tidy_relative(path).is_empty()).then_some("must name a file");
     let fault = sub_path_fault(path);
     fault.or(path.starts_with("..").then_some("must not start with '..'")).or_else(names_none)
-}
-
-/// One slash between parts, none at the ends, no `.`.
-fn tidy(path: &str) -> String {
-    path.split('/').filter(|part| !part.is_empty() && *part != ".").collect::<Vec<_>>().join("/")
 }
 
 fn mode(mode: Option<i32>, path: &str, out: &mut Problems) -> Option<u32> {

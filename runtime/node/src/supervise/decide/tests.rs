@@ -1,0 +1,239 @@
+//! Each rule once, in the order of the rules; then thousands of random histories.
+
+use super::*;
+use crate::supervise::backoff;
+use crate::supervise::journal::Stopping;
+use dwell_spec::pod;
+
+const SECOND: u64 = 1_000_000_000;
+
+fn journal(inits: usize, containers: usize) -> Journal {
+    let container = |name: String| pod::Container::plain(&name, pod::ImageRef::Rootfs(String::new()));
+    let named = move |init: bool, n: usize| container(format!("{}{n}", if init { "i" } else { "c" }));
+    let member = |init: bool| move |n: usize| Member::new(&named(init, n), init);
+    let mut journal = Journal::new(&pod::Pod::plain("p"), "boot", SECOND);
+    journal.members = (0..inits).map(member(true)).chain((0..containers).map(member(false))).collect();
+    journal
+}
+
+fn start(journal: &mut Journal, index: usize, now: u64) {
+    let seq = journal.take_seq();
+    let member = &mut journal.members[index];
+    member.starts += 1;
+    if member.last.is_some() {
+        member.backoff.advance(now);
+    }
+    member.born(seq, now);
+}
+
+fn rules(policy: RestartPolicy) -> Rules {
+    Rules { policy, grace_ns: 2 * SECOND }
+}
+
+/// As `journal`, with these init containers as sidecars.
+fn with_sidecars(inits: usize, containers: usize, sidecars: &[usize]) -> Journal {
+    let mut journal = journal(inits, containers);
+    sidecars.iter().for_each(|index| journal.members[*index].own_policy = Some(RestartPolicy::Always));
+    journal
+}
+
+#[test]
+fn a_sidecar_has_its_turn_and_lives_beside_the_members() {
+    let (mut journal, never) = (with_sidecars(3, 1, &[0, 2]), rules(RestartPolicy::Never));
+    let steps = |journal: &Journal, now| decide(journal, never, now).steps;
+    assert_eq!(steps(&journal, SECOND), [Step::Start(0)], "nothing overtakes it");
+    start(&mut journal, 0, SECOND);
+    assert_eq!(steps(&journal, SECOND), [Step::Start(1)]);
+    start(&mut journal, 1, SECOND);
+    end(&mut journal, 0, 3, SECOND);
+    assert_eq!(steps(&journal, SECOND), [Step::Start(0)], "it is started again whatever the Pod's policy is");
+    start(&mut journal, 0, SECOND);
+    end(&mut journal, 1, 0, SECOND);
+    assert_eq!(steps(&journal, SECOND), [Step::Start(2)]);
+    start(&mut journal, 2, SECOND);
+    assert_eq!(steps(&journal, SECOND), [Step::Start(3)]);
+    start(&mut journal, 3, SECOND);
+    end(&mut journal, 3, 0, 5 * SECOND);
+    assert_eq!(steps(&journal, 5 * SECOND), [Step::Signal(2)], "the last one first");
+    journal.members[2].signalled = true;
+    assert_eq!(decide(&journal, never, 5 * SECOND).wake_at_ns, Some(7 * SECOND));
+    end(&mut journal, 2, 143, 6 * SECOND);
+    assert_eq!(steps(&journal, 6 * SECOND), [Step::Signal(0)]);
+    assert_eq!(steps(&journal, 7 * SECOND), [Step::Kill(0)]);
+    end(&mut journal, 0, 137, 7 * SECOND);
+    assert_eq!(steps(&journal, 7 * SECOND), [Step::Finish]);
+}
+
+#[test]
+fn a_stop_tells_sidecars_when_no_member_lives() {
+    let (mut journal, always) = (with_sidecars(1, 2, &[0]), rules(RestartPolicy::Always));
+    (0..3).for_each(|index| start(&mut journal, index, SECOND));
+    journal.intent = Intent::Stop(Stopping { since_ns: SECOND, kill_at_ns: 3 * SECOND, grace_seconds: 2 });
+    assert_eq!(decide(&journal, always, SECOND).steps, [Step::Signal(1), Step::Signal(2)]);
+    (1..3).for_each(|index| end(&mut journal, index, 0, SECOND));
+    assert_eq!(decide(&journal, always, SECOND).steps, [Step::Signal(0)]);
+    assert_eq!(decide(&journal, always, 3 * SECOND).steps, [Step::Kill(0)]);
+}
+
+#[test]
+fn a_failed_init_container_takes_the_sidecars_with_it() {
+    let (mut journal, never) = (with_sidecars(2, 1, &[0]), rules(RestartPolicy::Never));
+    start(&mut journal, 0, SECOND);
+    start(&mut journal, 1, SECOND);
+    end(&mut journal, 1, 1, SECOND);
+    assert_eq!(decide(&journal, never, SECOND).steps, [Step::Signal(0)]);
+    end(&mut journal, 0, 0, SECOND);
+    assert_eq!(decide(&journal, never, SECOND).steps, [Step::Finish]);
+}
+
+#[test]
+fn a_policy_of_its_own_wins_over_the_pods() {
+    let mut journal = journal(0, 2);
+    journal.members[0].own_policy = Some(RestartPolicy::OnFailure);
+    (0..2).for_each(|index| start(&mut journal, index, SECOND));
+    (0..2).for_each(|index| end(&mut journal, index, 1, SECOND));
+    assert_eq!(decide(&journal, rules(RestartPolicy::Never), SECOND).steps, [Step::Start(0)]);
+    start(&mut journal, 0, SECOND);
+    end(&mut journal, 0, 0, SECOND);
+    assert_eq!(decide(&journal, rules(RestartPolicy::Never), SECOND).steps, [Step::Finish]);
+}
+
+fn end(journal: &mut Journal, index: usize, code: i32, now: u64) {
+    let end = Termination {
+        exit_code: code,
+        signal: None,
+        reason: "Error".into(),
+        message: String::new(),
+        started_ns: now,
+        finished_ns: now,
+    };
+    journal.members[index].terminate(end);
+}
+
+#[test]
+fn init_containers_run_one_by_one_and_only_then_the_rest_together() {
+    let (mut journal, policy) = (journal(2, 2), RestartPolicy::Always);
+    assert_eq!(decide(&journal, rules(policy), SECOND).steps, [Step::Start(0)]);
+    start(&mut journal, 0, SECOND);
+    assert_eq!(decide(&journal, rules(policy), SECOND).steps, []);
+    end(&mut journal, 0, 0, SECOND);
+    assert_eq!(decide(&journal, rules(policy), SECOND).steps, [Step::Start(1)]);
+    start(&mut journal, 1, SECOND);
+    end(&mut journal, 1, 0, SECOND);
+    assert_eq!(decide(&journal, rules(policy), SECOND).steps, [Step::Start(2), Step::Start(3)]);
+}
+
+#[test]
+fn a_failed_init_container_ends_the_pod_or_is_tried_again() {
+    let mut journal = journal(1, 1);
+    start(&mut journal, 0, SECOND);
+    end(&mut journal, 0, 1, SECOND);
+    assert_eq!(decide(&journal, rules(RestartPolicy::Never), SECOND).steps, [Step::Finish]);
+    assert_eq!(decide(&journal, rules(RestartPolicy::OnFailure), SECOND).steps, [Step::Start(0)]);
+    start(&mut journal, 0, SECOND);
+    end(&mut journal, 0, 1, SECOND);
+    let decision = decide(&journal, rules(RestartPolicy::OnFailure), SECOND);
+    assert_eq!((decision.steps.len(), decision.wake_at_ns), (0, Some(SECOND + backoff::INITIAL_NS)));
+}
+
+#[test]
+fn a_stop_signals_once_then_kills_once_then_finishes() {
+    let mut journal = journal(0, 1);
+    start(&mut journal, 0, SECOND);
+    journal.intent = Intent::Stop(Stopping { since_ns: SECOND, kill_at_ns: 3 * SECOND, grace_seconds: 2 });
+    assert_eq!(decide(&journal, rules(RestartPolicy::Always), SECOND).steps, [Step::Signal(0)]);
+    journal.members[0].signalled = true;
+    assert_eq!(decide(&journal, rules(RestartPolicy::Always), SECOND).wake_at_ns, Some(3 * SECOND));
+    assert_eq!(decide(&journal, rules(RestartPolicy::Always), 3 * SECOND).steps, [Step::Kill(0)]);
+    journal.members[0].killed = true;
+    assert_eq!(decide(&journal, rules(RestartPolicy::Always), 4 * SECOND).steps, []);
+    end(&mut journal, 0, 137, 4 * SECOND);
+    assert_eq!(decide(&journal, rules(RestartPolicy::Always), 4 * SECOND).steps, [Step::Finish]);
+}
+
+#[test]
+fn pause_death_restarts_what_the_policy_restarts() {
+    for (policy, code, wanted) in
+        [(RestartPolicy::Always, 0, true), (RestartPolicy::OnFailure, 0, true), (RestartPolicy::Never, 0, false)]
+    {
+        let mut journal = journal(1, 2);
+        for index in 0..3 {
+            start(&mut journal, index, SECOND);
+        }
+        end(&mut journal, 0, 0, SECOND);
+        end(&mut journal, 1, code, SECOND);
+        assert_eq!(after_pause_death(&mut journal, policy, SECOND), wanted, "{policy:?}");
+        assert!(journal.members.iter().all(|member| member.live_seq().is_none()), "somebody survived their pause");
+        if wanted {
+            assert!(matches!(journal.members[0].state, MemberState::Waiting { .. }), "init containers run again");
+        }
+    }
+}
+
+/// Thousands of random histories: whatever happens, no state is reached in which nothing is wanted, nothing lives
+/// and the Pod is not finished, and no member is started while it lives.
+#[test]
+fn no_history_gets_stuck_or_starts_twice() {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut roll = move |sides: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % sides
+    };
+    for _ in 0..4000 {
+        let policy = [RestartPolicy::Always, RestartPolicy::OnFailure, RestartPolicy::Never][roll(3) as usize];
+        let mut journal = journal(roll(4) as usize, 1 + roll(3) as usize);
+        for member in &mut journal.members {
+            let own = [Some(RestartPolicy::Always), Some(RestartPolicy::Never), None, None];
+            member.own_policy = own[roll(4) as usize];
+        }
+        let mut now = SECOND;
+        for _ in 0..60 {
+            let decision = decide(&journal, rules(policy), now);
+            let living = journal.members.iter().any(|member| member.live_seq().is_some());
+            assert!(
+                !decision.steps.is_empty() || decision.wake_at_ns.is_some() || living || journal.finished,
+                "stuck: {journal:?}"
+            );
+            for step in &decision.steps {
+                match *step {
+                    Step::Start(index) => {
+                        assert!(journal.members[index].live_seq().is_none(), "started twice");
+                        start(&mut journal, index, now);
+                    }
+                    Step::Signal(index) => journal.members[index].signalled = true,
+                    Step::Kill(index) => {
+                        journal.members[index].killed = true;
+                        end(&mut journal, index, 137, now);
+                    }
+                    Step::Finish => {
+                        assert!(!living, "finished over the living");
+                        journal.finished = true;
+                    }
+                    Step::Reset => journal.reset(),
+                }
+            }
+            let count = journal.members.len() as u64;
+            match roll(6) {
+                0 => now = decision.wake_at_ns.unwrap_or(now),
+                1 if journal.intent == Intent::Run && !journal.finished => {
+                    let stopping = Stopping { since_ns: now, kill_at_ns: now + roll(5) * SECOND, grace_seconds: 1 };
+                    journal.intent = if roll(2) == 0 { Intent::Restart(stopping) } else { Intent::Stop(stopping) };
+                }
+                2 if roll(4) == 0 && !journal.finished => {
+                    if !after_pause_death(&mut journal, policy, now) && journal.intent == Intent::Run {
+                        journal.finished = true;
+                    }
+                }
+                _ => {
+                    let index = roll(count) as usize;
+                    if journal.members[index].live_seq().is_some() {
+                        end(&mut journal, index, roll(3) as i32, now);
+                    }
+                }
+            }
+            now += roll(3) * SECOND;
+        }
+    }
+}
