@@ -60,7 +60,8 @@ fn restrict(source_bytes: u64) {
     let megabytes = source_bytes.div_ceil(MIB);
     let memory = (256 * MIB).max(32 * MIB * megabytes) * 3 / 2 + 512 * MIB;
     limit(Resource::As, memory);
-    limit(Resource::Cpu, 60 + 10 * megabytes);
+    // A slow device takes ten times what a server takes, which is under a second for each megabyte.
+    limit(Resource::Cpu, 60 + 60 * megabytes);
     limit(Resource::Core, 0);
     landlock::raise(&[], false).map(drop).unwrap_or_else(|cause| failed("raise Landlock", &cause));
     let threads = rayon::ThreadPoolBuilder::new().num_threads(THREADS).build_global();
