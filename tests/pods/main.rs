@@ -2,7 +2,9 @@
 //!
 //! Each module is one subject; each test has a node of its own.
 
+mod hooks;
 mod members;
+mod probes;
 mod projected;
 mod rights;
 mod settings;

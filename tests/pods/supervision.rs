@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use dwell_tests::inventory::Scope;
 use dwell_tests::node::{Node, kill, wait_until};
 
-use crate::shell;
+use crate::{before_containers, shell};
 
 fn restarts(pod: &serde_json::Value) -> u64 {
     pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or(0)
@@ -149,4 +149,15 @@ fn pause_of(title: &str, node: &Node) -> i32 {
                 && net(*pid).contains(&uid)
         })
         .expect("the Pod has a pause")
+}
+
+/// The kubelet's word; also when every container ends with 0.
+#[test]
+fn a_pod_that_has_had_its_time_has_failed() {
+    let node = Node::new();
+    let pod = shell(&node, "late", "Always", "trap 'exit 0' TERM; while :; do sleep 0.05; done");
+    let said = node.run(&before_containers(&pod, "  activeDeadlineSeconds: 1\n"));
+    assert!(said.code == 125 && said.err.contains("DeadlineExceeded"), "{said:#?}");
+    let status = node.pod("late")["status"].clone();
+    assert_eq!((&status["phase"], &status["reason"]), (&"Failed".into(), &"DeadlineExceeded".into()), "{status:#}");
 }

@@ -20,6 +20,7 @@ pub mod layout;
 pub mod network;
 mod node;
 mod pod;
+mod probe;
 mod report;
 pub mod sandbox;
 mod settings;

@@ -68,7 +68,7 @@ fn word(text: &str) -> String {
 }
 
 /// Control characters but newline become `?`.
-fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).take(REPORT_MAX).collect()
 }
 

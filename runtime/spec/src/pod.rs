@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+mod life;
 #[cfg(feature = "manifest")]
 mod plain;
 mod projected;
 mod rights;
 mod values;
 
+pub use life::{Action, Hooks, HttpGet, Probe, ProbeKind, Probes, Question, Timing};
 pub use projected::{KeyFile, Projection};
 pub use rights::{Groups, Rights, SeccompChoice};
 pub use values::{EnvFrom, EnvValue, PodField, ResourceAmount, ResourceField, SettingsKey, SettingsName};
@@ -50,6 +52,8 @@ pub struct Pod {
     pub restart_policy: RestartPolicy,
     /// Seconds between the stop signal and SIGKILL; 30 when none was given.
     pub termination_grace_period_seconds: u32,
+    /// `spec.activeDeadlineSeconds`: after how many it is ended, and has failed.
+    pub active_deadline_seconds: Option<u32>,
     /// The Pod's volumes, names unique.
     pub volumes: Vec<Volume>,
     /// Run one after the other, each to its end, before `containers`; a sidecar (`restart_policy: Always`) is started in
@@ -166,6 +170,10 @@ pub struct Container {
     pub read_only_root: bool,
     /// What happens when it ends, if not what the Pod's policy says.
     pub restart_policy: Option<RestartPolicy>,
+    /// What it is asked while it lives.
+    pub probes: Probes,
+    /// What is done after its start and before its stop.
+    pub hooks: Hooks,
     /// Whether standard input stays open for clients to write to.
     pub stdin: bool,
     /// Whether standard input closes after the first client leaves.

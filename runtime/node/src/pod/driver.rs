@@ -19,6 +19,7 @@ use dwell_sys::complain::complain;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use super::errand::{Errand, Errands, Purpose};
 use super::prepare::Prepared;
 use super::recover::Found;
 use super::request::{ExecEnd, Refusal, Reply, Request};
@@ -46,6 +47,7 @@ pub(crate) struct Driver {
     pub(super) execs: HashMap<u64, (oneshot::Sender<ExecEnd>, File)>,
     pub(super) preparing: HashSet<usize>,
     pub(super) prepared: JoinSet<Prepared>,
+    pub(super) errands: Errands,
     /// Who waits until a restart's members have ended.
     restarts: Vec<Reply<()>>,
     requests: mpsc::Receiver<Request>,
@@ -57,6 +59,7 @@ enum Happening {
     Request(Option<Request>),
     Keeper(Result<Event, crate::sandbox::keeper::KeeperError>),
     Prepared(Prepared),
+    Errand(Errand),
     Time,
 }
 
@@ -80,11 +83,12 @@ impl Driver {
             execs: HashMap::new(),
             preparing: HashSet::new(),
             prepared: JoinSet::new(),
+            errands: Errands::default(),
             restarts: Vec::new(),
             requests,
             written: Vec::new(),
             // What was accepted is known already.
-            announced: serde_json::to_vec(&journal).unwrap_or_default(),
+            announced: serde_json::to_vec(&Journal { next_seq: 0, ..journal.clone() }).unwrap_or_default(),
             journal,
         }
     }
@@ -95,7 +99,8 @@ impl Driver {
             self.resume(found).await;
         }
         let grace_ns = u64::from(self.pod.termination_grace_period_seconds) * 1_000_000_000;
-        let rules = decide::Rules { policy: self.pod.restart_policy, grace_ns };
+        let deadline_ns = self.pod.active_deadline_seconds.map(|seconds| u64::from(seconds) * 1_000_000_000);
+        let rules = decide::Rules { policy: self.pod.restart_policy, grace_ns, deadline_ns };
         loop {
             let decision = decide::decide(&self.journal, rules, now_ns());
             let mut progressed = false;
@@ -109,7 +114,9 @@ impl Driver {
             if progressed {
                 continue;
             }
-            let happening = self.wait(decision.wake_at_ns).await;
+            let ask_at_ns = self.probe().await;
+            let wake_at_ns = [decision.wake_at_ns, ask_at_ns].into_iter().flatten().min();
+            let happening = self.wait(wake_at_ns).await;
             if self.handle_happening(happening).await {
                 return;
             }
@@ -130,6 +137,11 @@ impl Driver {
                 Err(failure) if failure.is_panic() => std::panic::resume_unwind(failure.into_panic()),
                 Err(_) => Happening::Time,
             },
+            Some(errand) = self.errands.done.join_next() => match errand {
+                Ok(errand) => Happening::Errand(errand),
+                Err(failure) if failure.is_panic() => std::panic::resume_unwind(failure.into_panic()),
+                Err(_) => Happening::Time,
+            },
             () = async { match wake_at_ns {
                 Some(at) => tokio::time::sleep(until(at)).await,
                 None => std::future::pending().await,
@@ -145,6 +157,7 @@ impl Driver {
             Happening::Keeper(Ok(event)) => self.keeper_said(event).await,
             Happening::Keeper(Err(_)) => self.pause_died().await,
             Happening::Prepared(prepared) => self.prepared(prepared).await,
+            Happening::Errand(errand) => self.errand_done(errand),
             Happening::Time => {}
         }
         false
@@ -153,8 +166,11 @@ impl Driver {
     async fn perform(&mut self, step: Step) -> bool {
         match step {
             Step::Start(index) => self.prepare(index),
+            Step::PostStart(index) => self.run_hook(index, Purpose::PostStart).await,
+            Step::PreStop(index) => self.run_hook(index, Purpose::PreStop).await,
             Step::Signal(index) => {
                 self.journal.members[index].signalled = true;
+                self.journal.members[index].health.signalled_ns = now_ns();
                 self.signal(index, libc_signal::TERM).await;
                 true
             }
@@ -167,8 +183,14 @@ impl Driver {
                 self.finish().await;
                 true
             }
+            Step::Expire => {
+                self.expire();
+                true
+            }
             Step::Reset => {
                 self.journal.reset();
+                // Its time begins anew.
+                self.journal.created_ns = now_ns();
                 // Whoever waited must not find the Pod as it was before.
                 self.publish();
                 self.restarts.drain(..).for_each(|reply| drop(reply.send(Ok(()))));
@@ -230,6 +252,13 @@ impl Driver {
         self.stop_preparing();
     }
 
+    fn expire(&mut self) {
+        let message = "Pod was active on the node longer than the specified deadline";
+        self.begin_stop(None, Intent::Stop);
+        self.journal.reason = Some(("DeadlineExceeded".into(), message.into()));
+        self.save_lasting();
+    }
+
     /// What was being made ready for a start is not wanted any more.
     pub(super) fn stop_preparing(&mut self) {
         self.prepared.abort_all();
@@ -287,7 +316,8 @@ impl Driver {
 
     /// Writes down and makes known what changed.
     pub(super) fn publish(&mut self) {
-        let now = serde_json::to_vec(&self.journal).unwrap_or_default();
+        // A number that was taken changes nothing that anybody sees.
+        let now = serde_json::to_vec(&Journal { next_seq: 0, ..self.journal.clone() }).unwrap_or_default();
         if self.announced == now {
             return;
         }
@@ -311,8 +341,15 @@ impl Driver {
     pub(super) fn start_failed(&mut self, index: usize, reason: &str, message: String, exit_code: i32) {
         let now = now_ns();
         let member = &mut self.journal.members[index];
-        let end =
-            Termination { exit_code, signal: None, reason: reason.into(), message, started_ns: now, finished_ns: now };
+        let end = Termination {
+            exit_code,
+            signal: None,
+            reason: reason.into(),
+            message,
+            started_ns: now,
+            finished_ns: now,
+            unhealthy: false,
+        };
         member.terminate(end);
     }
 

@@ -45,6 +45,7 @@ impl Driver {
     /// Ends pause, and with it every member; gives back cgroup, address and ports.
     pub(super) async fn drop_sandbox(&mut self) {
         self.execs.clear();
+        self.errands.end(None);
         self.reports.clear();
         if let Some(sandbox) = self.sandbox.take() {
             sandbox.end().await;

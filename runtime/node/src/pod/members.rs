@@ -25,6 +25,7 @@ impl Driver {
     pub(super) async fn exited(&mut self, exit: Exit) {
         if let Some(index) = self.journal.member_of(exit.seq) {
             let end = self.describe_end(index, &exit);
+            self.errands.end(Some(index));
             self.journal.members[index].terminate(end);
             self.remove_container_cgroup(index);
         } else if let Some((waiter, report)) = self.execs.remove(&exit.seq) {
@@ -52,6 +53,7 @@ impl Driver {
             message,
             started_ns: exit.started_ns,
             finished_ns: exit.finished_ns,
+            unhealthy: false,
         }
     }
 

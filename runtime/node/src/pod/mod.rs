@@ -2,6 +2,7 @@
 
 pub mod driver;
 pub mod end;
+mod errand;
 pub mod files;
 pub mod members;
 pub mod prepare;

@@ -207,6 +207,7 @@ fn settle_member(member: &mut Member, present: impl Fn(u64) -> bool) {
             message: "its end was not seen".into(),
             started_ns,
             finished_ns: now_ns(),
+            unhealthy: false,
         }),
         _ => {}
     }

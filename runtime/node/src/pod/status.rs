@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::shared::Shared;
 use crate::clock::now_ns;
 use crate::sandbox::Sandbox;
+use crate::supervise::health::Hook;
 use crate::supervise::journal::{Intent, Journal, Member, MemberState, Termination};
 
 /// The object with its status of now.
@@ -88,11 +89,15 @@ fn container_status(
             let waiting = ContainerState::Waiting { reason: WaitingReason::CrashLoopBackOff, message };
             (waiting, Some(terminated(end, id(member.starts))))
         }
-        // It starts again as soon as all have ended, so the Pod must not look as if it were over.
-        MemberState::Terminated(end) if matches!(journal.intent, Intent::Restart(_)) => {
+        // It starts again, as soon as all have ended or at once: the Pod must not look as if it were over.
+        MemberState::Terminated(end) if starts_anew(pod, member, journal, end) => {
             (waiting_state("ContainerCreating", ""), Some(terminated(end, id(member.starts))))
         }
         MemberState::Terminated(end) => (ContainerState::Terminated(terminated(end, id(member.starts))), None),
+        // Also while its postStart hook runs, as the kubelet does.
+        MemberState::Running { .. } if member.health.post_start == Hook::Due => {
+            (waiting_state("ContainerCreating", ""), last(member, id(member.starts.saturating_sub(1))))
+        }
         MemberState::Running { started_ns, .. } => (
             ContainerState::Running { started_at_ns: *started_ns as i64 },
             last(member, id(member.starts.saturating_sub(1))),
@@ -112,16 +117,22 @@ fn container_status(
         state,
         last_state,
         restart_count: member.starts.saturating_sub(1),
-        ready: running || completed_init,
-        started: running,
+        ready: running && member.health.ready || completed_init,
+        started: running && member.health.started,
     }
 }
 
 fn will_restart(pod: &Pod, member: &Member, journal: &Journal, end: &Termination) -> bool {
     let has_passed = member.init && !member.is_sidecar() && end.exit_code == 0;
-    let policy_says = !has_passed && member.policy(pod.restart_policy).restarts_after(end.exit_code);
+    let policy_says = !has_passed && end.restarts(member.policy(pod.restart_policy));
     // The first restart is immediate: no back-off to speak of.
     policy_says && member.backoff.delay_seconds() > 0 && !journal.finished && journal.intent == Intent::Run
+}
+
+/// Whether it is started without waiting, whatever its exit status says.
+fn starts_anew(pod: &Pod, member: &Member, journal: &Journal, end: &Termination) -> bool {
+    let unhealthy = end.unhealthy && end.restarts(member.policy(pod.restart_policy)) && !journal.finished;
+    matches!(journal.intent, Intent::Restart(_)) || unhealthy && journal.intent == Intent::Run
 }
 
 fn last(member: &Member, id: Option<String>) -> Option<Terminated> {

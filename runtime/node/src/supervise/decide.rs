@@ -8,21 +8,32 @@
 //! Init containers run one after the other, each to success, before any container; a sidecar among them has its turn when
 //! those before it are through, and lets the next one have its turn once it lives. A stop signals whatever lives and
 //! kills it when its patience ends; sidecars are told when no member lives any more, the last one first, also when the
-//! members have ended by themselves. Rules: kubelet `computePodActions`, `getPhase`. Must never do IO or read a clock.
+//! members have ended by themselves. A member whose hook or probe failed ends as in a stop, alone. Rules: kubelet
+//! `computePodActions`, `killContainer`. Must never do IO or read a clock.
 
 use dwell_spec::pod::RestartPolicy;
 
-use super::journal::{Intent, Journal, Member, MemberState, Termination};
+use super::health::Hook;
+use super::journal::{Intent, Journal, Member, MemberState, Stopping, Termination};
+
+/// What a member has between the stop signal and SIGKILL at least, if its preStop hook took all the time there was.
+const LEAST_GRACE_NS: u64 = 2_000_000_000;
 
 /// One thing to do now. Members are named by their index in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Bring the member to life.
     Start(usize),
+    /// Run its postStart hook, unless that is under way.
+    PostStart(usize),
+    /// Run its preStop hook, unless that is under way.
+    PreStop(usize),
     /// Ask the member to stop.
     Signal(usize),
     /// End the member.
     Kill(usize),
+    /// The Pod has had its time: it is to stop, and has failed.
+    Expire,
     /// Nothing of the Pod will ever run again: take it down.
     Finish,
     /// Every member has stopped for a restart: begin again.
@@ -45,6 +56,8 @@ pub struct Rules {
     pub policy: RestartPolicy,
     /// Its grace period, nanoseconds.
     pub grace_ns: u64,
+    /// How long it may be active, nanoseconds.
+    pub deadline_ns: Option<u64>,
 }
 
 /// Decides.
@@ -53,24 +66,33 @@ pub fn decide(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
         return Decision::default();
     }
     match journal.intent {
-        Intent::Run => run(journal, rules, now_ns),
+        Intent::Run => run_until_deadline(journal, rules, now_ns),
         Intent::Stop(stopping) | Intent::Remove(stopping) => {
-            stop(&journal.members, stopping.kill_at_ns, Step::Finish, now_ns)
+            stop(&journal.members, stopping.into(), Step::Finish, now_ns)
         }
-        Intent::Restart(stopping) => stop(&journal.members, stopping.kill_at_ns, Step::Reset, now_ns),
+        Intent::Restart(stopping) => stop(&journal.members, stopping.into(), Step::Reset, now_ns),
     }
 }
 
-fn stop(members: &[Member], kill_at_ns: u64, then: Step, now_ns: u64) -> Decision {
-    let patient = now_ns < kill_at_ns;
+/// From when to when a member that is to end has time for it.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    since_ns: u64,
+    kill_at_ns: u64,
+}
+
+impl From<Stopping> for Patience {
+    fn from(stopping: Stopping) -> Self {
+        Self { since_ns: stopping.since_ns, kill_at_ns: stopping.kill_at_ns }
+    }
+}
+
+fn stop(members: &[Member], patience: Patience, then: Step, now_ns: u64) -> Decision {
     let mut decision = Decision::default();
     for (index, member) in living(members) {
-        if !patient && !member.killed {
-            decision.steps.push(Step::Kill(index));
-        } else if patient && !member.signalled && has_its_turn(members, index) {
-            decision.steps.push(Step::Signal(index));
-        }
-        decision.wake_at_ns = patient.then_some(kill_at_ns);
+        let kill_at_ns = member.health.condemned.as_ref().map_or(u64::MAX, |condemned| condemned.kill_at_ns);
+        let patience = Patience { kill_at_ns: patience.kill_at_ns.min(kill_at_ns), ..patience };
+        decision.end(member, index, patience, has_its_turn(members, index), now_ns);
     }
     if living(members).next().is_none() {
         decision.steps.push(then);
@@ -83,9 +105,22 @@ fn has_its_turn(members: &[Member], index: usize) -> bool {
     !members[index].is_sidecar() || living(members).all(|(other, member)| member.is_sidecar() && other <= index)
 }
 
+fn run_until_deadline(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
+    let deadline_ns = rules.deadline_ns.map(|deadline_ns| journal.created_ns.saturating_add(deadline_ns));
+    if deadline_ns.is_some_and(|deadline_ns| deadline_ns <= now_ns) {
+        return Decision { steps: vec![Step::Expire], wake_at_ns: None };
+    }
+    let mut decision = run(journal, rules, now_ns);
+    deadline_ns.into_iter().for_each(|deadline_ns| decision.wake_at(deadline_ns));
+    decision
+}
+
 fn run(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
     let (inits, containers) = journal.members.split_at(journal.members.iter().filter(|m| m.init).count());
     let mut decision = Decision::default();
+    for (index, member) in living(&journal.members) {
+        decision.tend(member, index, now_ns);
+    }
     for (index, member) in inits.iter().enumerate() {
         if member.is_sidecar() {
             decision.consider(member, index, true, now_ns);
@@ -116,11 +151,46 @@ fn wind_down(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
         MemberState::Terminated(end) if !member.is_sidecar() => Some(end.finished_ns),
         _ => None,
     });
-    let kill_at_ns = ends.max().unwrap_or(now_ns).saturating_add(rules.grace_ns);
-    stop(&journal.members, kill_at_ns, Step::Finish, now_ns)
+    let since_ns = ends.max().unwrap_or(now_ns);
+    let patience = Patience { since_ns, kill_at_ns: since_ns.saturating_add(rules.grace_ns) };
+    stop(&journal.members, patience, Step::Finish, now_ns)
 }
 
 impl Decision {
+    /// A member of a Pod that runs: its postStart hook, or its end, if the node has given it up.
+    fn tend(&mut self, member: &Member, index: usize, now_ns: u64) {
+        if let Some(condemned) = &member.health.condemned {
+            let patience = Patience { since_ns: condemned.since_ns, kill_at_ns: condemned.kill_at_ns };
+            self.end(member, index, patience, true, now_ns);
+        } else if member.health.post_start == Hook::Due {
+            self.steps.push(Step::PostStart(index));
+        }
+    }
+
+    /// The next step of a member's end: its preStop hook, the signal once it has its turn, SIGKILL. A hook that takes all
+    /// the time there was leaves the least grace; one without any time is not begun.
+    fn end(&mut self, member: &Member, index: usize, patience: Patience, has_its_turn: bool, now_ns: u64) {
+        let has_hook = member.health.pre_stop != Hook::None && patience.kill_at_ns > patience.since_ns;
+        let late = now_ns >= patience.kill_at_ns;
+        let mut kill_at_ns = patience.kill_at_ns;
+        if has_hook && member.signalled {
+            kill_at_ns = kill_at_ns.max(member.health.signalled_ns.saturating_add(LEAST_GRACE_NS));
+        }
+        if has_hook && member.health.pre_stop == Hook::Due && !late && !member.signalled {
+            self.steps.push(Step::PreStop(index));
+        } else if !member.signalled && if late { has_hook } else { has_its_turn } {
+            self.steps.push(Step::Signal(index));
+        } else if now_ns >= kill_at_ns {
+            self.steps.extend((!member.killed).then_some(Step::Kill(index)));
+            return;
+        }
+        self.wake_at(kill_at_ns);
+    }
+
+    fn wake_at(&mut self, at_ns: u64) {
+        self.wake_at_ns = Some(self.wake_at_ns.map_or(at_ns, |at| at.min(at_ns)));
+    }
+
     fn consider(&mut self, member: &Member, index: usize, restarts: bool, now_ns: u64) {
         match &member.state {
             MemberState::Waiting { .. } => self.start_at(index, due(member, now_ns), now_ns),
@@ -135,7 +205,7 @@ impl Decision {
         if due_ns <= now_ns {
             self.steps.push(Step::Start(index));
         } else {
-            self.wake_at_ns = Some(self.wake_at_ns.map_or(due_ns, |at| at.min(due_ns)));
+            self.wake_at(due_ns);
         }
     }
 }
@@ -154,7 +224,7 @@ fn succeeded(member: &Member) -> bool {
 }
 
 fn restarts(member: &Member, policy: RestartPolicy) -> bool {
-    matches!(&member.state, MemberState::Terminated(end) if member.policy(policy).restarts_after(end.exit_code))
+    matches!(&member.state, MemberState::Terminated(end) if end.restarts(member.policy(policy)))
 }
 
 fn rests(member: &Member, policy: RestartPolicy) -> bool {
@@ -176,6 +246,7 @@ pub fn after_pause_death(journal: &mut Journal, policy: RestartPolicy, now_ns: u
             message: "the Pod's pause ended, and every member with it".into(),
             started_ns,
             finished_ns: now_ns,
+            unhealthy: false,
         });
     }
     let inits = journal.members.iter().filter(|m| m.init).count();

@@ -9,6 +9,7 @@ use dwell_spec::pod::{Container, Pod, RestartPolicy};
 use serde::{Deserialize, Serialize};
 
 use super::backoff::Backoff;
+use super::health::{Health, Wants};
 use crate::network::Attachment;
 
 /// Grows when a field changes its meaning.
@@ -97,7 +98,13 @@ pub struct Member {
     /// Its own restart policy, if it has one.
     #[serde(default)]
     pub own_policy: Option<RestartPolicy>,
-    /// Whether it has come to life since the Pod began: the start of whoever comes after a sidecar waits for that.
+    /// What it asks for in each run.
+    #[serde(default)]
+    pub wants: Wants,
+    /// How the run that lives is doing.
+    #[serde(default)]
+    pub health: Health,
+    /// Whether it has started since the Pod began: the start of whoever comes after a sidecar waits for that.
     #[serde(default)]
     pub started: bool,
     /// Starts so far.
@@ -161,6 +168,9 @@ pub struct Termination {
     pub started_ns: u64,
     /// Nanoseconds since the epoch.
     pub finished_ns: u64,
+    /// A probe condemned it.
+    #[serde(default)]
+    pub unhealthy: bool,
 }
 
 impl Journal {
@@ -214,6 +224,8 @@ impl Member {
             name: container.name.clone(),
             init,
             own_policy: container.restart_policy,
+            wants: Wants::of(container),
+            health: Health::default(),
             started: false,
             starts: 0,
             state: Member::waiting(if init { "PodInitializing" } else { "ContainerCreating" }),
@@ -237,10 +249,13 @@ impl Member {
         self.init && self.own_policy == Some(RestartPolicy::Always)
     }
 
-    /// It was born.
+    /// It was born; said again of one that is known to live, it changes nothing.
     pub fn born(&mut self, seq: u64, started_ns: u64) {
+        if !matches!(self.state, MemberState::Running { .. }) {
+            self.health = Health::newborn(self.wants);
+        }
         self.state = MemberState::Running { seq, started_ns };
-        self.started = true;
+        self.started |= self.health.started;
     }
 
     /// The waiting state with a reason alone.
@@ -257,7 +272,11 @@ impl Member {
     }
 
     /// Records the end of the current run.
-    pub fn terminate(&mut self, end: Termination) {
+    pub fn terminate(&mut self, mut end: Termination) {
+        if let Some(condemned) = std::mem::take(&mut self.health).condemned {
+            end.unhealthy = condemned.unhealthy;
+            end.message = if end.message.is_empty() { condemned.message } else { end.message };
+        }
         self.last = Some(end.clone());
         self.state = MemberState::Terminated(end);
         (self.signalled, self.killed) = (false, false);

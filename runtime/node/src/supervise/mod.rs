@@ -2,4 +2,6 @@
 
 pub mod backoff;
 pub mod decide;
+pub mod health;
 pub mod journal;
+pub mod prober;

@@ -15,6 +15,7 @@ mod annotations;
 mod container;
 mod env;
 mod env_source;
+mod life;
 mod metadata;
 pub(super) mod names;
 mod naming;
@@ -61,6 +62,7 @@ fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
     let meta = metadata::check(&source.metadata, out);
     let restart_policy = restart_policy(spec.restart_policy.as_deref(), "spec.restartPolicy", out);
     let grace = grace(spec.termination_grace_period_seconds, out);
+    let deadline = deadline(spec.active_deadline_seconds, out);
     let naming = naming::names_of(spec, &meta.name, &meta.namespace, out);
     os(spec.os.as_ref(), out);
     let volumes = volumes::check(spec.volumes.as_deref().unwrap_or_default(), out);
@@ -87,6 +89,7 @@ fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
         service_account_name: account(spec),
         restart_policy: restart_policy.unwrap_or(RestartPolicy::Always),
         termination_grace_period_seconds: grace,
+        active_deadline_seconds: deadline,
         volumes,
         init_containers,
         containers: regular,
@@ -122,6 +125,15 @@ fn grace(seconds: Option<i64>, out: &mut Problems) -> u32 {
         }
         Some(seconds) => u32::try_from(seconds).unwrap_or(u32::MAX),
     }
+}
+
+fn deadline(seconds: Option<i64>, out: &mut Problems) -> Option<u32> {
+    let seconds = seconds?;
+    if !(1..=i64::from(i32::MAX)).contains(&seconds) {
+        let why = "must be between 1 and 2147483647, inclusive";
+        out.push(Problem::invalid_number("spec.activeDeadlineSeconds", seconds, why));
+    }
+    u32::try_from(seconds).ok()
 }
 
 fn os(os: Option<&v1::PodOS>, out: &mut Problems) {

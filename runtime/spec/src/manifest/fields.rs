@@ -260,8 +260,8 @@ mod tests {
     fn explained() {
         let text = explain("spec.containers.image").unwrap();
         assert!(text.contains("spec.containers[].image: a string") && text.contains("rootfs:DIR"), "{text}");
-        let text = explain("spec.initContainers[0].livenessProbe.httpGet.port").unwrap();
-        assert!(text.contains("part of spec.initContainers[].livenessProbe"), "{text}");
+        let text = explain("spec.initContainers[0].securityContext.appArmorProfile.type").unwrap();
+        assert!(text.contains("part of spec.containers[].securityContext.appArmorProfile"), "{text}");
         let text = explain("spec").unwrap();
         assert!(text.contains("    hostPID: not yet honoured"), "{text}");
         assert!(explain("spec.containers.terminationMessagePolicy").unwrap().contains("\"File\""));

@@ -72,6 +72,8 @@ pub use planner::{plan_container, plan_pod};
 pub use refusal::{PlanError, Problem};
 #[cfg(feature = "manifest")]
 pub use values::resolved;
+#[cfg(feature = "manifest")]
+pub(crate) use wasm::NO_EXEC;
 
 #[cfg(all(test, feature = "manifest"))]
 pub(crate) mod samples;

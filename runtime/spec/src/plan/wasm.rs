@@ -18,6 +18,8 @@ use crate::pod::{Container, ImageRef, MemberKind, Pod, Protocol};
 const ROOT_BYTES: u64 = 64 * 1024;
 /// Where an HTTP handler listens when no port is declared.
 const DEFAULT_PORT: u16 = 8080;
+/// Why a probe or a hook may not run a program.
+pub(crate) const NO_EXEC: &str = "no program is run inside a Wasm member yet; ask it by httpGet or tcpSocket";
 /// Stands for a digest in a plan that cannot be started yet.
 pub const UNKNOWN_DIGEST: &str = "unknown until compiled";
 
@@ -36,6 +38,9 @@ pub fn plan(
 ) -> Result<ContainerPlan, PlanError> {
     if let Some((field, why)) = container.rights.not_for_wasm() {
         return Err(PlanError::of(&container.name, field, Problem::NotForWasm(why)));
+    }
+    if let Some(field) = container.exec_field() {
+        return Err(PlanError::of(&container.name, field, Problem::NotForWasm(NO_EXEC)));
     }
     let user = native::user_of(container, container.user.as_ref(), facts)?;
     let mut steps = Steps::default();

@@ -1,6 +1,6 @@
 //! A Pod and a container in which nothing was asked for: what every default is, in one place, to start from.
 
-use super::{Container, Dns, Groups, ImageRef, Pod, Resources, RestartPolicy, Rights};
+use super::{Container, Dns, Groups, Hooks, ImageRef, Pod, Probes, Resources, RestartPolicy, Rights};
 
 impl Pod {
     /// A Pod of this name in the namespace `default`, without containers.
@@ -21,6 +21,7 @@ impl Pod {
             service_account_name: "default".to_owned(),
             restart_policy: RestartPolicy::Always,
             termination_grace_period_seconds: 30,
+            active_deadline_seconds: None,
             volumes: Vec::new(),
             init_containers: Vec::new(),
             containers: Vec::new(),
@@ -49,6 +50,8 @@ impl Container {
             rights: Rights::default(),
             read_only_root: false,
             restart_policy: None,
+            probes: Probes::default(),
+            hooks: Hooks::default(),
             stdin: false,
             stdin_once: false,
             tty: false,

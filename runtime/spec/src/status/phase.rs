@@ -28,7 +28,11 @@ impl PodStatus {
         if regular.running > 0 {
             return Phase::Running;
         }
-        regular.phase_when_stopped(self.ended)
+        match regular.phase_when_stopped(self.ended) {
+            // A Pod that was ended for a reason of its own has not done what it was for.
+            Phase::Succeeded if self.reason.is_some() => Phase::Failed,
+            phase => phase,
+        }
     }
 }
 

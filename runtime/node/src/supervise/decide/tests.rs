@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::supervise::backoff;
+use crate::supervise::health::{Condemned, Wants};
 use crate::supervise::journal::Stopping;
 use dwell_spec::pod;
 
@@ -27,7 +28,7 @@ fn start(journal: &mut Journal, index: usize, now: u64) {
 }
 
 fn rules(policy: RestartPolicy) -> Rules {
-    Rules { policy, grace_ns: 2 * SECOND }
+    Rules { policy, grace_ns: 2 * SECOND, deadline_ns: None }
 }
 
 /// As `journal`, with these init containers as sidecars.
@@ -106,6 +107,7 @@ fn end(journal: &mut Journal, index: usize, code: i32, now: u64) {
         message: String::new(),
         started_ns: now,
         finished_ns: now,
+        unhealthy: false,
     };
     journal.members[index].terminate(end);
 }
@@ -152,6 +154,101 @@ fn a_stop_signals_once_then_kills_once_then_finishes() {
 }
 
 #[test]
+fn a_pod_that_has_had_its_time_is_stopped() {
+    let mut journal = journal(0, 1);
+    let rules = Rules { deadline_ns: Some(3 * SECOND), ..rules(RestartPolicy::Always) };
+    start(&mut journal, 0, SECOND);
+    assert_eq!(decide(&journal, rules, SECOND).wake_at_ns, Some(4 * SECOND), "it was accepted at 1 s");
+    assert_eq!(decide(&journal, rules, 4 * SECOND).steps, [Step::Expire]);
+    journal.intent = Intent::Stop(Stopping { since_ns: 4 * SECOND, kill_at_ns: 9 * SECOND, grace_seconds: 5 });
+    assert_eq!(decide(&journal, rules, 5 * SECOND).steps, [Step::Signal(0)], "once");
+}
+
+fn condemned(since_ns: u64, grace_ns: u64, unhealthy: bool) -> Condemned {
+    Condemned { since_ns, kill_at_ns: since_ns + grace_ns, message: "why".into(), unhealthy }
+}
+
+fn with_wants(containers: usize, wants: Wants) -> Journal {
+    let mut journal = journal(0, containers);
+    journal.members.iter_mut().for_each(|member| member.wants = wants);
+    journal
+}
+
+#[test]
+fn a_prestop_hook_comes_first_and_leaves_at_least_two_seconds() {
+    let mut journal = with_wants(1, Wants { pre_stop: true, ..Wants::default() });
+    let always = rules(RestartPolicy::Always);
+    let steps = |journal: &Journal, now| decide(journal, always, now).steps;
+    start(&mut journal, 0, SECOND);
+    journal.intent = Intent::Stop(Stopping { since_ns: SECOND, kill_at_ns: 6 * SECOND, grace_seconds: 5 });
+    assert_eq!(steps(&journal, SECOND), [Step::PreStop(0)]);
+    assert_eq!(decide(&journal, always, SECOND).wake_at_ns, Some(6 * SECOND));
+    let mut done = journal.clone();
+    done.members[0].health.pre_stop = Hook::Done;
+    assert_eq!(steps(&done, 2 * SECOND), [Step::Signal(0)]);
+    assert_eq!(steps(&journal, 6 * SECOND), [Step::Signal(0)], "its time is over");
+    journal.members[0].signalled = true;
+    journal.members[0].health.signalled_ns = 6 * SECOND;
+    assert_eq!(decide(&journal, always, 6 * SECOND).wake_at_ns, Some(8 * SECOND));
+    assert_eq!(steps(&journal, 8 * SECOND), [Step::Kill(0)]);
+    let mut none = with_wants(1, Wants { pre_stop: true, ..Wants::default() });
+    start(&mut none, 0, SECOND);
+    none.intent = Intent::Stop(Stopping { since_ns: SECOND, kill_at_ns: SECOND, grace_seconds: 0 });
+    assert_eq!(steps(&none, SECOND), [Step::Kill(0)], "no grace, no hook");
+}
+
+/// The kubelet runs the hooks of all at once, and lets sidecars wait for their turn only then.
+#[test]
+fn a_sidecars_hook_does_not_wait_for_its_turn() {
+    let mut journal = with_sidecars(1, 1, &[0]);
+    journal.members[0].wants.pre_stop = true;
+    (0..2).for_each(|index| start(&mut journal, index, SECOND));
+    journal.intent = Intent::Stop(Stopping { since_ns: SECOND, kill_at_ns: 6 * SECOND, grace_seconds: 5 });
+    let steps = |journal: &Journal| decide(journal, rules(RestartPolicy::Never), SECOND).steps;
+    assert_eq!(steps(&journal), [Step::PreStop(0), Step::Signal(1)]);
+    journal.members[0].health.pre_stop = Hook::Done;
+    journal.members[1].signalled = true;
+    assert_eq!(steps(&journal), [], "it waits for the member");
+    end(&mut journal, 1, 0, SECOND);
+    assert_eq!(steps(&journal), [Step::Signal(0)]);
+}
+
+#[test]
+fn a_condemned_member_ends_alone_and_starts_again_unless_it_never_does() {
+    for (policy, next) in [
+        (RestartPolicy::Always, Step::Start(0)),
+        (RestartPolicy::OnFailure, Step::Start(0)),
+        (RestartPolicy::Never, Step::Finish),
+    ] {
+        let mut journal = journal(0, 1);
+        let steps = |journal: &Journal, now| decide(journal, rules(policy), now).steps;
+        start(&mut journal, 0, SECOND);
+        journal.members[0].condemn(condemned(SECOND, 2 * SECOND, true));
+        assert_eq!(steps(&journal, SECOND), [Step::Signal(0)]);
+        journal.members[0].signalled = true;
+        assert_eq!(steps(&journal, 3 * SECOND), [Step::Kill(0)]);
+        end(&mut journal, 0, 0, 2 * SECOND);
+        assert_eq!(steps(&journal, 2 * SECOND), [next], "{policy:?}");
+        let MemberState::Terminated(end) = &journal.members[0].state else { panic!("it has ended") };
+        assert_eq!((end.unhealthy, end.message.as_str()), (true, "why"));
+    }
+}
+
+#[test]
+fn whoever_comes_after_a_sidecar_waits_for_its_hook_and_its_startup_probe() {
+    let mut journal = with_sidecars(1, 1, &[0]);
+    journal.members[0].wants = Wants { post_start: true, startup: true, ..Wants::default() };
+    let steps = |journal: &Journal| decide(journal, rules(RestartPolicy::Always), SECOND).steps;
+    start(&mut journal, 0, SECOND);
+    assert_eq!(steps(&journal), [Step::PostStart(0)]);
+    journal.members[0].post_start_done();
+    assert_eq!(steps(&journal), []);
+    journal.members[0].probe_says(pod::ProbeKind::Startup, true);
+    assert!(journal.members[0].health.ready, "without a readiness probe");
+    assert_eq!(steps(&journal), [Step::Start(1)]);
+}
+
+#[test]
 fn pause_death_restarts_what_the_policy_restarts() {
     for (policy, code, wanted) in
         [(RestartPolicy::Always, 0, true), (RestartPolicy::OnFailure, 0, true), (RestartPolicy::Never, 0, false)]
@@ -187,6 +284,8 @@ fn no_history_gets_stuck_or_starts_twice() {
         for member in &mut journal.members {
             let own = [Some(RestartPolicy::Always), Some(RestartPolicy::Never), None, None];
             member.own_policy = own[roll(4) as usize];
+            let mut some = || roll(3) == 0;
+            member.wants = Wants { post_start: some(), pre_stop: some(), startup: some(), readiness: some() };
         }
         let mut now = SECOND;
         for _ in 0..60 {
@@ -202,7 +301,26 @@ fn no_history_gets_stuck_or_starts_twice() {
                         assert!(journal.members[index].live_seq().is_none(), "started twice");
                         start(&mut journal, index, now);
                     }
-                    Step::Signal(index) => journal.members[index].signalled = true,
+                    Step::PostStart(index) => {
+                        let member = &mut journal.members[index];
+                        assert!(matches!(member.state, MemberState::Running { .. }), "a hook of nobody's");
+                        if roll(2) == 0 {
+                            member.post_start_done();
+                        } else if roll(3) == 0 {
+                            member.condemn(condemned(now, roll(3) * SECOND, false));
+                        }
+                    }
+                    Step::PreStop(index) => {
+                        assert!(!journal.members[index].signalled, "the hook comes before the signal");
+                        if roll(2) == 0 {
+                            journal.members[index].health.pre_stop = Hook::Done;
+                        }
+                    }
+                    Step::Signal(index) => {
+                        assert!(!journal.members[index].signalled, "told twice");
+                        journal.members[index].signalled = true;
+                        journal.members[index].health.signalled_ns = now;
+                    }
                     Step::Kill(index) => {
                         journal.members[index].killed = true;
                         end(&mut journal, index, 137, now);
@@ -212,10 +330,11 @@ fn no_history_gets_stuck_or_starts_twice() {
                         journal.finished = true;
                     }
                     Step::Reset => journal.reset(),
+                    Step::Expire => panic!("there is no deadline"),
                 }
             }
             let count = journal.members.len() as u64;
-            match roll(6) {
+            match roll(8) {
                 0 => now = decision.wake_at_ns.unwrap_or(now),
                 1 if journal.intent == Intent::Run && !journal.finished => {
                     let stopping = Stopping { since_ns: now, kill_at_ns: now + roll(5) * SECOND, grace_seconds: 1 };
@@ -224,6 +343,14 @@ fn no_history_gets_stuck_or_starts_twice() {
                 2 if roll(4) == 0 && !journal.finished => {
                     if !after_pause_death(&mut journal, policy, now) && journal.intent == Intent::Run {
                         journal.finished = true;
+                    }
+                }
+                3 => {
+                    let member = &mut journal.members[roll(count) as usize];
+                    if roll(2) == 0 {
+                        member.condemn(condemned(now, roll(3) * SECOND, true));
+                    } else if member.live_seq().is_some() {
+                        member.probe_says(pod::ProbeKind::Startup, true);
                     }
                 }
                 _ => {

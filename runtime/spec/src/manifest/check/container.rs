@@ -6,12 +6,16 @@ use k8s_openapi::api::core::v1;
 
 use super::annotations::{self, Annotations};
 use super::env::Budget;
+use super::life::Checked;
 use super::metadata::report;
 use super::{Problems, env_source, id, names, path_fault, ports, resources, restart_policy, rights, tidy};
 use crate::image_ref::ImageRefError;
 use crate::manifest::problem::{Cause, Problem, quoted};
 use crate::manifest::suggest;
-use crate::pod::{Container, Groups, ImageRef, SeccompChoice, SubPath, UserRef, Volume, VolumeMount, sub_path_fault};
+use crate::plan::NO_EXEC;
+use crate::pod::{
+    Container, Groups, ImageRef, RestartPolicy, SeccompChoice, SubPath, UserRef, Volume, VolumeMount, sub_path_fault,
+};
 
 /// What the containers of one Pod share.
 pub struct All<'a> {
@@ -63,8 +67,12 @@ impl<'a> All<'a> {
         resources.pids_limit = annotations::pids_limit(&self.annotations, &source.name);
         let inherited = (self.seccomp, self.pod.and_then(|pod| pod.run_as_non_root));
         let rights = rights::rights(source, &image, inherited, path, out);
+        let restart_policy = restart_policy(source.restart_policy.as_deref(), &format!("{path}.restartPolicy"), out);
+        let passes = path.starts_with("spec.initContainers") && restart_policy != Some(RestartPolicy::Always);
+        let life = Checked { source, ports: &ports, path, passes };
+        let (probes, hooks) = (life.probes(out), life.hooks(out));
         let program = command.first().or(args.first()).map(String::as_str);
-        Container {
+        let container = Container {
             name: source.name.clone(),
             image,
             working_dir: working_dir(source.working_dir.as_deref(), &format!("{path}.workingDir"), out),
@@ -73,7 +81,9 @@ impl<'a> All<'a> {
             groups: self.groups.clone(),
             rights,
             read_only_root: source.security_context.as_ref().and_then(|s| s.read_only_root_filesystem).unwrap_or(false),
-            restart_policy: restart_policy(source.restart_policy.as_deref(), &format!("{path}.restartPolicy"), out),
+            restart_policy,
+            probes,
+            hooks,
             stdin: source.stdin.unwrap_or(false),
             stdin_once: source.stdin_once.unwrap_or(false),
             tty: source.tty.unwrap_or(false),
@@ -85,7 +95,11 @@ impl<'a> All<'a> {
             ports,
             mounts,
             resources,
+        };
+        if let (ImageRef::Wasm(_), Some(field)) = (&container.image, container.exec_field()) {
+            out.push(Problem::new(Cause::NotYet, format!("{path}.{field}"), format!("not yet honoured: {NO_EXEC}")));
         }
+        container
     }
 
     fn name(&mut self, name: &str, path: &str, out: &mut Problems) {

@@ -7,6 +7,7 @@ use crate::capabilities;
 use crate::plan::samples;
 use crate::pod::{EnvValue, Groups, MemberKind, PodField, SeccompChoice, UserRef};
 
+mod life;
 mod parts;
 
 /// A Pod that is well, with changes merged in.
@@ -96,8 +97,8 @@ fn names() {
 #[test]
 fn nothing_that_is_not_honoured_slips_through_the_types() {
     refused(
-        container(json!({"livenessProbe": {"tcpSocket": {"port": 1}}})),
-        "spec.containers[0].livenessProbe",
+        container(json!({"volumeDevices": [{"name": "v", "devicePath": "/d"}]})),
+        "spec.containers[0].volumeDevices",
         "not yet",
     );
     refused(json!({"spec": {"hostPID": true}}), "spec.hostPID", "not yet");

@@ -24,8 +24,8 @@ spec:
   containers:
   - name: a
     comand: [x]
-    livenessProbe:
-      httpGet: {port: 80, pth: /}
+    volumeDevices:
+    - {name: v, pth: /}
     stdin: \"true\"
     env: [{name: A, value: 8080}]
     securityContext: {privileged: true}
@@ -39,8 +39,8 @@ spec:
         [
             "3:metadata.labls: unknown field",
             "8:spec.containers[0].comand: unknown field",
-            "9:spec.containers[0].livenessProbe: not yet honoured: restarts the member when it does not answer",
-            "10:spec.containers[0].livenessProbe.httpGet.pth: unknown field",
+            "9:spec.containers[0].volumeDevices: not yet honoured: volumes as raw block devices",
+            "10:spec.containers[0].volumeDevices[0].pth: unknown field",
             "11:spec.containers[0].stdin: expected true or false, found the string \"true\"",
             "12:spec.containers[0].env[0].value: expected a string, found the number 8080",
             "13:spec.containers[0].securityContext.privileged: not yet honoured: lets the member do everything",
@@ -62,8 +62,8 @@ fn defaults_of_kubernetes_pass_and_others_do_not() {
             "containers: [{securityContext: {procMount: Default}}]",
             "containers: [{securityContext: {procMount: Unmasked}}]",
         ),
-        ("containers: [{livenessProbe: null}]", "containers: [{livenessProbe: {}}]"),
-        ("initContainers: [{stdin: true}]", "initContainers: [{lifecycle: {preStop: {}}}]"),
+        ("containers: [{volumeDevices: null}]", "containers: [{volumeDevices: [{name: a, devicePath: /a}]}]"),
+        ("initContainers: [{stdin: true}]", "initContainers: [{lifecycle: {stopSignal: SIGINT}}]"),
         ("securityContext: {sysctls: []}", "securityContext: {sysctls: [{name: a, value: b}]}"),
     ] {
         assert_eq!(with(default), 0, "{default}");

@@ -1,0 +1,138 @@
+//! How a member that lives is doing: what its hooks and probes have said, and whether the node has given it up.
+//!
+//! ```text
+//! born ─postStart─► ─startup probe─► started ─readiness probe─► ready
+//!        │ failed        │ failed       │ liveness probe failed
+//!        └───────────────┴──────────────┴──► condemned: ends as in a stop, and its restart policy goes on
+//! ```
+//! Part of the journal, so that a new node goes on where the one before stopped. Must never do IO.
+
+use dwell_spec::pod::{Container, ProbeKind, RestartPolicy};
+use serde::{Deserialize, Serialize};
+
+use super::journal::{Member, Termination};
+
+/// What a container says is to be waited for; the same in each of its runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wants {
+    /// It has a postStart hook.
+    pub post_start: bool,
+    /// It has a preStop hook.
+    pub pre_stop: bool,
+    /// It has a startup probe.
+    pub startup: bool,
+    /// It has a readiness probe.
+    pub readiness: bool,
+}
+
+/// Of the run that lives; nothing of it holds for another one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Its postStart hook is through, and its startup probe has succeeded.
+    pub started: bool,
+    /// It is started, and its readiness probe says that it takes traffic.
+    pub ready: bool,
+    /// Where its postStart hook stands.
+    pub post_start: Hook,
+    /// Where its preStop hook stands.
+    pub pre_stop: Hook,
+    /// The node ends it of its own accord.
+    pub condemned: Option<Condemned>,
+    /// When it was told to stop; 0 before.
+    pub signalled_ns: u64,
+}
+
+/// Where a hook stands. One that a node was killed in is run again by the next.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hook {
+    /// There is none.
+    #[default]
+    None,
+    /// It is to be run, or runs.
+    Due,
+    /// It is through, well or not.
+    Done,
+}
+
+/// Why and how a member is ended by the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condemned {
+    /// When that was decided.
+    pub since_ns: u64,
+    /// When patience ends.
+    pub kill_at_ns: u64,
+    /// For people.
+    pub message: String,
+    /// A probe said so: it is started again, whatever its exit status, unless it never is.
+    pub unhealthy: bool,
+}
+
+impl Wants {
+    /// What a container asks for.
+    pub fn of(container: &Container) -> Wants {
+        Wants {
+            post_start: container.hooks.post_start.is_some(),
+            pre_stop: container.hooks.pre_stop.is_some(),
+            startup: container.probes.startup.is_some(),
+            readiness: container.probes.readiness.is_some(),
+        }
+    }
+}
+
+impl Health {
+    /// That of a newborn.
+    pub(super) fn newborn(wants: Wants) -> Health {
+        let due = |hook: bool| if hook { Hook::Due } else { Hook::None };
+        let mut health =
+            Health { post_start: due(wants.post_start), pre_stop: due(wants.pre_stop), ..Health::default() };
+        health.go_on(wants);
+        health
+    }
+
+    /// What nothing stands in the way of any more.
+    fn go_on(&mut self, wants: Wants) {
+        if self.post_start != Hook::Due && !wants.startup {
+            self.started = true;
+        }
+        if self.started && !wants.readiness {
+            self.ready = true;
+        }
+    }
+}
+
+impl Member {
+    /// Its postStart hook has done its work.
+    pub fn post_start_done(&mut self) {
+        self.health.post_start = Hook::Done;
+        self.health.go_on(self.wants);
+        self.started |= self.health.started;
+    }
+
+    /// A probe has come to a verdict; a bad one of the startup or liveness probe is `condemn`'s.
+    pub fn probe_says(&mut self, kind: ProbeKind, good: bool) {
+        match kind {
+            ProbeKind::Startup if good => {
+                self.health.started = true;
+                self.health.ready = !self.wants.readiness;
+                self.started = true;
+            }
+            ProbeKind::Readiness => self.health.ready = good && self.health.started,
+            ProbeKind::Startup | ProbeKind::Liveness => {}
+        }
+    }
+
+    /// The node gives it up, once.
+    pub fn condemn(&mut self, condemned: Condemned) {
+        if self.live_seq().is_some() && self.health.condemned.is_none() {
+            self.health.ready = false;
+            self.health.condemned = Some(condemned);
+        }
+    }
+}
+
+impl Termination {
+    /// Whether a member that ended so is started again by this policy.
+    pub fn restarts(&self, policy: RestartPolicy) -> bool {
+        policy.restarts_after(self.exit_code) || self.unhealthy && policy != RestartPolicy::Never
+    }
+}
