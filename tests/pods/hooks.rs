@@ -51,7 +51,7 @@ fn a_prestop_hook_comes_before_the_signal() {
 fn a_prestop_hook_that_takes_all_the_time_leaves_two_seconds() {
     let node = Node::new();
     let script = "trap 'sleep 0.5; echo ended well; exit 0' TERM; while :; do sleep 0.05; done";
-    node.start(&pod(&node, "Never", script, "preStop: {sleep: {seconds: 600}}"));
+    node.start(&pod(&node, "Never", script, "preStop: {exec: {command: [sleep, '600']}}"));
     node.wait_for_phase("hooked", "Running");
     node.dwell(&["stop", "-t", "1", "hooked"]).ok();
     assert_eq!(node.dwell(&["logs", "hooked"]).ok(), "ended well\n");

@@ -29,7 +29,7 @@ pub enum Command {
     Ps(command::ps::PsArgs),
     /// Show what a Pod's members wrote
     Logs(command::logs::LogsArgs),
-    /// Run a program in a running native member
+    /// Run a program in a running member; beside a Wasm one, a module
     Exec(command::exec::ExecArgs),
     /// Stop Pods in order and keep their records and logs
     Stop(command::stop::StopArgs),

@@ -143,13 +143,22 @@ pub fn devpts() -> Result<OwnedFd, Errno> {
 /// Those of `openat2`; ENOENT when another kind of file system is there; ESRCH when the process has ended.
 pub fn devpts_of(pidfd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     const DEVPTS_MAGIC: rustix::fs::FsWord = 0x1cd1;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let devpts = crate::fs::open_plain_in_root(root_of(pidfd)?.as_fd(), "dev/pts", flags)?;
+    if rustix::fs::fstatfs(&devpts)?.f_type == DEVPTS_MAGIC { Ok(devpts) } else { Err(Errno::NOENT) }
+}
+
+/// The root directory of a process; only a path.
+///
+/// # Errors
+/// Those of `open`; ESRCH when the process has ended.
+pub fn root_of(pidfd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let pid = crate::process::number(pidfd)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(format!("/proc/{pid}/root"), flags, Mode::empty())?;
-    let devpts = crate::fs::open_plain_in_root(root.as_fd(), "dev/pts", flags)?;
     // Still the same process: its number cannot have been another's meanwhile.
     crate::process::number(pidfd)?;
-    if rustix::fs::fstatfs(&devpts)?.f_type == DEVPTS_MAGIC { Ok(devpts) } else { Err(Errno::NOENT) }
+    Ok(root)
 }
 
 /// Master and slave of a new terminal of a devpts, attached or not. Neither becomes a controlling terminal.

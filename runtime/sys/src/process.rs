@@ -98,6 +98,18 @@ pub fn number(pidfd: BorrowedFd<'_>) -> Result<i32, Errno> {
     number.filter(|number| *number > 0).ok_or(Errno::SRCH)
 }
 
+/// Whether a living process was executed from this very file.
+///
+/// # Errors
+/// As `number`; those of `stat`.
+pub fn executes(pidfd: BorrowedFd<'_>, file: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let pid = number(pidfd)?;
+    let (exe, file) = (rustix::fs::stat(format!("/proc/{pid}/exe"))?, rustix::fs::fstat(file)?);
+    // Still the same process: its number cannot have been another's meanwhile.
+    number(pidfd)?;
+    Ok((exe.st_dev, exe.st_ino) == (file.st_dev, file.st_ino))
+}
+
 /// SIGKILL, to the very process and never to another that took its number.
 ///
 /// # Errors

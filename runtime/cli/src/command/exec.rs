@@ -1,4 +1,4 @@
-//! `dwell exec`: a program in a running native member, its streams ours, its exit status ours.
+//! `dwell exec`: a program in a running member, a module beside a running Wasm one, its streams ours, its exit status ours.
 
 use std::io::{self, IsTerminal, Write};
 

@@ -9,7 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use dwell_spec::facts::VolumePart;
-use dwell_spec::plan::container::{ContainerPlan, FdSource, MountFlags};
+use dwell_spec::plan::container::{FdSource, MountFlags};
+use dwell_spec::plan::worker::WorkerPlan;
 use dwell_sys::{memfd, mount};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountAttrFlags;
@@ -59,8 +60,8 @@ pub fn open_all(sources: &[FdSource], worker_plan: Option<&[u8]>, parts: &Parts<
 }
 
 /// The worker's plan as it travels.
-pub fn encode_worker_plan(plan: &ContainerPlan) -> Option<Vec<u8>> {
-    plan.worker.as_ref().and_then(|worker| serde_json::to_vec(worker).ok())
+pub fn encode_worker_plan(plan: Option<&WorkerPlan>) -> Option<Vec<u8>> {
+    plan.and_then(|worker| serde_json::to_vec(worker).ok())
 }
 
 fn open(

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::errand::{Errand, Errands, Purpose};
+use super::exec::ExecReady;
 use super::prepare::Prepared;
 use super::recover::Found;
 use super::request::{ExecEnd, Refusal, Reply, Request};
@@ -48,6 +49,8 @@ pub(crate) struct Driver {
     pub(super) preparing: HashSet<usize>,
     pub(super) prepared: JoinSet<Prepared>,
     pub(super) errands: Errands,
+    /// Modules that were asked for beside a member, while they are compiled.
+    pub(super) modules: JoinSet<ExecReady>,
     /// Who waits until a restart's members have ended.
     restarts: Vec<Reply<()>>,
     requests: mpsc::Receiver<Request>,
@@ -60,6 +63,7 @@ enum Happening {
     Keeper(Result<Event, crate::sandbox::keeper::KeeperError>),
     Prepared(Prepared),
     Errand(Errand),
+    ExecReady(ExecReady),
     Time,
 }
 
@@ -84,6 +88,7 @@ impl Driver {
             preparing: HashSet::new(),
             prepared: JoinSet::new(),
             errands: Errands::default(),
+            modules: JoinSet::new(),
             restarts: Vec::new(),
             requests,
             written: Vec::new(),
@@ -142,6 +147,11 @@ impl Driver {
                 Err(failure) if failure.is_panic() => std::panic::resume_unwind(failure.into_panic()),
                 Err(_) => Happening::Time,
             },
+            Some(ready) = self.modules.join_next() => match ready {
+                Ok(ready) => Happening::ExecReady(ready),
+                // Whoever waits hears that it will not come.
+                Err(_) => Happening::Time,
+            },
             () = async { match wake_at_ns {
                 Some(at) => tokio::time::sleep(until(at)).await,
                 None => std::future::pending().await,
@@ -158,6 +168,7 @@ impl Driver {
             Happening::Keeper(Err(_)) => self.pause_died().await,
             Happening::Prepared(prepared) => self.prepared(prepared).await,
             Happening::Errand(errand) => self.errand_done(errand),
+            Happening::ExecReady(ready) => self.exec_ready(ready).await,
             Happening::Time => {}
         }
         false
@@ -221,9 +232,7 @@ impl Driver {
             Request::Kill { container, signal, reply } => {
                 let _ = reply.send(self.kill(container.as_deref(), signal).await);
             }
-            Request::Exec { request, reply } => {
-                let _ = reply.send(self.exec(request).await);
-            }
+            Request::Exec { request, reply } => self.exec(request, reply).await,
             Request::Attach { container, reply } => {
                 let _ = reply.send(self.attach(container.as_deref()).await);
             }

@@ -11,13 +11,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dwell_spec::pod::{Action, Probe, ProbeKind};
+use dwell_sys::complain::complain;
 use rustix::process::{Signal, pidfd_send_signal};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
+use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::driver::Driver;
-use super::request::{ExecRequest, ExecSession};
+use super::request::{ExecRequest, ExecSession, Refusal};
 use crate::clock::now_ns;
 use crate::probe;
 use crate::report::sentence;
@@ -30,7 +32,23 @@ const OUTPUT_MAX: usize = 1024;
 /// What output may still take once its program has ended: a child that lives on may hold it open for ever.
 const LAST_OUTPUT: Duration = Duration::from_millis(100);
 
-type Work = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+type Work = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// What an errand brings back.
+#[derive(Debug)]
+enum Answer {
+    Good,
+    /// And why.
+    Bad(String),
+    /// The node could not ask, for a reason of its own.
+    None(String),
+}
+
+impl From<Result<(), String>> for Answer {
+    fn from(result: Result<(), String>) -> Self {
+        result.map_or_else(Answer::Bad, |()| Answer::Good)
+    }
+}
 
 /// What an errand is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,7 +64,7 @@ pub(super) struct Errand {
     index: usize,
     seq: u64,
     purpose: Purpose,
-    result: Result<(), String>,
+    answer: Answer,
 }
 
 /// A Pod's errands under way, and the probes of its members.
@@ -142,40 +160,44 @@ impl Driver {
 
     async fn send(&mut self, index: usize, purpose: Purpose, action: &Action, limit: Option<Duration>) {
         let Some(seq) = self.journal.members[index].live_seq() else { return };
-        let work = self.work(index, action).await;
-        let errand = self.errands.done.spawn(async move {
-            let result = match limit {
-                None => work.await,
-                Some(limit) => {
-                    let late = || Err(format!("no answer within {} s", limit.as_secs()));
-                    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| late())
-                }
-            };
-            Errand { index, seq, purpose, result }
-        });
+        let work = self.work(index, action, limit).await;
+        let errand = self.errands.done.spawn(async move { Errand { index, seq, purpose, answer: work.await } });
         self.errands.under_way.insert((index, purpose), (seq, errand));
     }
 
-    async fn work(&mut self, index: usize, action: &Action) -> Work {
+    /// A probe's answer may take `limit`, which does not count what a program's birth takes; hooks have none.
+    async fn work(&mut self, index: usize, action: &Action, limit: Option<Duration>) -> Work {
         match action {
             Action::Sleep { seconds } => {
                 let time = Duration::from_secs(u64::from(*seconds));
                 Box::pin(async move {
                     tokio::time::sleep(time).await;
-                    Ok(())
+                    Answer::Good
                 })
             }
             Action::Ask(question) => {
                 let (question, address) = (question.clone(), self.address());
-                Box::pin(async move { probe::ask(&question, address).await })
+                match limit {
+                    None => Box::pin(async move { probe::tell(&question, address).await.into() }),
+                    Some(limit) => Box::pin(async move { within(limit, probe::ask(&question, address)).await }),
+                }
             }
             Action::Exec(command) => {
                 let container = Some(self.journal.members[index].name.clone());
                 let request = ExecRequest { container, command: command.clone(), ..ExecRequest::default() };
-                match self.exec(request).await {
-                    Ok(session) => Box::pin(outcome(session)),
-                    Err(refusal) => Box::pin(std::future::ready(Err(refusal.to_string()))),
-                }
+                let (reply, session) = oneshot::channel();
+                self.exec(request, reply).await;
+                Box::pin(async move {
+                    match session.await {
+                        Ok(Ok(session)) => match limit {
+                            None => outcome(session).await.into(),
+                            Some(limit) => within(limit, outcome(session)).await,
+                        },
+                        Ok(Err(refusal @ Refusal::Invalid(_))) => Answer::Bad(refusal.to_string()),
+                        Ok(Err(refusal)) => Answer::None(refusal.to_string()),
+                        Err(_) => Answer::None("it could not be begun".to_owned()),
+                    }
+                })
             }
         }
     }
@@ -192,25 +214,30 @@ impl Driver {
         if !self.errands.take(&errand) || !lives {
             return;
         }
-        let Errand { index, purpose, result, .. } = errand;
-        match (purpose, result) {
-            (Purpose::PostStart, Ok(())) => self.journal.members[index].post_start_done(),
-            (Purpose::PostStart, Err(why)) => {
+        let Errand { index, purpose, answer, .. } = errand;
+        match (purpose, answer) {
+            (Purpose::PostStart, Answer::Good) => self.journal.members[index].post_start_done(),
+            (Purpose::PostStart, Answer::Bad(why) | Answer::None(why)) => {
                 self.condemn(index, format!("its postStart hook failed: {why}"), None);
             }
             // Whatever it said, its time is over.
             (Purpose::PreStop, _) => self.journal.members[index].health.pre_stop = Hook::Done,
-            (Purpose::Probe(kind), result) => self.answered(index, kind, result),
+            (Purpose::Probe(kind), answer) => self.answered(index, kind, answer),
         }
     }
 
-    fn answered(&mut self, index: usize, kind: ProbeKind, result: Result<(), String>) {
+    fn answered(&mut self, index: usize, kind: ProbeKind, answer: Answer) {
         let Some((_, probers)) = self.errands.probers.get_mut(&index) else { return };
         let Some(prober) = probers.iter_mut().find(|prober| prober.kind == kind) else { return };
-        let (verdict, failures) = (prober.hears(result.is_ok()), prober.failures());
+        if let Answer::None(why) = answer {
+            prober.could_not_ask();
+            let (pod, member) = (&self.handle.name, &self.journal.members[index].name);
+            return complain(format_args!("ask the {} of {member} in Pod {pod}: {why}", kind.as_str()));
+        }
+        let (verdict, failures) = (prober.hears(matches!(answer, Answer::Good)), prober.failures());
         let Some(good) = verdict else { return };
         self.journal.members[index].probe_says(kind, good);
-        if let (Err(why), ProbeKind::Startup | ProbeKind::Liveness) = (result, kind) {
+        if let (Answer::Bad(why), ProbeKind::Startup | ProbeKind::Liveness) = (answer, kind) {
             let times = if failures == 1 { String::new() } else { format!(" {failures} times") };
             self.condemn(index, format!("its {} failed{times}: {why}", kind.as_str()), Some(kind));
         }
@@ -224,7 +251,14 @@ impl Driver {
         let kill_at_ns = since_ns + grace * 1_000_000_000;
         let unhealthy = by.is_some();
         self.journal.members[index].condemn(Condemned { since_ns, kill_at_ns, message, unhealthy });
+        // Before it is acted on.
+        self.publish();
     }
+}
+
+async fn within(limit: Duration, work: impl Future<Output = Result<(), String>>) -> Answer {
+    let late = |_| Err(format!("no answer within {} s", limit.as_secs()));
+    tokio::time::timeout(limit, work).await.unwrap_or_else(late).into()
 }
 
 /// Ends a program when nobody waits for it any more.

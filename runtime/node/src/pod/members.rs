@@ -1,23 +1,18 @@
-//! What happens to members that live: their end, signals, programs run inside them, their input, their log files.
+//! What happens to members that live: their end, signals, their input, their log files.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
-use dwell_spec::facts::ContainerFacts;
-use dwell_spec::plan;
 use rustix::process::Signal;
-use tokio::sync::oneshot;
 
 use super::driver::Driver;
 use super::files;
-use super::request::{Attached, ExecEnd, ExecRequest, ExecSession, Refusal, pick, require_running};
+use super::request::{Attached, ExecEnd, Refusal, pick, require_running};
 use crate::blocking::begin;
 use crate::chain::chain;
 use crate::container::log_files;
-use crate::container::source::{self, Opened, Parts};
-use crate::image::look;
 use crate::report::{Report, read_report};
-use crate::sandbox::keeper::{Birth, BirthStdio, Exit, Process, Take};
+use crate::sandbox::keeper::{Exit, Take};
 use crate::supervise::journal::Termination;
 
 impl Driver {
@@ -85,7 +80,7 @@ impl Driver {
         self.shared.layout.container_dir(&self.handle.uid, &member.name).join(start.to_string())
     }
 
-    fn cgroup_id(&self, index: usize) -> String {
+    pub(super) fn cgroup_id(&self, index: usize) -> String {
         let member = &self.journal.members[index];
         format!("{}-{}", member.name, member.starts.saturating_sub(1))
     }
@@ -142,7 +137,7 @@ impl Driver {
         Ok(())
     }
 
-    async fn take(&mut self, seq: u64, what: Take) -> Result<OwnedFd, Refusal> {
+    pub(super) async fn take(&mut self, seq: u64, what: Take) -> Result<OwnedFd, Refusal> {
         let sandbox = self.sandbox.as_mut().ok_or(Refusal::Gone)?;
         sandbox.keeper.take(seq, what).await.map_err(|error| Refusal::Failed(chain(&error)))
     }
@@ -185,116 +180,6 @@ impl Driver {
         if let (Ok(next), Some(sandbox)) = (next, &mut self.sandbox) {
             let _ = sandbox.keeper.log_next(seq, next.into()).await;
         }
-    }
-
-    /// A program inside a living native member.
-    pub(super) async fn exec(&mut self, request: ExecRequest) -> Result<ExecSession, Refusal> {
-        let index = pick(&self.journal, request.container.as_deref())?;
-        let target = require_running(&self.journal.members[index])?;
-        if request.command.is_empty() {
-            return Err(Refusal::Invalid("no command was given".into()));
-        }
-        if self.journal.members[index].kind.as_deref() == Some("wasm") {
-            let name = &self.journal.members[index].name;
-            return Err(Refusal::Invalid(format!(
-                "container {name} is a Wasm member: it holds no program that could be executed"
-            )));
-        }
-        let target_pidfd = self.take(target, Take::Pidfd).await?;
-        let pipes = ExecPipes::open(&request, &target_pidfd);
-        let pipes = pipes.map_err(|error| Refusal::Failed(format!("make pipes: {error}")))?;
-        let birth = self.open_exec(index, target, &request, target_pidfd, pipes.child)?;
-        let seq = birth.seq;
-        let (sender, exit) = oneshot::channel();
-        let report = birth.process.report.try_clone();
-        let report = report.map_err(|error| Refusal::Failed(format!("copy a descriptor: {error}")))?;
-        self.execs.insert(seq, (sender, report.into()));
-        let _ = self.save();
-        let sandbox = self.sandbox.as_mut().ok_or(Refusal::Gone)?;
-        let born = sandbox.keeper.birth(birth).await.map_err(|error| Refusal::Failed(chain(&error)))?;
-        Ok(ExecSession { stdin: pipes.stdin, stdout: pipes.stdout, stderr: pipes.stderr, exit, pidfd: born.pidfd })
-    }
-
-    fn open_exec(
-        &mut self,
-        index: usize,
-        target: u64,
-        request: &ExecRequest,
-        target_pidfd: OwnedFd,
-        stdio: [OwnedFd; 3],
-    ) -> Result<Birth, Refusal> {
-        let refused = |message: String| Refusal::Failed(message);
-        let container = self.container(index).clone();
-        let settings = self.shared.settings.named(&self.pod.namespace, container.settings());
-        let facts = ContainerFacts { settings, ..look::accounts(&container) };
-        let wanted = plan::ExecRequest {
-            argv: request.command.clone(),
-            user: request.user.clone(),
-            tty: request.tty,
-            stdin: request.stdin,
-        };
-        let plan = plan::plan_exec(&self.pod, &container, &self.shared.facts, &facts, self.pod_ip(), &wanted)
-            .map_err(|error| Refusal::Invalid(chain(&error)))?;
-        let cgroup = self.sandbox.as_ref().ok_or(Refusal::Gone)?.cgroup.container(&self.cgroup_id(index));
-        let cgroup = cgroup.ok_or_else(|| refused("its cgroup has no name".into()))?;
-        let tasks = cgroup.all_tasks().map_err(|error| refused(chain(&error)))?;
-        let report: OwnedFd = dwell_sys::memfd::writable("exec-report").map_err(|error| refused(error.to_string()))?;
-        let parts = Parts {
-            volumes: &std::collections::BTreeMap::new(),
-            pod_files: std::path::Path::new(""),
-            own_folder: std::path::PathBuf::new(),
-            cgroup_tasks: &tasks,
-            module: None,
-            worker: None,
-            report: report.as_fd(),
-            target: Some(target_pidfd.as_fd()),
-        };
-        let Opened { slots, .. } =
-            source::open_all(&plan.sources, None, &parts).map_err(|error| refused(chain(&error)))?;
-        let plan =
-            dwell_sys::memfd::sealed("exec-plan", &plan.init.encode()).map_err(|error| refused(error.to_string()))?;
-        let executable = self.shared.embedded.init.try_clone().map_err(|error| refused(error.to_string()))?;
-        let cgroup = cgroup.v2_dir().map_err(|error| refused(chain(&error)))?;
-        let process = Process { executable, plan, report, slots, cgroup };
-        let seq = self.journal.take_seq();
-        let stdio = BirthStdio::Direct(stdio);
-        Ok(Birth { seq, own_pid_namespace: false, join: Some(target), log_limit: 0, argument: "init", process, stdio })
-    }
-}
-
-/// Both sides of an exec's streams.
-struct ExecPipes {
-    stdin: Option<OwnedFd>,
-    stdout: OwnedFd,
-    stderr: Option<OwnedFd>,
-    child: [OwnedFd; 3],
-}
-
-impl ExecPipes {
-    fn open(request: &ExecRequest, target: &OwnedFd) -> std::io::Result<ExecPipes> {
-        if request.tty { ExecPipes::terminal(target) } else { ExecPipes::pipes(request.stdin) }
-    }
-
-    /// In the member's own `/dev/pts`, so that the terminal has a name there.
-    fn terminal(target: &OwnedFd) -> std::io::Result<ExecPipes> {
-        let devpts = dwell_sys::mount::devpts_of(target.as_fd())?;
-        let (master, slave) = dwell_sys::mount::open_terminal(devpts.as_fd())?;
-        let child = [slave.try_clone()?, slave.try_clone()?, slave];
-        Ok(ExecPipes { stdin: Some(master.try_clone()?), stdout: master, stderr: None, child })
-    }
-
-    fn pipes(with_input: bool) -> std::io::Result<ExecPipes> {
-        use rustix::fs::{Mode, OFlags};
-        let pipe = || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
-        let (stdout, child_out) = pipe()?;
-        let (stderr, child_err) = pipe()?;
-        let (child_in, stdin) = if with_input {
-            let (read, write) = pipe()?;
-            (read, Some(write))
-        } else {
-            (rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?, None)
-        };
-        Ok(ExecPipes { stdin, stdout, stderr: Some(stderr), child: [child_in, child_out, child_err] })
     }
 }
 

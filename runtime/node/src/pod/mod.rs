@@ -3,6 +3,7 @@
 pub mod driver;
 pub mod end;
 mod errand;
+mod exec;
 pub mod files;
 pub mod members;
 pub mod prepare;

@@ -122,7 +122,7 @@ async fn learn(shared: Arc<Shared>, container: Container) -> Result<Ready, Failu
     }
 }
 
-async fn compile(shared: &Shared, module: Module, mut facts: ContainerFacts) -> Result<Ready, Failure> {
+pub(super) async fn compile(shared: &Shared, module: Module, mut facts: ContainerFacts) -> Result<Ready, Failure> {
     let Some(compiler) = &shared.compiler else {
         return Err(failed("this node was opened without a worker, so it runs no WebAssembly".into()));
     };

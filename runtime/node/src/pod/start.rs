@@ -79,13 +79,13 @@ impl Driver {
     }
 
     /// The Pod's volumes, and these parts of them.
-    fn mountable<'a>(&'a self, parts: &'a Parts) -> impl Iterator<Item = (VolumePart, &'a OpenVolume)> {
+    pub(super) fn mountable<'a>(&'a self, parts: &'a Parts) -> impl Iterator<Item = (VolumePart, &'a OpenVolume)> {
         let whole = self.volumes.iter().map(|(name, volume)| ((name.clone(), None), volume));
         whole.chain(parts.iter().map(|(part, volume)| (part.clone(), volume)))
     }
 
     /// Opens what the container's mounts take of volumes. What is not there yet is made, unless nobody may write there.
-    fn open_parts(&self, container: &Container, settings: &[Settings]) -> Result<Parts, Failed> {
+    pub(super) fn open_parts(&self, container: &Container, settings: &[Settings]) -> Result<Parts, Failed> {
         if container.mounts.iter().all(|mount| mount.sub_path.is_none()) {
             return Ok(Parts::new());
         }
@@ -149,7 +149,7 @@ impl Driver {
             target: None,
         };
         let Opened { slots, terminal } =
-            source::open_all(&plan.sources, source::encode_worker_plan(plan).as_deref(), &parts)
+            source::open_all(&plan.sources, source::encode_worker_plan(plan.worker.as_ref()).as_deref(), &parts)
                 .map_err(|e| chain(&e))?;
         let process = Process {
             executable: self.shared.embedded.init.try_clone().map_err(|e| format!("copy a descriptor: {e}"))?,

@@ -1,12 +1,14 @@
 //! The gRPC health protocol, `grpc.health.v1.Health/Check`: one message of one field each way, so written by hand.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, Weak};
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::HeaderMap;
 use hyper::Request;
 use hyper::body::Bytes;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
+use tokio::task::JoinSet;
 
 /// Bytes of an answer that are read; a right one has seven.
 const ANSWER_MAX: usize = 4096;
@@ -18,7 +20,8 @@ const SERVING: u8 = 1;
 pub(super) async fn check(peer: SocketAddr, service: &str) -> Result<(), String> {
     let failed = |error: &dyn std::fmt::Display| format!("ask {peer} for its health: {error}");
     let stream = super::connect(peer).await?;
-    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let tasks = Arc::new(Mutex::new(JoinSet::new()));
+    let handshake = hyper::client::conn::http2::handshake(Tasks(Arc::downgrade(&tasks)), TokioIo::new(stream));
     let (mut sender, connection) = handshake.await.map_err(|error| failed(&error))?;
     let asked = async {
         let request = request(peer, service).map_err(|error| failed(&error))?;
@@ -29,6 +32,19 @@ pub(super) async fn check(peer: SocketAddr, service: &str) -> Result<(), String>
         verdict(&trailers, &body.to_bytes())
     };
     super::driven(asked, connection).await
+}
+
+/// What drives the connection ends with the question, whatever the server does: a server that reads no more would keep
+/// it for ever else.
+#[derive(Clone)]
+struct Tasks(Weak<Mutex<JoinSet<()>>>);
+
+impl<F: Future + Send + 'static> hyper::rt::Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        let Some(tasks) = self.0.upgrade() else { return };
+        let mut tasks = tasks.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        tasks.spawn(async move { drop(task.await) });
+    }
 }
 
 fn request(peer: SocketAddr, service: &str) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
@@ -64,7 +80,12 @@ fn verdict(trailers: &HeaderMap, body: &[u8]) -> Result<(), String> {
         "0" => {}
         "" => return Err("the server does not speak gRPC".to_owned()),
         "12" => return Err("the server does not implement the grpc health protocol (grpc.health.v1.Health)".to_owned()),
-        code => return Err(format!("gRPC status {code}: {}", text("grpc-message").escape_debug())),
+        code => {
+            return Err(format!(
+                "gRPC status {code}: {}",
+                text("grpc-message").chars().take(200).collect::<String>().escape_debug()
+            ));
+        }
     }
     // An empty message is one with its default value, UNKNOWN.
     let status = match body.get(5..) {
@@ -98,6 +119,7 @@ mod tests {
         use http_body_util::StreamBody;
         use hyper::service::service_fn;
         use hyper::{Request, Response, body::Frame, body::Incoming};
+        use hyper_util::rt::TokioExecutor;
 
         let answer = async |request: Request<Incoming>| {
             assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");

@@ -19,11 +19,14 @@ struct Target {
     path: String,
 }
 
+/// Well when there is an answer.
+pub(super) async fn tell(get: &HttpGet, address: IpAddr) -> Result<(), String> {
+    request(&Target::of(get, address).await?, &get.headers).await.map(drop)
+}
+
 /// Well when the status is 200 to 399; a redirect to another host is well, and not followed.
 pub(super) async fn get(get: &HttpGet, address: IpAddr) -> Result<(), String> {
-    let peer = super::resolve(get.host.as_deref(), get.port, address).await?;
-    let host = get.host.clone().unwrap_or_else(|| address.to_string());
-    let mut target = Target { host, peer, path: get.path.clone() };
+    let mut target = Target::of(get, address).await?;
     for _ in 0..=REDIRECTS {
         let (status, location) = request(&target, &get.headers).await?;
         let redirected = location.filter(|_| status.is_redirection() && status != StatusCode::NOT_MODIFIED);
@@ -37,6 +40,12 @@ pub(super) async fn get(get: &HttpGet, address: IpAddr) -> Result<(), String> {
 }
 
 impl Target {
+    async fn of(get: &HttpGet, address: IpAddr) -> Result<Target, String> {
+        let peer = super::resolve(get.host.as_deref(), get.port, address).await?;
+        let host = get.host.clone().unwrap_or_else(|| address.to_string());
+        Ok(Target { host, peer, path: get.path.clone() })
+    }
+
     fn authority(&self) -> String {
         let host = if self.host.contains(':') {
             format!("[{}]", self.host.trim_matches(['[', ']']))
@@ -46,9 +55,21 @@ impl Target {
         format!("{host}:{}", self.peer.port())
     }
 
+    /// A location that begins with no host is meant from the path that was asked for.
+    fn absolute(&self, location: &str) -> String {
+        let path = self.path.split('?').next().unwrap_or_default();
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        match location {
+            other if other.starts_with("//") => format!("http:{other}"),
+            whole if whole.contains("://") || whole.starts_with('/') => whole.to_owned(),
+            query if query.starts_with('?') => format!("{path}{query}"),
+            name => format!("{folder}/{name}"),
+        }
+    }
+
     /// The same host under another path or port; `None` for another host, and for what is no address.
     fn redirected(&self, location: &str) -> Option<Target> {
-        let uri: Uri = location.parse().ok()?;
+        let uri: Uri = self.absolute(location).parse().ok()?;
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let port = match (uri.host(), uri.scheme_str()) {
             (None, _) => self.peer.port(),
@@ -98,11 +119,14 @@ mod tests {
         let target = Target { host: "10.1.2.3".into(), peer, path: "/".into() };
         let to = |location| target.redirected(location).map(|next| format!("{}{}", next.peer, next.path));
         assert_eq!(to("/other?x=1"), Some("10.1.2.3:80/other?x=1".into()));
+        assert_eq!(to("other"), Some("10.1.2.3:80/other".into()));
+        assert_eq!(to("?x"), Some("10.1.2.3:80/?x".into()));
+        assert_eq!(to("//example.com/"), None);
         assert_eq!(to("http://10.1.2.3:8080/a"), Some("10.1.2.3:8080/a".into()));
         assert_eq!(to("http://10.1.2.3"), Some("10.1.2.3:80/".into()));
         assert_eq!(to("http://example.com/"), None);
         assert_eq!(to("https://10.1.2.3/"), None, "no client for TLS is here");
-        assert_eq!(to("\u{7f}"), None);
+        assert_eq!(to("a b"), None);
     }
 
     #[test]

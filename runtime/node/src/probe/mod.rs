@@ -11,11 +11,14 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 use dwell_spec::pod::Question;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use crate::blocking::blocking;
 
 /// What clients call themselves, as the kubelet's probes do: servers leave them out of their logs by it.
 const USER_AGENT: &str = "kube-probe/1.35";
+/// Names that are looked up at once, of all Pods.
+static LOOK_UPS: Semaphore = Semaphore::const_new(4);
 
 /// Asks it, of the host that it names, else of `address`.
 ///
@@ -43,18 +46,35 @@ async fn driven<T>(asked: impl Future<Output = T>, connection: impl Future) -> T
     }
 }
 
+/// Says it, as a hook does: over HTTP any answer will do.
+///
+/// # Errors
+/// Why there was none, for people.
+pub(crate) async fn tell(question: &Question, address: IpAddr) -> Result<(), String> {
+    match question {
+        Question::Http(get) => http::tell(get, address).await,
+        other => ask(other, address).await,
+    }
+}
+
 async fn connect(peer: SocketAddr) -> Result<TcpStream, String> {
     TcpStream::connect(peer).await.map_err(|error| format!("connect to {peer}: {error}"))
 }
 
-/// The first address of a host.
+/// The first address of a host. A resolver that does not answer keeps few of the node's threads.
 async fn resolve(host: Option<&str>, port: u16, otherwise: IpAddr) -> Result<SocketAddr, String> {
     let Some(host) = host else { return Ok(SocketAddr::new(otherwise, port)) };
     if let Ok(address) = host.trim_matches(['[', ']']).parse() {
         return Ok(SocketAddr::new(address, port));
     }
     let name = host.to_owned();
-    let found = blocking(move || (name.as_str(), port).to_socket_addrs().map(|mut all| all.next())).await.flatten();
+    let turn = LOOK_UPS.acquire().await.map_err(|error| error.to_string())?;
+    let look_up = move || {
+        let found = (name.as_str(), port).to_socket_addrs().map(|mut all| all.next());
+        drop(turn);
+        found
+    };
+    let found = blocking(look_up).await.flatten();
     match found {
         Ok(Some(address)) => Ok(address),
         Ok(None) => Err(format!("look up {host}: no address")),

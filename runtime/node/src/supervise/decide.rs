@@ -16,7 +16,7 @@ use dwell_spec::pod::RestartPolicy;
 use super::health::Hook;
 use super::journal::{Intent, Journal, Member, MemberState, Stopping, Termination};
 
-/// What a member has between the stop signal and SIGKILL at least, if its preStop hook took all the time there was.
+/// What a member has between the stop signal and SIGKILL at least, if it has any time at all.
 const LEAST_GRACE_NS: u64 = 2_000_000_000;
 
 /// One thing to do now. Members are named by their index in the journal.
@@ -74,16 +74,17 @@ pub fn decide(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
     }
 }
 
-/// From when to when a member that is to end has time for it.
+/// What time a member that is to end has for it.
 #[derive(Debug, Clone, Copy)]
 struct Patience {
-    since_ns: u64,
     kill_at_ns: u64,
+    /// No time was given: no hook, no signal.
+    none: bool,
 }
 
 impl From<Stopping> for Patience {
     fn from(stopping: Stopping) -> Self {
-        Self { since_ns: stopping.since_ns, kill_at_ns: stopping.kill_at_ns }
+        Self { kill_at_ns: stopping.kill_at_ns, none: stopping.grace_seconds == 0 }
     }
 }
 
@@ -141,8 +142,21 @@ fn run(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
     }
     for (offset, member) in containers.iter().enumerate() {
         decision.consider(member, inits.len() + offset, restarts(member, rules.policy), now_ns);
+        if holds_up_others(member) {
+            break;
+        }
     }
     decision
+}
+
+/// Whether the members after it wait until its postStart hook is through, as they do when a kubelet starts them.
+fn holds_up_others(member: &Member) -> bool {
+    member.wants.post_start
+        && match member.state {
+            MemberState::Waiting { .. } | MemberState::Starting { .. } => true,
+            MemberState::Running { .. } => member.health.post_start == Hook::Due && member.health.condemned.is_none(),
+            MemberState::Terminated(_) => false,
+        }
 }
 
 /// Nothing is left that the Pod was for: its sidecars have the grace period from the moment the last member ended.
@@ -152,7 +166,7 @@ fn wind_down(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
         _ => None,
     });
     let since_ns = ends.max().unwrap_or(now_ns);
-    let patience = Patience { since_ns, kill_at_ns: since_ns.saturating_add(rules.grace_ns) };
+    let patience = Patience { kill_at_ns: since_ns.saturating_add(rules.grace_ns), none: rules.grace_ns == 0 };
     stop(&journal.members, patience, Step::Finish, now_ns)
 }
 
@@ -160,25 +174,26 @@ impl Decision {
     /// A member of a Pod that runs: its postStart hook, or its end, if the node has given it up.
     fn tend(&mut self, member: &Member, index: usize, now_ns: u64) {
         if let Some(condemned) = &member.health.condemned {
-            let patience = Patience { since_ns: condemned.since_ns, kill_at_ns: condemned.kill_at_ns };
+            let none = condemned.kill_at_ns <= condemned.since_ns;
+            let patience = Patience { kill_at_ns: condemned.kill_at_ns, none };
             self.end(member, index, patience, true, now_ns);
         } else if member.health.post_start == Hook::Due {
             self.steps.push(Step::PostStart(index));
         }
     }
 
-    /// The next step of a member's end: its preStop hook, the signal once it has its turn, SIGKILL. A hook that takes all
-    /// the time there was leaves the least grace; one without any time is not begun.
+    /// The next step of a member's end: its preStop hook, the signal once it has its turn, SIGKILL. Whoever was kept from
+    /// the signal until the time was over, by a hook or by others' turns, is told all the same, and has the least grace.
     fn end(&mut self, member: &Member, index: usize, patience: Patience, has_its_turn: bool, now_ns: u64) {
-        let has_hook = member.health.pre_stop != Hook::None && patience.kill_at_ns > patience.since_ns;
         let late = now_ns >= patience.kill_at_ns;
-        let mut kill_at_ns = patience.kill_at_ns;
-        if has_hook && member.signalled {
-            kill_at_ns = kill_at_ns.max(member.health.signalled_ns.saturating_add(LEAST_GRACE_NS));
-        }
-        if has_hook && member.health.pre_stop == Hook::Due && !late && !member.signalled {
+        let kill_at_ns = match member.signalled && !patience.none {
+            true => patience.kill_at_ns.max(member.health.signalled_ns.saturating_add(LEAST_GRACE_NS)),
+            false => patience.kill_at_ns,
+        };
+        let hook_first = member.health.pre_stop == Hook::Due && !late && !patience.none;
+        if hook_first && !member.signalled {
             self.steps.push(Step::PreStop(index));
-        } else if !member.signalled && if late { has_hook } else { has_its_turn } {
+        } else if !member.signalled && if late { !patience.none } else { has_its_turn } {
             self.steps.push(Step::Signal(index));
         } else if now_ns >= kill_at_ns {
             self.steps.extend((!member.killed).then_some(Step::Kill(index)));

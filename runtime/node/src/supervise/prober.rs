@@ -47,6 +47,11 @@ impl Prober {
         self.next_ns = now_ns + u64::from(self.timing.period_seconds) * SECOND;
     }
 
+    /// Nothing was asked after all; the next period tries again.
+    pub fn could_not_ask(&mut self) {
+        self.asking = false;
+    }
+
     /// The answer came; the verdict, once there is one.
     pub fn hears(&mut self, good: bool) -> Option<bool> {
         self.asking = false;

@@ -66,7 +66,7 @@ fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
     let naming = naming::names_of(spec, &meta.name, &meta.namespace, out);
     os(spec.os.as_ref(), out);
     let volumes = volumes::check(spec.volumes.as_deref().unwrap_or_default(), out);
-    let mut containers = container::All::new(source, spec, &volumes, out);
+    let mut containers = container::All::new(source, spec, &volumes, grace, out);
     let init_containers = containers.check(spec.init_containers.as_deref().unwrap_or_default(), "initContainers", out);
     let regular = containers.check(&spec.containers, "containers", out);
     if spec.containers.is_empty() {

@@ -73,7 +73,7 @@ pub use refusal::{PlanError, Problem};
 #[cfg(feature = "manifest")]
 pub use values::resolved;
 #[cfg(feature = "manifest")]
-pub(crate) use wasm::NO_EXEC;
+pub use worker_layout::{granted, place};
 
 #[cfg(all(test, feature = "manifest"))]
 pub(crate) mod samples;

@@ -72,8 +72,10 @@ pub enum Problem {
     MustNotBeRoot,
     /// Asks for what only a native member can have; the sentence says why.
     NotForWasm(&'static str),
-    /// Only native members have processes to start another beside.
+    /// Beside a Wasm member only another module can run.
     ExecIntoWasm,
+    /// The module waits for requests; a command was asked for.
+    ServesOnly,
 }
 
 impl PlanError {
@@ -143,7 +145,8 @@ impl fmt::Display for Problem {
                 f.write_str("it must not run as root, and neither the manifest nor the image names another user")
             }
             Self::NotForWasm(why) => f.write_str(why),
-            Self::ExecIntoWasm => f.write_str("a Wasm member has no file system or process to execute another beside"),
+            Self::ExecIntoWasm => f.write_str("beside a Wasm member only another module can run"),
+            Self::ServesOnly => f.write_str("it serves requests, and has no entry point to run"),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::container::{ContainerPlan, FdSource};
-use super::init::{Exec, InitPlan, Op, Slot};
+use super::init::{Exec, InitPlan, Namespace, Op, Slot};
 use super::worker::ModuleKind;
 use super::{ExecRequest, plan_container, plan_exec, plan_pod, samples};
 use crate::facts::{ContainerFacts, EntryPoint, HostFacts, ModuleFacts, PodIp};
@@ -276,10 +276,21 @@ fn root_where_it_must_not_be_and_what_no_wasm_member_has_are_refused() {
 }
 
 #[test]
-fn exec_into_wasm_is_refused_and_into_native_joins_two_namespaces() {
-    let facts = module(ModuleKind::Preview1Command);
-    let request = ExecRequest { argv: vec!["sh".to_owned()], ..ExecRequest::default() };
-    assert!(plan_exec(&samples::pod(), &wasm(), &samples::host(), &facts, IP, &request).is_err());
+fn an_exec_joins_two_namespaces_and_beside_wasm_runs_modules_alone() {
+    let beside = |facts: &ContainerFacts| {
+        let request =
+            ExecRequest { argv: vec!["/data/check.wasm".to_owned(), "x".to_owned()], ..ExecRequest::default() };
+        plan_exec(&samples::pod(), &wasm(), &samples::host(), facts, IP, &request)
+    };
+    assert!(beside(&ContainerFacts::default()).is_err(), "no module");
+    assert!(beside(&module(ModuleKind::HttpHandler)).is_err(), "a server has no end");
+    let plan = beside(&module(ModuleKind::Preview1Command)).expect("plans");
+    let worker = plan.worker.expect("a worker's plan");
+    assert_eq!(worker.args[1..], ["x"], "its own arguments, not the member's");
+    assert!(worker.listen.is_empty());
+    let own = position(&plan.init, |op| matches!(op, Op::Unshare { namespaces } if *namespaces == [Namespace::Mount]));
+    let attach = position(&plan.init, |op| matches!(op, Op::Attach { .. }));
+    assert!(own < attach, "the member's own mounts stay as they are");
     let joins = exec()
         .init
         .ops

@@ -5,7 +5,8 @@
 
 use super::container::{ContainerPlan, FdSource};
 use super::environment;
-use super::init::{Exec, InitPlan, Op};
+use super::init::{Exec, InitPlan, Namespace, Op};
+use super::joined::{self, ExecPlan, ExecRequest};
 use super::refusal::{PlanError, Problem};
 use super::steps::Steps;
 use super::user::User;
@@ -18,8 +19,6 @@ use crate::pod::{Container, ImageRef, MemberKind, Pod, Protocol};
 const ROOT_BYTES: u64 = 64 * 1024;
 /// Where an HTTP handler listens when no port is declared.
 const DEFAULT_PORT: u16 = 8080;
-/// Why a probe or a hook may not run a program.
-pub(crate) const NO_EXEC: &str = "no program is run inside a Wasm member yet; ask it by httpGet or tcpSocket";
 /// Stands for a digest in a plan that cannot be started yet.
 pub const UNKNOWN_DIGEST: &str = "unknown until compiled";
 
@@ -39,9 +38,6 @@ pub fn plan(
     if let Some((field, why)) = container.rights.not_for_wasm() {
         return Err(PlanError::of(&container.name, field, Problem::NotForWasm(why)));
     }
-    if let Some(field) = container.exec_field() {
-        return Err(PlanError::of(&container.name, field, Problem::NotForWasm(NO_EXEC)));
-    }
     let user = native::user_of(container, container.user.as_ref(), facts)?;
     let mut steps = Steps::default();
     steps.enter_cgroups(host);
@@ -57,11 +53,8 @@ pub fn plan(
     if container.tty {
         steps.source(FdSource::Devpts);
     }
-    let program = steps.source(FdSource::WorkerExecutable);
-    let keep = vec![steps.source(FdSource::WorkerPlan), steps.source(FdSource::Report)];
+    let exec = worker(&mut steps);
     steps.check(&container.name)?;
-    let argv = vec!["dwell-worker".to_owned()];
-    let exec = Exec::Descriptor { program, argv, env: Vec::new(), keep };
     let told = Told { pod, container, host, ip };
     Ok(ContainerPlan {
         name: container.name.clone(),
@@ -76,6 +69,55 @@ pub fn plan(
     })
 }
 
+/// Another module beside a running member, as `joined` says.
+///
+/// # Errors
+/// See `Problem`; a module that serves has no end to wait for.
+pub(super) fn join(
+    told: &Told<'_>,
+    facts: &ContainerFacts,
+    module: &ModuleFacts,
+    request: &ExecRequest,
+) -> Result<ExecPlan, PlanError> {
+    let container = told.container;
+    if module.kind == ModuleKind::HttpHandler {
+        return Err(PlanError::of(&container.name, "command", Problem::ServesOnly));
+    }
+    let user = joined::user(container, facts, request)?;
+    let preopens = worker_layout::granted(told.pod, container, facts)?;
+    let mut steps = joined::begin(told.host);
+    steps.then([Op::Unshare { namespaces: vec![Namespace::Mount] }, Op::MakeMountsPrivate]);
+    steps.attach(FdSource::CompiledModule { digest: module.digest.clone() }, MODULE_PATH, false);
+    steps.then([Op::ChangeDirectory { path: "/".to_owned(), create_as: None }, Op::NewSessionKeyring]);
+    steps.then(native::process(told.host, request.tty, &user));
+    steps.then(privileges(&user));
+    let exec = worker(&mut steps);
+    let container = &told_of(container, request);
+    Ok(ExecPlan {
+        container: container.name.clone(),
+        sources: steps.sources,
+        init: InitPlan { ops: steps.ops, exec },
+        worker: Some(Told { container, ..*told }.worker(module, preopens)?),
+        stdio: joined::stdio(request),
+        own_pid_namespace: !told.pod.share_process_namespace,
+    })
+}
+
+/// The container as its worker would be told of it, were the module its own.
+fn told_of(container: &Container, request: &ExecRequest) -> Container {
+    let skipped = usize::from(matches!(container.image, ImageRef::Wasm(_)));
+    let command = request.argv.iter().skip(skipped).cloned().collect();
+    let (stdin, tty) = (request.stdin, request.tty);
+    Container { command, args: Vec::new(), stdin, tty, ..container.clone() }
+}
+
+/// What becomes of init, with what it keeps.
+fn worker(steps: &mut Steps) -> Exec {
+    let program = steps.source(FdSource::WorkerExecutable);
+    let keep = vec![steps.source(FdSource::WorkerPlan), steps.source(FdSource::Report)];
+    Exec::Descriptor { program, argv: vec!["dwell-worker".to_owned()], env: Vec::new(), keep }
+}
+
 fn privileges(user: &User) -> [Op; 3] {
     [
         Op::SetUser { uid: user.uid, gid: user.gid, groups: user.groups.clone() },
@@ -85,11 +127,12 @@ fn privileges(user: &User) -> [Op; 3] {
 }
 
 /// What the worker's own plan is made of.
-struct Told<'a> {
-    pod: &'a Pod,
-    container: &'a Container,
-    host: &'a HostFacts,
-    ip: PodIp,
+#[derive(Clone, Copy)]
+pub(super) struct Told<'a> {
+    pub pod: &'a Pod,
+    pub container: &'a Container,
+    pub host: &'a HostFacts,
+    pub ip: PodIp,
 }
 
 impl Told<'_> {

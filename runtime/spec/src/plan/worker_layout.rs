@@ -38,6 +38,19 @@ pub fn grants(
     Ok(preopens)
 }
 
+/// The grants alone, of a container whose words are resolved: where a guest's path is in the worker's root.
+///
+/// # Errors
+/// As `grants`.
+pub fn granted(pod: &Pod, container: &Container, facts: &ContainerFacts) -> Result<Vec<Preopen>, PlanError> {
+    grants(&mut Steps::default(), pod, container, facts)
+}
+
+/// The directory of the worker's root, and the path below it, where the guest sees `path` (absolute).
+pub fn place<'a, 'b>(preopens: &'a [Preopen], path: &'b str) -> Option<(&'a str, &'b str)> {
+    longest(preopens.iter(), path).map(|(preopen, rest)| (preopen.dir.as_str(), rest))
+}
+
 fn directory(number: usize, guest: &str, writable: bool) -> Preopen {
     Preopen { dir: format!("/{number}"), file: None, guest: guest.to_owned(), writable }
 }
@@ -83,8 +96,11 @@ fn grant_file(
 
 /// The granted directory with the longest name that holds `path`, and the way from there.
 fn holder<'a, 'b>(preopens: &'a [Preopen], path: &'b str) -> Option<(&'a Preopen, &'b str)> {
-    let directories = preopens.iter().filter(|preopen| preopen.file.is_none());
-    let held = directories.filter_map(|preopen| {
+    longest(preopens.iter().filter(|preopen| preopen.file.is_none()), path)
+}
+
+fn longest<'a, 'b>(preopens: impl Iterator<Item = &'a Preopen>, path: &'b str) -> Option<(&'a Preopen, &'b str)> {
+    let held = preopens.filter_map(|preopen| {
         Some((preopen, path.strip_prefix(preopen.guest.trim_end_matches('/'))?.strip_prefix('/')?))
     });
     held.max_by_key(|(preopen, _)| preopen.guest.len())

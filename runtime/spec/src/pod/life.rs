@@ -48,23 +48,6 @@ impl Probes {
     }
 }
 
-impl super::Container {
-    /// The first probe or hook that runs a program, and so cannot be a Wasm member's yet.
-    #[must_use]
-    pub fn exec_field(&self) -> Option<&'static str> {
-        let exec = |probe: &Option<Probe>| matches!(probe, Some(Probe { action: Action::Exec(_), .. }));
-        let hook = |hook: &Option<Action>| matches!(hook, Some(Action::Exec(_)));
-        let all = [
-            ("startupProbe.exec", exec(&self.probes.startup)),
-            ("livenessProbe.exec", exec(&self.probes.liveness)),
-            ("readinessProbe.exec", exec(&self.probes.readiness)),
-            ("lifecycle.postStart.exec", hook(&self.hooks.post_start)),
-            ("lifecycle.preStop.exec", hook(&self.hooks.pre_stop)),
-        ];
-        all.into_iter().find(|(_, runs)| *runs).map(|(field, _)| field)
-    }
-}
-
 /// One probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {

@@ -60,7 +60,10 @@ fn a_sidecar_has_its_turn_and_lives_beside_the_members() {
     assert_eq!(decide(&journal, never, 5 * SECOND).wake_at_ns, Some(7 * SECOND));
     end(&mut journal, 2, 143, 6 * SECOND);
     assert_eq!(steps(&journal, 6 * SECOND), [Step::Signal(0)]);
-    assert_eq!(steps(&journal, 7 * SECOND), [Step::Kill(0)]);
+    assert_eq!(steps(&journal, 7 * SECOND), [Step::Signal(0)], "however late its turn comes");
+    (journal.members[0].signalled, journal.members[0].health.signalled_ns) = (true, 7 * SECOND);
+    assert_eq!(steps(&journal, 8 * SECOND), [], "and whoever is told has two seconds");
+    assert_eq!(steps(&journal, 9 * SECOND), [Step::Kill(0)]);
     end(&mut journal, 0, 137, 7 * SECOND);
     assert_eq!(steps(&journal, 7 * SECOND), [Step::Finish]);
 }
@@ -73,7 +76,8 @@ fn a_stop_tells_sidecars_when_no_member_lives() {
     assert_eq!(decide(&journal, always, SECOND).steps, [Step::Signal(1), Step::Signal(2)]);
     (1..3).for_each(|index| end(&mut journal, index, 0, SECOND));
     assert_eq!(decide(&journal, always, SECOND).steps, [Step::Signal(0)]);
-    assert_eq!(decide(&journal, always, 3 * SECOND).steps, [Step::Kill(0)]);
+    journal.intent = Intent::Stop(Stopping { since_ns: SECOND, kill_at_ns: SECOND, grace_seconds: 0 });
+    assert_eq!(decide(&journal, always, SECOND).steps, [Step::Kill(0)], "no time, no signal");
 }
 
 #[test]
@@ -162,6 +166,19 @@ fn a_pod_that_has_had_its_time_is_stopped() {
     assert_eq!(decide(&journal, rules, 4 * SECOND).steps, [Step::Expire]);
     journal.intent = Intent::Stop(Stopping { since_ns: 4 * SECOND, kill_at_ns: 9 * SECOND, grace_seconds: 5 });
     assert_eq!(decide(&journal, rules, 5 * SECOND).steps, [Step::Signal(0)], "once");
+}
+
+/// As when a kubelet starts them: a proxy's hook holds up the program behind it.
+#[test]
+fn members_wait_for_the_poststart_hook_of_those_before_them() {
+    let mut journal = journal(0, 3);
+    journal.members[1].wants.post_start = true;
+    let steps = |journal: &Journal| decide(journal, rules(RestartPolicy::Always), SECOND).steps;
+    assert_eq!(steps(&journal), [Step::Start(0), Step::Start(1)]);
+    (0..2).for_each(|index| start(&mut journal, index, SECOND));
+    assert_eq!(steps(&journal), [Step::PostStart(1)]);
+    journal.members[1].post_start_done();
+    assert_eq!(steps(&journal), [Step::Start(2)]);
 }
 
 fn condemned(since_ns: u64, grace_ns: u64, unhealthy: bool) -> Condemned {

@@ -12,7 +12,6 @@ use super::{Problems, env_source, id, names, path_fault, ports, resources, resta
 use crate::image_ref::ImageRefError;
 use crate::manifest::problem::{Cause, Problem, quoted};
 use crate::manifest::suggest;
-use crate::plan::NO_EXEC;
 use crate::pod::{
     Container, Groups, ImageRef, RestartPolicy, SeccompChoice, SubPath, UserRef, Volume, VolumeMount, sub_path_fault,
 };
@@ -22,6 +21,7 @@ pub struct All<'a> {
     annotations: Annotations,
     pod: Option<&'a v1::PodSecurityContext>,
     host_network: bool,
+    grace_seconds: u32,
     volumes: BTreeMap<&'a str, &'a Volume>,
     budget: Budget,
     groups: Groups,
@@ -31,7 +31,13 @@ pub struct All<'a> {
 }
 
 impl<'a> All<'a> {
-    pub fn new(pod: &'a v1::Pod, spec: &'a v1::PodSpec, volumes: &'a [Volume], out: &mut Problems) -> Self {
+    pub fn new(
+        pod: &'a v1::Pod,
+        spec: &'a v1::PodSpec,
+        volumes: &'a [Volume],
+        grace_seconds: u32,
+        out: &mut Problems,
+    ) -> Self {
         let security = spec.security_context.as_ref();
         id(security.and_then(|pod| pod.run_as_user), "spec.securityContext.runAsUser", out);
         id(security.and_then(|pod| pod.run_as_group), "spec.securityContext.runAsGroup", out);
@@ -39,6 +45,7 @@ impl<'a> All<'a> {
             annotations: pod.metadata.annotations.clone().unwrap_or_default(),
             pod: security,
             host_network: spec.host_network.unwrap_or(false),
+            grace_seconds,
             volumes: volumes.iter().map(|volume| (volume.name.as_str(), volume)).collect(),
             budget: Budget::default(),
             groups: rights::groups(security, out),
@@ -69,10 +76,10 @@ impl<'a> All<'a> {
         let rights = rights::rights(source, &image, inherited, path, out);
         let restart_policy = restart_policy(source.restart_policy.as_deref(), &format!("{path}.restartPolicy"), out);
         let passes = path.starts_with("spec.initContainers") && restart_policy != Some(RestartPolicy::Always);
-        let life = Checked { source, ports: &ports, path, passes };
+        let life = Checked { source, ports: &ports, path, passes, grace_seconds: self.grace_seconds };
         let (probes, hooks) = (life.probes(out), life.hooks(out));
         let program = command.first().or(args.first()).map(String::as_str);
-        let container = Container {
+        Container {
             name: source.name.clone(),
             image,
             working_dir: working_dir(source.working_dir.as_deref(), &format!("{path}.workingDir"), out),
@@ -95,11 +102,7 @@ impl<'a> All<'a> {
             ports,
             mounts,
             resources,
-        };
-        if let (ImageRef::Wasm(_), Some(field)) = (&container.image, container.exec_field()) {
-            out.push(Problem::new(Cause::NotYet, format!("{path}.{field}"), format!("not yet honoured: {NO_EXEC}")));
         }
-        container
     }
 
     fn name(&mut self, name: &str, path: &str, out: &mut Problems) {

@@ -23,6 +23,8 @@ pub struct Checked<'a> {
     pub path: &'a str,
     /// An init container that runs to its end.
     pub passes: bool,
+    /// The Pod's grace period, seconds.
+    pub grace_seconds: u32,
 }
 
 impl Checked<'_> {
@@ -101,7 +103,7 @@ impl Checked<'_> {
             actions.push(("grpc", port.map(|port| Action::Ask(Question::Grpc { port, service }))));
         }
         if let Some(sleep) = given.sleep {
-            actions.push(("sleep", seconds(sleep.seconds, &format!("{path}.sleep.seconds"), out)));
+            actions.push(("sleep", self.seconds(sleep.seconds, &format!("{path}.sleep.seconds"), out)));
         }
         for (name, _) in actions.iter().skip(1) {
             out.push(Problem::forbidden(format!("{path}.{name}"), "may not specify more than 1 handler type"));
@@ -135,6 +137,18 @@ impl Checked<'_> {
         let slash = if asked.starts_with('/') { "" } else { "/" };
         let path = format!("{slash}{asked}");
         Some(Action::Ask(Question::Http(HttpGet { host: some(&http.host), port, path, headers })))
+    }
+
+    fn seconds(&self, value: i64, path: &str, out: &mut Problems) -> Option<Action> {
+        match u32::try_from(value) {
+            Ok(seconds) if seconds <= self.grace_seconds => Some(Action::Sleep { seconds }),
+            _ => {
+                let grace = self.grace_seconds;
+                let why = format!("must be non-negative and less than terminationGracePeriodSeconds ({grace})");
+                out.push(Problem::invalid_number(path, value, &why));
+                None
+            }
+        }
     }
 
     fn port(&self, port: &IntOrString, path: &str, out: &mut Problems) -> Option<u16> {
@@ -189,16 +203,6 @@ fn number(value: i64, path: &str, out: &mut Problems) -> Option<u16> {
         Ok(port) if port > 0 => Some(port),
         _ => {
             out.push(Problem::invalid_number(path, value, PORT_RANGE));
-            None
-        }
-    }
-}
-
-fn seconds(value: i64, path: &str, out: &mut Problems) -> Option<Action> {
-    match u32::try_from(value) {
-        Ok(seconds) => Some(Action::Sleep { seconds }),
-        Err(_) => {
-            out.push(Problem::invalid_number(path, value, "must be greater than or equal to 0"));
             None
         }
     }
