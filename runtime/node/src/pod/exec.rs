@@ -176,9 +176,17 @@ impl Driver {
     ) -> Result<Birth, Refusal> {
         let refused = |message: String| Refusal::Failed(message);
         let container = self.container(index).clone();
-        let (_, mut facts, volumes) = self.facts_of(index)?;
-        let (of_module, module) = ready.map_or((None, None), |ready| (ready.facts.module, ready.module));
-        facts.module = of_module;
+        let (facts, volumes, module) = match ready {
+            // Whatever has become of its volumes: a native member is joined, and nothing of it is opened anew.
+            None => {
+                let settings = self.shared.settings.named(&self.pod.namespace, container.settings());
+                (ContainerFacts { settings, ..look::accounts(&container) }, Parts::new(), None)
+            }
+            Some(ready) => {
+                let (_, facts, volumes) = self.facts_of(index)?;
+                (ContainerFacts { module: ready.facts.module, ..facts }, volumes, ready.module)
+            }
+        };
         let wanted = plan::ExecRequest {
             argv: request.command.clone(),
             user: request.user.clone(),
