@@ -103,14 +103,14 @@ fn statuses_are_a_shells() {
 }
 
 #[test]
-fn a_wasm_member_has_nothing_to_execute() {
+fn a_wasm_member_has_no_programs_to_execute() {
     let node = Node::new();
     let sleeper = guest::path("sleep.wasm");
     let container = json!({"name": "main", "image": format!("wasm:{}", sleeper.display())});
     node.start(&pod("sleeper", &[container], json!({})));
     crate::wait_for_line(&node, "sleeper", "sleeping");
     let said = node.dwell(&["exec", "sleeper", "--", "sh"]);
-    assert!(said.code == 125 && said.err.contains("is a Wasm member"), "{said:#?}");
+    assert!(said.code == 125 && said.err.contains("only another module can run"), "{said:#?}");
 }
 
 #[test]
