@@ -82,7 +82,7 @@ pub fn plan_exec(
         sources: steps.sources,
         init: InitPlan { ops: steps.ops, exec: execute(container, request, &env)? },
         worker: None,
-        stdio: stdio(request),
+        stdio: native::stdio(request.tty, request.stdin),
         own_pid_namespace: !pod.share_process_namespace,
     })
 }
@@ -113,12 +113,4 @@ fn execute(container: &Container, request: &ExecRequest, env: &[(String, String)
         path: value(env, "PATH").unwrap_or_default().to_owned(),
         env: joined(env),
     })
-}
-
-pub(super) fn stdio(request: &ExecRequest) -> Stdio {
-    match (request.tty, request.stdin) {
-        (true, _) => Stdio::Terminal,
-        (false, true) => Stdio::LoggedWithInput,
-        (false, false) => Stdio::Logged,
-    }
 }

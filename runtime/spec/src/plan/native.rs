@@ -60,14 +60,14 @@ pub fn plan(
         init: InitPlan { ops: steps.ops, exec },
         worker: None,
         cgroup: limits::container(&container.resources, limits::devices()),
-        stdio: stdio(container),
+        stdio: stdio(container.tty, container.stdin),
         own_pid_namespace: !pod.share_process_namespace,
     })
 }
 
 /// What the member's standard streams are.
-pub fn stdio(container: &Container) -> Stdio {
-    match (container.tty, container.stdin) {
+pub fn stdio(tty: bool, stdin: bool) -> Stdio {
+    match (tty, stdin) {
         (true, _) => Stdio::Terminal,
         (false, true) => Stdio::LoggedWithInput,
         (false, false) => Stdio::Logged,

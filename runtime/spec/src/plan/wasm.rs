@@ -64,7 +64,7 @@ pub fn plan(
         init: InitPlan { ops: steps.ops, exec },
         worker: facts.module.as_ref().map(|module| told.worker(module, preopens)).transpose()?,
         cgroup: limits::container(&container.resources, Vec::new()),
-        stdio: native::stdio(container),
+        stdio: native::stdio(container.tty, container.stdin),
         own_pid_namespace: !pod.share_process_namespace,
     })
 }
@@ -98,7 +98,7 @@ pub(super) fn join(
         sources: steps.sources,
         init: InitPlan { ops: steps.ops, exec },
         worker: Some(Told { container, ..*told }.worker(module, preopens)?),
-        stdio: joined::stdio(request),
+        stdio: native::stdio(request.tty, request.stdin),
         own_pid_namespace: !told.pod.share_process_namespace,
     })
 }

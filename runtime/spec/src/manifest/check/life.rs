@@ -7,12 +7,11 @@
 use k8s_openapi::api::core::v1;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Problems, names};
+use super::{Problems, names, ports};
 use crate::manifest::problem::{Cause, Problem, quoted};
 use crate::manifest::suggest;
 use crate::pod::{Action, ContainerPort, Hooks, HttpGet, Probe, Probes, Question, Timing};
 
-const PORT_RANGE: &str = "must be between 1 and 65535, inclusive";
 const NONE_FOR_INIT: &str = "may not be set for init containers without restartPolicy=Always";
 
 /// A container whose probes and hooks are checked.
@@ -98,7 +97,7 @@ impl Checked<'_> {
             actions.push(("tcpSocket", port.map(|port| Action::Ask(Question::Tcp { host: some(&tcp.host), port }))));
         }
         if let Some(grpc) = given.grpc {
-            let port = number(i64::from(grpc.port), &format!("{path}.grpc.port"), out);
+            let port = ports::number(grpc.port, &format!("{path}.grpc.port"), out);
             let service = grpc.service.clone().unwrap_or_default();
             actions.push(("grpc", port.map(|port| Action::Ask(Question::Grpc { port, service }))));
         }
@@ -153,7 +152,7 @@ impl Checked<'_> {
 
     fn port(&self, port: &IntOrString, path: &str, out: &mut Problems) -> Option<u16> {
         match port {
-            IntOrString::Int(value) => number(i64::from(*value), path, out),
+            IntOrString::Int(value) => ports::number(*value, path, out),
             IntOrString::String(name) => self.named(name, path, out),
         }
     }
@@ -196,16 +195,6 @@ fn command(exec: &v1::ExecAction, path: &str, out: &mut Problems) -> Option<Acti
 
 fn some(text: &Option<String>) -> Option<String> {
     text.clone().filter(|text| !text.is_empty())
-}
-
-fn number(value: i64, path: &str, out: &mut Problems) -> Option<u16> {
-    match u16::try_from(value) {
-        Ok(port) if port > 0 => Some(port),
-        _ => {
-            out.push(Problem::invalid_number(path, value, PORT_RANGE));
-            None
-        }
-    }
 }
 
 fn timing(probe: &v1::Probe, path: &str, out: &mut Problems) -> Timing {

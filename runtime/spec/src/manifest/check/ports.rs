@@ -58,7 +58,8 @@ fn check_one(port: &v1::ContainerPort, path: &str, host_network: bool, out: &mut
     }
 }
 
-fn number(value: i32, path: &str, out: &mut Problems) -> Option<u16> {
+/// 1 to 65535.
+pub fn number(value: i32, path: &str, out: &mut Problems) -> Option<u16> {
     match u16::try_from(value) {
         Ok(port) if port > 0 => Some(port),
         _ => {
