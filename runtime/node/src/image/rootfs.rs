@@ -31,16 +31,6 @@ pub fn open_file(root: BorrowedFd<'_>, path: &str) -> io::Result<std::fs::File> 
     reopen_for_reading(found.as_fd())
 }
 
-/// Opens a directory that lies in a worker's root under this path, which is the planner's.
-///
-/// # Errors
-/// Not found, or not a directory.
-pub fn open_grant(root: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat2(root, path, flags, Mode::empty(), resolve)?)
-}
-
 /// Fails unless the descriptor is a regular file.
 ///
 /// # Errors

@@ -17,7 +17,7 @@ use dwell_spec::plan::pod::PodPlan;
 use dwell_spec::pod::Pod;
 use dwell_sys::complain::complain;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::errand::{Errand, Errands, Purpose};
 use super::exec::ExecReady;
@@ -93,7 +93,7 @@ impl Driver {
             requests,
             written: Vec::new(),
             // What was accepted is known already.
-            announced: serde_json::to_vec(&Journal { next_seq: 0, ..journal.clone() }).unwrap_or_default(),
+            announced: shown(&journal),
             journal,
         }
     }
@@ -103,9 +103,11 @@ impl Driver {
         if let Some(found) = found {
             self.resume(found).await;
         }
-        let grace_ns = u64::from(self.pod.termination_grace_period_seconds) * 1_000_000_000;
-        let deadline_ns = self.pod.active_deadline_seconds.map(|seconds| u64::from(seconds) * 1_000_000_000);
-        let rules = decide::Rules { policy: self.pod.restart_policy, grace_ns, deadline_ns };
+        let rules = decide::Rules {
+            policy: self.pod.restart_policy,
+            grace_seconds: self.pod.termination_grace_period_seconds,
+            deadline_seconds: self.pod.active_deadline_seconds,
+        };
         loop {
             let decision = decide::decide(&self.journal, rules, now_ns());
             let mut progressed = false;
@@ -136,17 +138,8 @@ impl Driver {
                 Some(sandbox) => sandbox.keeper.event().await,
                 None => std::future::pending().await,
             } } => Happening::Keeper(event),
-            Some(prepared) = self.prepared.join_next() => match prepared {
-                Ok(prepared) => Happening::Prepared(prepared),
-                // Nobody would know which container waits for it: the node begins anew.
-                Err(failure) if failure.is_panic() => std::panic::resume_unwind(failure.into_panic()),
-                Err(_) => Happening::Time,
-            },
-            Some(errand) = self.errands.done.join_next() => match errand {
-                Ok(errand) => Happening::Errand(errand),
-                Err(failure) if failure.is_panic() => std::panic::resume_unwind(failure.into_panic()),
-                Err(_) => Happening::Time,
-            },
+            Some(prepared) = self.prepared.join_next() => brought(prepared, Happening::Prepared),
+            Some(errand) = self.errands.done.join_next() => brought(errand, Happening::Errand),
             Some(ready) = self.modules.join_next() => match ready {
                 Ok(ready) => Happening::ExecReady(ready),
                 // Whoever waits hears that it will not come.
@@ -180,8 +173,7 @@ impl Driver {
             Step::PostStart(index) => self.run_hook(index, Purpose::PostStart).await,
             Step::PreStop(index) => self.run_hook(index, Purpose::PreStop).await,
             Step::Signal(index) => {
-                self.journal.members[index].signalled = true;
-                self.journal.members[index].health.signalled_ns = now_ns();
+                self.journal.members[index].signalled_ns = Some(now_ns());
                 self.signal(index, libc_signal::TERM).await;
                 true
             }
@@ -245,8 +237,7 @@ impl Driver {
     fn begin_stop(&mut self, grace_seconds: Option<u32>, intent: fn(Stopping) -> Intent) {
         let grace_seconds = grace_seconds.unwrap_or(self.pod.termination_grace_period_seconds);
         let now = now_ns();
-        let mut stopping =
-            Stopping { since_ns: now, kill_at_ns: now + u64::from(grace_seconds) * 1_000_000_000, grace_seconds };
+        let mut stopping = Stopping::new(now, grace_seconds);
         if let Some(earlier) = self.journal.intent.stopping() {
             stopping.kill_at_ns = stopping.kill_at_ns.min(earlier.kill_at_ns);
         }
@@ -325,8 +316,7 @@ impl Driver {
 
     /// Writes down and makes known what changed.
     pub(super) fn publish(&mut self) {
-        // A number that was taken changes nothing that anybody sees.
-        let now = serde_json::to_vec(&Journal { next_seq: 0, ..self.journal.clone() }).unwrap_or_default();
+        let now = shown(&self.journal);
         if self.announced == now {
             return;
         }
@@ -366,6 +356,20 @@ impl Driver {
     pub(super) fn set_waiting(&mut self, index: usize, reason: &str, message: String) {
         let state = MemberState::Waiting { reason: reason.into(), message };
         self.journal.members[index].state = state;
+    }
+}
+
+/// What of a journal anybody sees, to compare: a number that was taken changes nothing.
+fn shown(journal: &Journal) -> Vec<u8> {
+    serde_json::to_vec(&Journal { next_seq: 0, ..journal.clone() }).unwrap_or_default()
+}
+
+/// What a task of the driver's brought. Nobody would know who waits for one that panicked: the node begins anew.
+fn brought<T>(joined: Result<T, JoinError>, what: fn(T) -> Happening) -> Happening {
+    match joined {
+        Ok(brought) => what(brought),
+        Err(failure) if failure.is_panic() => std::panic::resume_unwind(failure.into_panic()),
+        Err(_) => Happening::Time,
     }
 }
 

@@ -5,14 +5,13 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dwell_spec::pod::{Action, Probe, ProbeKind};
 use dwell_sys::complain::complain;
-use rustix::process::{Signal, pidfd_send_signal};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::oneshot;
@@ -23,8 +22,8 @@ use super::request::{ExecRequest, ExecSession, Refusal};
 use crate::clock::now_ns;
 use crate::probe;
 use crate::report::sentence;
-use crate::supervise::health::{Condemned, Hook};
-use crate::supervise::journal::{Intent, MemberState};
+use crate::supervise::health::Condemned;
+use crate::supervise::journal::{Intent, MemberState, Stopping};
 use crate::supervise::prober::Prober;
 
 /// Bytes of a program's output that are kept for a message, of its beginning.
@@ -104,11 +103,8 @@ impl Driver {
         }
         let hooks = &self.container(index).hooks;
         let hook = if purpose == Purpose::PreStop { &hooks.pre_stop } else { &hooks.post_start };
-        match hook.clone() {
-            Some(action) => self.send(index, purpose, &action, None).await,
-            None if purpose == Purpose::PreStop => self.journal.members[index].health.pre_stop = Hook::Done,
-            None => self.journal.members[index].post_start_done(),
-        }
+        let Some(action) = hook.clone() else { return false };
+        self.send(index, purpose, &action, None).await;
         true
     }
 
@@ -179,7 +175,7 @@ impl Driver {
                 let (question, address) = (question.clone(), self.address());
                 match limit {
                     None => Box::pin(async move { probe::tell(&question, address).await.into() }),
-                    Some(limit) => Box::pin(async move { within(limit, probe::ask(&question, address)).await }),
+                    Some(_) => Box::pin(async move { within(limit, probe::ask(&question, address)).await }),
                 }
             }
             Action::Exec(command) => {
@@ -189,10 +185,7 @@ impl Driver {
                 self.exec(request, reply).await;
                 Box::pin(async move {
                     match session.await {
-                        Ok(Ok(session)) => match limit {
-                            None => outcome(session).await.into(),
-                            Some(limit) => within(limit, outcome(session)).await,
-                        },
+                        Ok(Ok(session)) => within(limit, outcome(session)).await,
                         Ok(Err(refusal @ Refusal::Invalid(_))) => Answer::Bad(refusal.to_string()),
                         Ok(Err(refusal)) => Answer::None(refusal.to_string()),
                         Err(_) => Answer::None("it could not be begun".to_owned()),
@@ -221,7 +214,7 @@ impl Driver {
                 self.condemn(index, format!("its postStart hook failed: {why}"), None);
             }
             // Whatever it said, its time is over.
-            (Purpose::PreStop, _) => self.journal.members[index].health.pre_stop = Hook::Done,
+            (Purpose::PreStop, _) => self.journal.members[index].health.pre_stop_due = false,
             (Purpose::Probe(kind), answer) => self.answered(index, kind, answer),
         }
     }
@@ -246,17 +239,15 @@ impl Driver {
     /// Ends a member by the node's own decision: by a probe's, or since its postStart hook failed.
     fn condemn(&mut self, index: usize, message: String, by: Option<ProbeKind>) {
         let own = by.and_then(|kind| self.probe_of(index, kind)?.grace_seconds);
-        let grace = u64::from(own.unwrap_or(self.pod.termination_grace_period_seconds));
-        let since_ns = now_ns();
-        let kill_at_ns = since_ns + grace * 1_000_000_000;
-        let unhealthy = by.is_some();
-        self.journal.members[index].condemn(Condemned { since_ns, kill_at_ns, message, unhealthy });
+        let stopping = Stopping::new(now_ns(), own.unwrap_or(self.pod.termination_grace_period_seconds));
+        self.journal.members[index].condemn(Condemned { stopping, message, unhealthy: by.is_some() });
         // Before it is acted on.
         self.publish();
     }
 }
 
-async fn within(limit: Duration, work: impl Future<Output = Result<(), String>>) -> Answer {
+async fn within(limit: Option<Duration>, work: impl Future<Output = Result<(), String>>) -> Answer {
+    let Some(limit) = limit else { return work.await.into() };
     let late = |_| Err(format!("no answer within {} s", limit.as_secs()));
     tokio::time::timeout(limit, work).await.unwrap_or_else(late).into()
 }
@@ -267,7 +258,7 @@ struct Ended(OwnedFd);
 impl Drop for Ended {
     fn drop(&mut self) {
         // One that has ended needs no signal.
-        let _ = pidfd_send_signal(&self.0, Signal::KILL);
+        let _ = dwell_sys::process::kill(self.0.as_fd());
     }
 }
 

@@ -12,6 +12,8 @@ use std::time::Duration;
 use dwell_spec::facts::{ContainerFacts, VolumePart};
 use dwell_spec::plan;
 use dwell_spec::pod::{Container, ImageRef};
+use dwell_sys::fs::open_plain_in_root;
+use rustix::fs::OFlags;
 use tokio::sync::oneshot;
 
 use super::driver::Driver;
@@ -27,79 +29,88 @@ use crate::sandbox::keeper::{Birth, BirthStdio, Process, Take};
 /// Between two looks at a member that is being set up, which takes a millisecond or two.
 const SET_UP: Duration = Duration::from_millis(2);
 
-/// What was asked for can go on: its module is compiled, or cannot be; or its member was being set up a moment ago.
+/// The run of a member that a program is to join.
+#[derive(Debug)]
+pub(super) struct Target {
+    index: usize,
+    seq: u64,
+    pidfd: OwnedFd,
+}
+
+/// What was asked for can go on.
 #[derive(Debug)]
 pub(super) struct ExecReady {
-    /// The run of the member that was meant.
-    target: u64,
     request: ExecRequest,
-    /// Nothing for a member that was still being set up.
-    compiled: Option<Result<Ready, Failure>>,
+    /// The module that was asked for, or why it cannot be run; nothing for a member that was being set up a moment ago.
+    compiled: Option<(Target, Result<Ready, Failure>)>,
     reply: Reply<ExecSession>,
 }
 
 impl Driver {
     /// Begins a program inside a living member; the answer comes when it is born.
     pub(super) async fn exec(&mut self, request: ExecRequest, reply: Reply<ExecSession>) {
-        if self.is_set_up_still(&request).await {
+        let target = match self.target(&request).await {
+            Ok(target) => target,
+            Err(refusal) => return drop(reply.send(Err(refusal))),
+        };
+        if self.is_set_up_still(&target) {
             self.modules.spawn(async move {
                 tokio::time::sleep(SET_UP).await;
-                ExecReady { target: 0, request, compiled: None, reply }
+                ExecReady { request, compiled: None, reply }
             });
             return;
         }
-        match self.module_of(&request).await {
+        match self.module_of(&target, &request) {
             Err(refusal) => drop(reply.send(Err(refusal))),
-            Ok((_, None)) => drop(reply.send(self.born_beside(&request, None).await)),
-            Ok((target, Some(module))) => {
+            Ok(None) => drop(reply.send(self.born_beside(target, &request, None).await)),
+            Ok(Some(module)) => {
                 let shared = Arc::clone(&self.shared);
                 self.modules.spawn(async move {
                     let compiled = prepare::compile(&shared, module, ContainerFacts::default()).await;
-                    ExecReady { target, request, compiled: Some(compiled), reply }
+                    ExecReady { request, compiled: Some((target, compiled)), reply }
                 });
             }
         }
     }
 
-    /// A module is compiled: it is born, if its member still lives and somebody still waits.
+    /// What was waited for is there: the program is born, if its member still lives and somebody still waits.
     pub(super) async fn exec_ready(&mut self, ready: ExecReady) {
-        let ExecReady { target, request, compiled, reply } = ready;
+        let ExecReady { request, compiled, reply } = ready;
         if reply.is_closed() {
             return;
         }
-        let Some(compiled) = compiled else { return self.exec(request, reply).await };
+        let Some((target, compiled)) = compiled else { return self.exec(request, reply).await };
         let answer = match compiled {
-            _ if self.journal.member_of(target).is_none() => Err(Refusal::Gone),
+            _ if self.journal.member_of(target.seq).is_none() => Err(Refusal::Gone),
             Err(failure) => Err(Refusal::Invalid(failure.message)),
-            Ok(ready) => self.born_beside(&request, Some(ready)).await,
+            Ok(ready) => self.born_beside(target, &request, Some(ready)).await,
         };
         let _ = reply.send(answer);
     }
 
-    /// Whether init is still at work on the member: who joined it now would find half of its walls. A refusal is found
-    /// again by whoever asks next.
-    async fn is_set_up_still(&mut self, request: &ExecRequest) -> bool {
-        let Ok(index) = pick(&self.journal, request.container.as_deref()) else { return false };
-        let Ok(target) = require_running(&self.journal.members[index]) else { return false };
-        let Ok(pidfd) = self.take(target, Take::Pidfd).await else { return false };
-        dwell_sys::process::executes(pidfd.as_fd(), self.shared.embedded.init.as_fd()).unwrap_or(false)
+    async fn target(&mut self, request: &ExecRequest) -> Result<Target, Refusal> {
+        let index = pick(&self.journal, request.container.as_deref())?;
+        let seq = require_running(&self.journal.members[index])?;
+        Ok(Target { index, seq, pidfd: self.take(seq, Take::Pidfd).await? })
     }
 
-    /// The member's run, and the module that is meant, if the member is a Wasm one.
-    async fn module_of(&mut self, request: &ExecRequest) -> Result<(u64, Option<Module>), Refusal> {
-        let index = pick(&self.journal, request.container.as_deref())?;
-        let target = require_running(&self.journal.members[index])?;
+    /// Whether init is still at work on the member: who joined it now would find half of its walls.
+    fn is_set_up_still(&self, target: &Target) -> bool {
+        dwell_sys::process::executes(target.pidfd.as_fd(), self.shared.embedded.init.as_fd()).unwrap_or(false)
+    }
+
+    /// The module that is meant, if the member is a Wasm one.
+    fn module_of(&self, target: &Target, request: &ExecRequest) -> Result<Option<Module>, Refusal> {
         let Some(name) = request.command.first().filter(|name| !name.is_empty()) else {
             return Err(Refusal::Invalid("no command was given".into()));
         };
-        if self.journal.members[index].kind.as_deref() != Some("wasm") {
-            return Ok((target, None));
+        if self.journal.members[target.index].kind.as_deref() != Some("wasm") {
+            return Ok(None);
         }
-        let (container, facts, _) = self.facts_of(index)?;
-        let root = dwell_sys::mount::root_of(self.take(target, Take::Pidfd).await?.as_fd());
+        let (container, facts, _) = self.facts_of(target.index)?;
+        let root = dwell_sys::mount::root_of(target.pidfd.as_fd());
         let root = root.map_err(|error| Refusal::Failed(format!("open the member's root: {error}")))?;
-        let module = self.find_module(&container, &facts, root.as_fd(), name);
-        module.map(|module| (target, Some(module))).map_err(|why| {
+        self.find_module(&container, &facts, root.as_fd(), name).map(Some).map_err(|why| {
             let member = &container.name;
             Refusal::Invalid(format!(
                 "beside the Wasm member {member} only another module can run, and {name} is none: {why}"
@@ -125,7 +136,7 @@ impl Driver {
         let path = if name.starts_with('/') { name.to_owned() } else { format!("{folder}/{name}") };
         let grants = plan::granted(&self.pod, container, facts).map_err(|error| chain(&error))?;
         let (grant, rest) = plan::place(&grants, &path).ok_or("nothing is granted there")?;
-        let grant = rootfs::open_grant(root, grant).map_err(|error| error.to_string())?;
+        let grant = open_plain_in_root(root, grant, OFlags::PATH | OFlags::DIRECTORY).map_err(|e| e.to_string())?;
         let file = rootfs::open_file(grant.as_fd(), rest).map_err(|error| error.to_string())?;
         match rootfs::is_wasm(&file) {
             Ok(true) => Ok(Module { file, path }),
@@ -137,7 +148,7 @@ impl Driver {
     /// What planners must know of a container that runs, and what its mounts take of volumes.
     fn facts_of(&self, index: usize) -> Result<(Container, ContainerFacts, Parts), Refusal> {
         let container = self.container(index);
-        let settings = self.shared.settings.named(&self.pod.namespace, container.settings());
+        let settings = self.settings(container.settings());
         let resolved = plan::resolved(&self.pod, container, &self.shared.facts, &settings, self.pod_ip());
         let resolved = resolved.map_err(|error| Refusal::Invalid(chain(&error)))?;
         let parts = self.open_parts(container, &settings).map_err(Refusal::Failed)?;
@@ -146,13 +157,15 @@ impl Driver {
         Ok((resolved, facts, parts))
     }
 
-    async fn born_beside(&mut self, request: &ExecRequest, ready: Option<Ready>) -> Result<ExecSession, Refusal> {
-        let index = pick(&self.journal, request.container.as_deref())?;
-        let target = require_running(&self.journal.members[index])?;
-        let target_pidfd = self.take(target, Take::Pidfd).await?;
-        let pipes = ExecPipes::open(request, ready.is_none().then_some(&target_pidfd));
+    async fn born_beside(
+        &mut self,
+        target: Target,
+        request: &ExecRequest,
+        ready: Option<Ready>,
+    ) -> Result<ExecSession, Refusal> {
+        let pipes = ExecPipes::open(request, ready.is_none().then_some(&target.pidfd));
         let pipes = pipes.map_err(|error| Refusal::Failed(format!("make pipes: {error}")))?;
-        let birth = self.open_exec(index, target, request, target_pidfd, pipes.child, ready)?;
+        let birth = self.open_exec(&target, request, pipes.child, ready)?;
         let seq = birth.seq;
         let (sender, exit) = oneshot::channel();
         let report = birth.process.report.try_clone();
@@ -167,23 +180,21 @@ impl Driver {
 
     fn open_exec(
         &mut self,
-        index: usize,
-        target: u64,
+        target: &Target,
         request: &ExecRequest,
-        target_pidfd: OwnedFd,
         stdio: [OwnedFd; 3],
         ready: Option<Ready>,
     ) -> Result<Birth, Refusal> {
         let refused = |message: String| Refusal::Failed(message);
-        let container = self.container(index).clone();
+        let container = self.container(target.index).clone();
         let (facts, volumes, module) = match ready {
             // Whatever has become of its volumes: a native member is joined, and nothing of it is opened anew.
             None => {
-                let settings = self.shared.settings.named(&self.pod.namespace, container.settings());
+                let settings = self.settings(container.settings());
                 (ContainerFacts { settings, ..look::accounts(&container) }, Parts::new(), None)
             }
             Some(ready) => {
-                let (_, facts, volumes) = self.facts_of(index)?;
+                let (_, facts, volumes) = self.facts_of(target.index)?;
                 (ContainerFacts { module: ready.facts.module, ..facts }, volumes, ready.module)
             }
         };
@@ -195,7 +206,7 @@ impl Driver {
         };
         let plan = plan::plan_exec(&self.pod, &container, &self.shared.facts, &facts, self.pod_ip(), &wanted)
             .map_err(|error| Refusal::Invalid(chain(&error)))?;
-        let cgroup = self.sandbox.as_ref().ok_or(Refusal::Gone)?.cgroup.container(&self.cgroup_id(index));
+        let cgroup = self.sandbox.as_ref().ok_or(Refusal::Gone)?.cgroup.container(&self.cgroup_id(target.index));
         let cgroup = cgroup.ok_or_else(|| refused("its cgroup has no name".into()))?;
         let tasks = cgroup.all_tasks().map_err(|error| refused(chain(&error)))?;
         let report: OwnedFd = dwell_sys::memfd::writable("exec-report").map_err(|error| refused(error.to_string()))?;
@@ -209,7 +220,7 @@ impl Driver {
             module: module.as_ref().map(|file| file.as_fd()),
             worker: self.shared.worker.as_ref().map(|worker| (*worker.exe).as_fd()),
             report: report.as_fd(),
-            target: Some(target_pidfd.as_fd()),
+            target: Some(target.pidfd.as_fd()),
         };
         let worker = source::encode_worker_plan(plan.worker.as_ref());
         let Opened { slots, .. } =
@@ -221,7 +232,15 @@ impl Driver {
         let process = Process { executable, plan, report, slots, cgroup };
         let seq = self.journal.take_seq();
         let stdio = BirthStdio::Direct(stdio);
-        Ok(Birth { seq, own_pid_namespace: false, join: Some(target), log_limit: 0, argument: "init", process, stdio })
+        Ok(Birth {
+            seq,
+            own_pid_namespace: false,
+            join: Some(target.seq),
+            log_limit: 0,
+            argument: "init",
+            process,
+            stdio,
+        })
     }
 }
 

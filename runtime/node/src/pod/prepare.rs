@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use dwell_spec::facts::{ContainerFacts, ModuleFacts, PodIp, VolumePart};
 use dwell_spec::plan;
-use dwell_spec::pod::{Container, ImageRef};
+use dwell_spec::pod::{Container, ImageRef, SettingsName};
+use dwell_spec::settings::Settings;
 
 use super::driver::Driver;
 use super::shared::Shared;
@@ -72,7 +73,7 @@ impl Driver {
         }
         // Its address is not known yet; nobody names a program by it.
         let container = self.container(index);
-        let settings = self.shared.settings.named(&self.pod.namespace, container.settings());
+        let settings = self.settings(container.settings());
         let resolved = plan::resolved(&self.pod, container, &self.shared.facts, &settings, PodIp::UNKNOWN);
         let container = resolved.unwrap_or_else(|_| container.clone());
         let message = format!("preparing {}", describe(&container));
@@ -98,6 +99,11 @@ impl Driver {
                 self.start_failed(index, &failure.reason, failure.message, failure.exit_code);
             }
         }
+    }
+
+    /// Those of these ConfigMaps and Secrets that there are.
+    pub(super) fn settings<'a>(&self, named: impl Iterator<Item = &'a SettingsName>) -> Vec<Settings> {
+        self.shared.settings.named(&self.pod.namespace, named)
     }
 
     /// The container behind a member.

@@ -68,7 +68,7 @@ impl Driver {
 
     fn plan(&mut self, index: usize, ready: &mut Ready) -> Result<ContainerPlan, Failed> {
         let container = self.container(index);
-        ready.facts.settings = self.shared.settings.named(&self.pod.namespace, container.settings());
+        ready.facts.settings = self.settings(container.settings());
         ready.parts = self.open_parts(container, &ready.facts.settings)?;
         let files = self.mountable(&ready.parts).filter(|(_, volume)| volume.is_file);
         ready.facts.files = files.map(|(part, _)| part).collect();
@@ -243,7 +243,7 @@ impl Driver {
     }
 
     fn files_of(&self, volume: &Volume) -> Result<ProjectedFiles, PlanError> {
-        let settings = self.shared.settings.named(&self.pod.namespace, volume.source.settings());
+        let settings = self.settings(volume.source.settings());
         projection::project(&self.pod, volume, &self.shared.facts, &settings)
     }
 

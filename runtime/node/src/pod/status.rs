@@ -10,7 +10,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::shared::Shared;
 use crate::clock::now_ns;
 use crate::sandbox::Sandbox;
-use crate::supervise::health::Hook;
 use crate::supervise::journal::{Intent, Journal, Member, MemberState, Termination};
 
 /// The object with its status of now.
@@ -95,7 +94,7 @@ fn container_status(
         }
         MemberState::Terminated(end) => (ContainerState::Terminated(terminated(end, id(member.starts))), None),
         // Also while its postStart hook runs, as the kubelet does.
-        MemberState::Running { .. } if member.health.post_start == Hook::Due => {
+        MemberState::Running { .. } if member.health.post_start_due => {
             (waiting_state("ContainerCreating", ""), last(member, id(member.starts.saturating_sub(1))))
         }
         MemberState::Running { started_ns, .. } => (

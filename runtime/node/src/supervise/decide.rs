@@ -13,7 +13,6 @@
 
 use dwell_spec::pod::RestartPolicy;
 
-use super::health::Hook;
 use super::journal::{Intent, Journal, Member, MemberState, Stopping, Termination};
 
 /// What a member has between the stop signal and SIGKILL at least, if it has any time at all.
@@ -54,10 +53,10 @@ pub struct Decision {
 pub struct Rules {
     /// Its restart policy, for members without their own.
     pub policy: RestartPolicy,
-    /// Its grace period, nanoseconds.
-    pub grace_ns: u64,
-    /// How long it may be active, nanoseconds.
-    pub deadline_ns: Option<u64>,
+    /// Its grace period.
+    pub grace_seconds: u32,
+    /// How long it may be active.
+    pub deadline_seconds: Option<u32>,
 }
 
 /// Decides.
@@ -67,33 +66,17 @@ pub fn decide(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
     }
     match journal.intent {
         Intent::Run => run_until_deadline(journal, rules, now_ns),
-        Intent::Stop(stopping) | Intent::Remove(stopping) => {
-            stop(&journal.members, stopping.into(), Step::Finish, now_ns)
-        }
-        Intent::Restart(stopping) => stop(&journal.members, stopping.into(), Step::Reset, now_ns),
+        Intent::Stop(stopping) | Intent::Remove(stopping) => stop(&journal.members, stopping, Step::Finish, now_ns),
+        Intent::Restart(stopping) => stop(&journal.members, stopping, Step::Reset, now_ns),
     }
 }
 
-/// What time a member that is to end has for it.
-#[derive(Debug, Clone, Copy)]
-struct Patience {
-    kill_at_ns: u64,
-    /// No time was given: no hook, no signal.
-    none: bool,
-}
-
-impl From<Stopping> for Patience {
-    fn from(stopping: Stopping) -> Self {
-        Self { kill_at_ns: stopping.kill_at_ns, none: stopping.grace_seconds == 0 }
-    }
-}
-
-fn stop(members: &[Member], patience: Patience, then: Step, now_ns: u64) -> Decision {
+fn stop(members: &[Member], stopping: Stopping, then: Step, now_ns: u64) -> Decision {
     let mut decision = Decision::default();
     for (index, member) in living(members) {
-        let kill_at_ns = member.health.condemned.as_ref().map_or(u64::MAX, |condemned| condemned.kill_at_ns);
-        let patience = Patience { kill_at_ns: patience.kill_at_ns.min(kill_at_ns), ..patience };
-        decision.end(member, index, patience, has_its_turn(members, index), now_ns);
+        let kill_at_ns = member.health.condemned.as_ref().map_or(u64::MAX, |condemned| condemned.stopping.kill_at_ns);
+        let stopping = Stopping { kill_at_ns: stopping.kill_at_ns.min(kill_at_ns), ..stopping };
+        decision.end(member, index, stopping, has_its_turn(members, index), now_ns);
     }
     if living(members).next().is_none() {
         decision.steps.push(then);
@@ -107,7 +90,8 @@ fn has_its_turn(members: &[Member], index: usize) -> bool {
 }
 
 fn run_until_deadline(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
-    let deadline_ns = rules.deadline_ns.map(|deadline_ns| journal.created_ns.saturating_add(deadline_ns));
+    let seconds = rules.deadline_seconds.map(u64::from);
+    let deadline_ns = seconds.map(|seconds| journal.created_ns.saturating_add(seconds * 1_000_000_000));
     if deadline_ns.is_some_and(|deadline_ns| deadline_ns <= now_ns) {
         return Decision { steps: vec![Step::Expire], wake_at_ns: None };
     }
@@ -154,7 +138,7 @@ fn holds_up_others(member: &Member) -> bool {
     member.wants.post_start
         && match member.state {
             MemberState::Waiting { .. } | MemberState::Starting { .. } => true,
-            MemberState::Running { .. } => member.health.post_start == Hook::Due && member.health.condemned.is_none(),
+            MemberState::Running { .. } => member.health.post_start_due && member.health.condemned.is_none(),
             MemberState::Terminated(_) => false,
         }
 }
@@ -165,39 +149,36 @@ fn wind_down(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
         MemberState::Terminated(end) if !member.is_sidecar() => Some(end.finished_ns),
         _ => None,
     });
-    let since_ns = ends.max().unwrap_or(now_ns);
-    let patience = Patience { kill_at_ns: since_ns.saturating_add(rules.grace_ns), none: rules.grace_ns == 0 };
-    stop(&journal.members, patience, Step::Finish, now_ns)
+    let stopping = Stopping::new(ends.max().unwrap_or(now_ns), rules.grace_seconds);
+    stop(&journal.members, stopping, Step::Finish, now_ns)
 }
 
 impl Decision {
     /// A member of a Pod that runs: its postStart hook, or its end, if the node has given it up.
     fn tend(&mut self, member: &Member, index: usize, now_ns: u64) {
         if let Some(condemned) = &member.health.condemned {
-            let none = condemned.kill_at_ns <= condemned.since_ns;
-            let patience = Patience { kill_at_ns: condemned.kill_at_ns, none };
-            self.end(member, index, patience, true, now_ns);
-        } else if member.health.post_start == Hook::Due {
+            self.end(member, index, condemned.stopping, true, now_ns);
+        } else if member.health.post_start_due {
             self.steps.push(Step::PostStart(index));
         }
     }
 
     /// The next step of a member's end: its preStop hook, the signal once it has its turn, SIGKILL. Whoever was kept from
     /// the signal until the time was over, by a hook or by others' turns, is told all the same, and has the least grace.
-    fn end(&mut self, member: &Member, index: usize, patience: Patience, has_its_turn: bool, now_ns: u64) {
-        let late = now_ns >= patience.kill_at_ns;
-        let kill_at_ns = match member.signalled && !patience.none {
-            true => patience.kill_at_ns.max(member.health.signalled_ns.saturating_add(LEAST_GRACE_NS)),
-            false => patience.kill_at_ns,
-        };
-        let hook_first = member.health.pre_stop == Hook::Due && !late && !patience.none;
-        if hook_first && !member.signalled {
-            self.steps.push(Step::PreStop(index));
-        } else if !member.signalled && if late { !patience.none } else { has_its_turn } {
-            self.steps.push(Step::Signal(index));
-        } else if now_ns >= kill_at_ns {
-            self.steps.extend((!member.killed).then_some(Step::Kill(index)));
-            return;
+    fn end(&mut self, member: &Member, index: usize, stopping: Stopping, has_its_turn: bool, now_ns: u64) {
+        let (late, has_time) = (now_ns >= stopping.kill_at_ns, stopping.grace_seconds > 0);
+        let mut kill_at_ns = stopping.kill_at_ns;
+        match member.signalled_ns {
+            None if member.health.pre_stop_due && !late && has_time => self.steps.push(Step::PreStop(index)),
+            None if if late { has_time } else { has_its_turn } => self.steps.push(Step::Signal(index)),
+            signalled_ns => {
+                if let Some(at_ns) = signalled_ns.filter(|_| has_time) {
+                    kill_at_ns = kill_at_ns.max(at_ns.saturating_add(LEAST_GRACE_NS));
+                }
+                if now_ns >= kill_at_ns {
+                    return self.steps.extend((!member.killed).then_some(Step::Kill(index)));
+                }
+            }
         }
         self.wake_at(kill_at_ns);
     }

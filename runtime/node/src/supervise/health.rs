@@ -10,7 +10,7 @@
 use dwell_spec::pod::{Container, ProbeKind, RestartPolicy};
 use serde::{Deserialize, Serialize};
 
-use super::journal::{Member, Termination};
+use super::journal::{Member, Stopping, Termination};
 
 /// What a container says is to be waited for; the same in each of its runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,42 +25,27 @@ pub struct Wants {
     pub readiness: bool,
 }
 
-/// Of the run that lives; nothing of it holds for another one.
+/// Of the run that lives; nothing of it holds for another one. A hook that a node was killed in is run again by the next.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Health {
     /// Its postStart hook is through, and its startup probe has succeeded.
     pub started: bool,
     /// It is started, and its readiness probe says that it takes traffic.
     pub ready: bool,
-    /// Where its postStart hook stands.
-    pub post_start: Hook,
-    /// Where its preStop hook stands.
-    pub pre_stop: Hook,
+    /// Its postStart hook is to be run, or runs.
+    pub post_start_due: bool,
+    /// Its preStop hook is to be run before the signal, or runs.
+    pub pre_stop_due: bool,
     /// The node ends it of its own accord.
     pub condemned: Option<Condemned>,
-    /// When it was told to stop; 0 before.
-    pub signalled_ns: u64,
-}
-
-/// Where a hook stands. One that a node was killed in is run again by the next.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Hook {
-    /// There is none.
-    #[default]
-    None,
-    /// It is to be run, or runs.
-    Due,
-    /// It is through, well or not.
-    Done,
 }
 
 /// Why and how a member is ended by the node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condemned {
-    /// When that was decided.
-    pub since_ns: u64,
-    /// When patience ends.
-    pub kill_at_ns: u64,
+    /// Since when, and when patience ends.
+    pub stopping: Stopping,
     /// For people.
     pub message: String,
     /// A probe said so: it is started again, whatever its exit status, unless it never is.
@@ -82,16 +67,15 @@ impl Wants {
 impl Health {
     /// That of a newborn.
     pub(super) fn newborn(wants: Wants) -> Health {
-        let due = |hook: bool| if hook { Hook::Due } else { Hook::None };
-        let mut health =
-            Health { post_start: due(wants.post_start), pre_stop: due(wants.pre_stop), ..Health::default() };
+        let (post_start_due, pre_stop_due) = (wants.post_start, wants.pre_stop);
+        let mut health = Health { post_start_due, pre_stop_due, ..Health::default() };
         health.go_on(wants);
         health
     }
 
     /// What nothing stands in the way of any more.
     fn go_on(&mut self, wants: Wants) {
-        if self.post_start != Hook::Due && !wants.startup {
+        if !self.post_start_due && !wants.startup {
             self.started = true;
         }
         if self.started && !wants.readiness {
@@ -103,7 +87,7 @@ impl Health {
 impl Member {
     /// Its postStart hook has done its work.
     pub fn post_start_done(&mut self) {
-        self.health.post_start = Hook::Done;
+        self.health.post_start_due = false;
         self.health.go_on(self.wants);
         self.started |= self.health.started;
     }

@@ -66,6 +66,14 @@ pub struct Stopping {
     pub grace_seconds: u32,
 }
 
+impl Stopping {
+    /// One that is asked for now.
+    pub fn new(since_ns: u64, grace_seconds: u32) -> Stopping {
+        let kill_at_ns = since_ns.saturating_add(u64::from(grace_seconds) * 1_000_000_000);
+        Stopping { since_ns, kill_at_ns, grace_seconds }
+    }
+}
+
 impl Intent {
     /// The stop under way, if any.
     pub fn stopping(&self) -> Option<Stopping> {
@@ -119,8 +127,9 @@ pub struct Member {
     pub log_part: u32,
     /// `oom_kill` of its cgroup when it was born.
     pub oom_kills_before: u64,
-    /// Whether it was told to stop already.
-    pub signalled: bool,
+    /// When it was told to stop, if it was.
+    #[serde(default)]
+    pub signalled_ns: Option<u64>,
     /// Whether it was killed already.
     pub killed: bool,
     /// What it is, once planned: `native` or `wasm`.
@@ -233,7 +242,7 @@ impl Member {
             backoff: Backoff::default(),
             log_part: 0,
             oom_kills_before: 0,
-            signalled: false,
+            signalled_ns: None,
             killed: false,
             kind: None,
         }
@@ -279,6 +288,6 @@ impl Member {
         }
         self.last = Some(end.clone());
         self.state = MemberState::Terminated(end);
-        (self.signalled, self.killed) = (false, false);
+        (self.signalled_ns, self.killed) = (None, false);
     }
 }

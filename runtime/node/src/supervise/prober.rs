@@ -6,7 +6,7 @@
 
 use dwell_spec::pod::{ProbeKind, Timing};
 
-use super::health::{Health, Hook};
+use super::health::Health;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -34,7 +34,7 @@ impl Prober {
     pub fn due_ns(&self, health: &Health, stopping: bool) -> Option<u64> {
         let lives_on = !stopping && health.condemned.is_none();
         let may = match self.kind {
-            ProbeKind::Startup => lives_on && !health.started && health.post_start != Hook::Due,
+            ProbeKind::Startup => lives_on && !health.started && !health.post_start_due,
             ProbeKind::Liveness => lives_on && health.started,
             ProbeKind::Readiness => health.started && health.condemned.is_none(),
         };
@@ -117,9 +117,9 @@ mod tests {
 
     #[test]
     fn who_may_ask_when() {
-        let hook = Health { post_start: Hook::Due, ..Health::default() };
-        let condemned =
-            super::super::health::Condemned { since_ns: 0, kill_at_ns: 0, message: String::new(), unhealthy: true };
+        let hook = Health { post_start_due: true, ..Health::default() };
+        let stopping = crate::supervise::journal::Stopping::new(0, 0);
+        let condemned = super::super::health::Condemned { stopping, message: String::new(), unhealthy: true };
         let condemned = Health { condemned: Some(condemned), ..started() };
         let may = |kind, health: &Health, stopping| Prober::new(kind, timing(), 0).due_ns(health, stopping).is_some();
         // Which probe asks: while the hook runs, before it has started, then, in a stop, condemned.

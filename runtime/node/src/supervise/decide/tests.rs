@@ -28,7 +28,7 @@ fn start(journal: &mut Journal, index: usize, now: u64) {
 }
 
 fn rules(policy: RestartPolicy) -> Rules {
-    Rules { policy, grace_ns: 2 * SECOND, deadline_ns: None }
+    Rules { policy, grace_seconds: 2, deadline_seconds: None }
 }
 
 /// As `journal`, with these init containers as sidecars.
@@ -56,12 +56,12 @@ fn a_sidecar_has_its_turn_and_lives_beside_the_members() {
     start(&mut journal, 3, SECOND);
     end(&mut journal, 3, 0, 5 * SECOND);
     assert_eq!(steps(&journal, 5 * SECOND), [Step::Signal(2)], "the last one first");
-    journal.members[2].signalled = true;
+    journal.members[2].signalled_ns = Some(0);
     assert_eq!(decide(&journal, never, 5 * SECOND).wake_at_ns, Some(7 * SECOND));
     end(&mut journal, 2, 143, 6 * SECOND);
     assert_eq!(steps(&journal, 6 * SECOND), [Step::Signal(0)]);
     assert_eq!(steps(&journal, 7 * SECOND), [Step::Signal(0)], "however late its turn comes");
-    (journal.members[0].signalled, journal.members[0].health.signalled_ns) = (true, 7 * SECOND);
+    journal.members[0].signalled_ns = Some(7 * SECOND);
     assert_eq!(steps(&journal, 8 * SECOND), [], "and whoever is told has two seconds");
     assert_eq!(steps(&journal, 9 * SECOND), [Step::Kill(0)]);
     end(&mut journal, 0, 137, 7 * SECOND);
@@ -148,7 +148,7 @@ fn a_stop_signals_once_then_kills_once_then_finishes() {
     start(&mut journal, 0, SECOND);
     journal.intent = Intent::Stop(Stopping { since_ns: SECOND, kill_at_ns: 3 * SECOND, grace_seconds: 2 });
     assert_eq!(decide(&journal, rules(RestartPolicy::Always), SECOND).steps, [Step::Signal(0)]);
-    journal.members[0].signalled = true;
+    journal.members[0].signalled_ns = Some(0);
     assert_eq!(decide(&journal, rules(RestartPolicy::Always), SECOND).wake_at_ns, Some(3 * SECOND));
     assert_eq!(decide(&journal, rules(RestartPolicy::Always), 3 * SECOND).steps, [Step::Kill(0)]);
     journal.members[0].killed = true;
@@ -160,7 +160,7 @@ fn a_stop_signals_once_then_kills_once_then_finishes() {
 #[test]
 fn a_pod_that_has_had_its_time_is_stopped() {
     let mut journal = journal(0, 1);
-    let rules = Rules { deadline_ns: Some(3 * SECOND), ..rules(RestartPolicy::Always) };
+    let rules = Rules { deadline_seconds: Some(3), ..rules(RestartPolicy::Always) };
     start(&mut journal, 0, SECOND);
     assert_eq!(decide(&journal, rules, SECOND).wake_at_ns, Some(4 * SECOND), "it was accepted at 1 s");
     assert_eq!(decide(&journal, rules, 4 * SECOND).steps, [Step::Expire]);
@@ -182,7 +182,8 @@ fn members_wait_for_the_poststart_hook_of_those_before_them() {
 }
 
 fn condemned(since_ns: u64, grace_ns: u64, unhealthy: bool) -> Condemned {
-    Condemned { since_ns, kill_at_ns: since_ns + grace_ns, message: "why".into(), unhealthy }
+    let grace_seconds = (grace_ns / SECOND) as u32;
+    Condemned { stopping: Stopping::new(since_ns, grace_seconds), message: "why".into(), unhealthy }
 }
 
 fn with_wants(containers: usize, wants: Wants) -> Journal {
@@ -201,11 +202,10 @@ fn a_prestop_hook_comes_first_and_leaves_at_least_two_seconds() {
     assert_eq!(steps(&journal, SECOND), [Step::PreStop(0)]);
     assert_eq!(decide(&journal, always, SECOND).wake_at_ns, Some(6 * SECOND));
     let mut done = journal.clone();
-    done.members[0].health.pre_stop = Hook::Done;
+    done.members[0].health.pre_stop_due = false;
     assert_eq!(steps(&done, 2 * SECOND), [Step::Signal(0)]);
     assert_eq!(steps(&journal, 6 * SECOND), [Step::Signal(0)], "its time is over");
-    journal.members[0].signalled = true;
-    journal.members[0].health.signalled_ns = 6 * SECOND;
+    journal.members[0].signalled_ns = Some(6 * SECOND);
     assert_eq!(decide(&journal, always, 6 * SECOND).wake_at_ns, Some(8 * SECOND));
     assert_eq!(steps(&journal, 8 * SECOND), [Step::Kill(0)]);
     let mut none = with_wants(1, Wants { pre_stop: true, ..Wants::default() });
@@ -223,8 +223,8 @@ fn a_sidecars_hook_does_not_wait_for_its_turn() {
     journal.intent = Intent::Stop(Stopping { since_ns: SECOND, kill_at_ns: 6 * SECOND, grace_seconds: 5 });
     let steps = |journal: &Journal| decide(journal, rules(RestartPolicy::Never), SECOND).steps;
     assert_eq!(steps(&journal), [Step::PreStop(0), Step::Signal(1)]);
-    journal.members[0].health.pre_stop = Hook::Done;
-    journal.members[1].signalled = true;
+    journal.members[0].health.pre_stop_due = false;
+    journal.members[1].signalled_ns = Some(0);
     assert_eq!(steps(&journal), [], "it waits for the member");
     end(&mut journal, 1, 0, SECOND);
     assert_eq!(steps(&journal), [Step::Signal(0)]);
@@ -242,7 +242,7 @@ fn a_condemned_member_ends_alone_and_starts_again_unless_it_never_does() {
         start(&mut journal, 0, SECOND);
         journal.members[0].condemn(condemned(SECOND, 2 * SECOND, true));
         assert_eq!(steps(&journal, SECOND), [Step::Signal(0)]);
-        journal.members[0].signalled = true;
+        journal.members[0].signalled_ns = Some(0);
         assert_eq!(steps(&journal, 3 * SECOND), [Step::Kill(0)]);
         end(&mut journal, 0, 0, 2 * SECOND);
         assert_eq!(steps(&journal, 2 * SECOND), [next], "{policy:?}");
@@ -328,15 +328,14 @@ fn no_history_gets_stuck_or_starts_twice() {
                         }
                     }
                     Step::PreStop(index) => {
-                        assert!(!journal.members[index].signalled, "the hook comes before the signal");
+                        assert!(journal.members[index].signalled_ns.is_none(), "the hook comes before the signal");
                         if roll(2) == 0 {
-                            journal.members[index].health.pre_stop = Hook::Done;
+                            journal.members[index].health.pre_stop_due = false;
                         }
                     }
                     Step::Signal(index) => {
-                        assert!(!journal.members[index].signalled, "told twice");
-                        journal.members[index].signalled = true;
-                        journal.members[index].health.signalled_ns = now;
+                        assert!(journal.members[index].signalled_ns.is_none(), "told twice");
+                        journal.members[index].signalled_ns = Some(now);
                     }
                     Step::Kill(index) => {
                         journal.members[index].killed = true;
