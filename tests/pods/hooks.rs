@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dwell_tests::node::{Node, wait_until};
 
-use crate::{guest, shell};
+use crate::{shell, wasm};
 
 fn pod(node: &Node, policy: &str, script: &str, lifecycle: &str) -> String {
     shell(node, "hooked", policy, script) + &format!("    lifecycle: {{{lifecycle}}}\n")
@@ -73,17 +73,14 @@ fn a_stop_without_grace_runs_no_hook() {
 }
 
 #[test]
-fn hooks_of_a_wasm_member_ask_its_own_server() {
+fn a_hook_of_a_wasm_member_asks_its_own_server() {
     let node = Node::new();
-    let life = "    lifecycle: {postStart: {httpGet: {path: /, port: 8080}}, preStop: {sleep: {seconds: 0}}}\n";
-    let container = guest("web", "http.wasm", "[]", life);
-    let pod = format!(
-        "apiVersion: v1\nkind: Pod\nmetadata: {{name: web}}\nspec:\n  restartPolicy: Never\n  containers:\n{container}"
-    );
-    node.start(&pod);
-    node.wait_for("web", "its end or its start", |pod| {
-        let state = &pod["status"]["containerStatuses"][0]["state"];
-        state["running"].is_object() || state["terminated"].is_object()
-    });
+    let life = "    readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}\n    \
+                lifecycle: {preStop: {httpGet: {path: '/print?text=farewell', port: 8080}}}\n";
+    node.start(&wasm::pod("web", "http.wasm", "[]", life));
+    let ready = || node.pod("web")["status"]["containerStatuses"][0]["ready"] == true;
+    assert!(wait_until(ready), "{:#}", node.pod("web")["status"]);
+    assert!(!node.dwell(&["logs", "web"]).out.contains("farewell"), "control: nobody has asked for it");
     node.dwell(&["stop", "-t", "5", "web"]).ok();
+    assert!(node.dwell(&["logs", "web"]).out.contains("farewell"), "the hook came before the end");
 }

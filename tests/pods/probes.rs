@@ -5,7 +5,7 @@ use std::time::Duration;
 use dwell_tests::node::{Node, wait_until};
 use serde_json::Value;
 
-use crate::{before_containers, guest, shell};
+use crate::{before_containers, shell, wasm};
 
 const EACH_SECOND: &str = "periodSeconds: 1, failureThreshold: 1";
 const VOLUME: &str = "  volumes: [{name: v, emptyDir: {}}]\n";
@@ -113,15 +113,12 @@ fn a_slow_answer_is_a_bad_one_and_its_program_is_ended() {
 fn servers_of_both_kinds_are_asked_over_http_and_tcp() {
     let node = Node::new();
     let ready = |action: &str| format!("    readinessProbe: {{{action}, {EACH_SECOND}}}\n");
-    let web = guest("web", "http.wasm", "[]", &ready("httpGet: {path: /, port: 8080}"));
+    let web = wasm::pod("web", "http.wasm", "[]", &ready("httpGet: {path: /, port: 8080}"));
     let open = ready("tcpSocket: {port: 7000}");
     let shut = ready("tcpSocket: {port: 7001}");
-    let native = |name: &str, probe: &str| crate::native(&node, name, "exec httpd -f -p 7000 -h /bin", probe);
-    let pod = |name: &str, container: &str| {
-        format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  containers:\n{container}")
-    };
-    for (name, container) in [("web", web), ("open", native("main", &open)), ("shut", native("main", &shut))] {
-        node.start(&pod(name, &container));
+    let native = |name: &str| shell(&node, name, "Never", "exec httpd -f -p 7000 -h /bin");
+    for pod in [web, native("open") + &open, native("shut") + &shut] {
+        node.start(&pod);
     }
     for name in ["web", "open"] {
         assert!(wait_until(|| condition(&node, name, "Ready") == "True"), "{:#}", node.pod(name)["status"]);
