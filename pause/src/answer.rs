@@ -138,6 +138,7 @@ fn of_member(
         if member.log.next != 0 {
             return refused(Refusal::Full);
         }
+        connection.waited = 0;
         member.log.next = mail.take(0);
         log::settle(member, buffers);
         return 0;

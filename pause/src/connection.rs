@@ -27,12 +27,14 @@ pub struct Connection {
     ready: bool,
     /// The socket takes nothing more for now.
     blocked: bool,
+    /// Turns that output has waited for a file of this node's, since it handed one over.
+    pub waited: u16,
     /// The outgoing message; blank between two messages.
     pub out: Packet,
 }
 
 impl Connection {
-    pub const NONE: Self = Self { fd: 0, greeted: false, ready: false, blocked: false, out: Packet::BLANK };
+    pub const NONE: Self = Self { fd: 0, greeted: false, ready: false, blocked: false, waited: 0, out: Packet::BLANK };
 
     /// Says one thing over a socket that is not this program's connection, and no more over it.
     #[inline(never)]
@@ -117,7 +119,7 @@ impl Keeper {
     pub fn accept(&mut self, listener: i32) {
         let current = self.connection.fd;
         // A node that is gone is heard to its end first.
-        if current != 0 && sys::poll_now(current, 0) & POLLHUP != 0 {
+        if sys::poll_now(current, 0) & POLLHUP != 0 {
             return;
         }
         let fd = sys::accept(listener);

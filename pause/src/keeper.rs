@@ -12,8 +12,11 @@ use crate::table::{Kept, Member};
 
 /// Nanoseconds without output after which the buffers are given back.
 const RELEASE_AFTER: i32 = 100_000_000;
-/// Nanoseconds until a terminal that nobody has open is looked at again.
+/// Nanoseconds until a terminal that nobody has open is looked at again, or a node that is late.
 const RETRY_AFTER: i32 = 500_000_000;
+/// Turns that output waits for its next file until it is dropped instead. Counted, because a clock costs more bytes: a
+/// flood of others makes a turn short, but comes to its own limit soon.
+const PATIENCE: u16 = 1 << 12;
 /// Places in the poll array before those of the members.
 const FIRST_STREAM: usize = 3;
 
@@ -99,32 +102,34 @@ impl Keeper {
     /// Fills the array (an entry that is not waited for has a negative descriptor); how long to wait.
     #[inline(never)]
     fn prepare_poll(&mut self) -> i32 {
-        let poll = &mut self.poll;
+        let (poll, connection) = (&mut self.poll, &mut self.connection);
         poll.signals.wait(SIGNAL_FD, POLLIN);
         poll.listener.wait(LISTEN_FD, POLLIN);
-        poll.node.wait(self.connection.fd, self.connection.interest());
+        poll.node.wait(connection.fd, connection.interest());
         let mut timeout = if self.buffers_used { RELEASE_AFTER } else { -1 };
         let mut draining = false;
+        let may_wait = (connection.fd != 0) & (connection.waited < PATIENCE);
         let members = slots(&mut self.members, self.last);
         for (member, places) in members.iter().zip(&mut poll.streams) {
-            draining |= member.is_draining();
+            let waits = may_wait & member.log.wants_next();
+            connection.waited += u16::from(waits);
             for (stream, place) in member.streams.iter().zip(places) {
                 place.wait(stream.fd, POLLIN);
-                if stream.parked {
+                if stream.parked | waits {
                     place.fd = -1;
                     timeout = RETRY_AFTER;
                 }
+                draining |= (member.pid == 0) & (place.fd > 0);
             }
         }
         if draining { 0 } else { timeout }
     }
 
-    /// Nothing came for a while.
+    /// Nothing came for a while. Twelve times in a row are the whole patience with a node.
     fn rest(&mut self, buffers: &mut Buffers) {
-        if self.buffers_used {
-            buffers.release();
-            self.buffers_used = false;
-        }
+        self.connection.waited |= self.connection.waited << 1;
+        buffers.release();
+        self.buffers_used = false;
         for member in slots(&mut self.members, self.last) {
             member.streams[0].parked = false;
         }
@@ -132,7 +137,8 @@ impl Keeper {
 
     /// Reaps everything that has ended: members are noted, orphans forgotten.
     fn reap(&mut self) {
-        while sys::take_signal(SIGNAL_FD) > 0 {}
+        // There is one: only SIGCHLD is awaited, and a signal is not queued twice.
+        sys::take_signal(SIGNAL_FD);
         let mut status = 0;
         loop {
             let pid = sys::reap(&mut status);
@@ -151,7 +157,7 @@ impl Keeper {
     fn read_streams(&mut self, buffers: &mut Buffers) {
         let members = slots(&mut self.members, self.last);
         for (member, places) in members.iter_mut().zip(&self.poll.streams) {
-            for (second, place) in [false, true].into_iter().zip(places) {
+            for (second, place) in places.iter().enumerate() {
                 let draining = member.pid == 0;
                 if place.fd > 0 && (place.revents != 0 || draining) {
                     self.buffers_used |= log::pump(member, second, buffers);

@@ -140,12 +140,12 @@ fn drop(log: &mut Log, stream: &mut Stream, bytes: usize, full: bool) {
     stream.skipping = !full;
 }
 
-/// Reads once from one of the two streams and writes what came; closes it at its end. Says whether the buffers were
-/// used.
+/// Reads once from one of the two streams (0 or 1) and writes what came; closes it at its end. Says whether the buffers
+/// were used.
 #[inline(never)]
-pub fn pump(member: &mut Member, second: bool, buffers: &mut Buffers) -> bool {
+pub fn pump(member: &mut Member, second: usize, buffers: &mut Buffers) -> bool {
     let living = member.pid != 0;
-    let stream = &mut member.streams[usize::from(second)];
+    let stream = &mut member.streams[second & 1];
     let mut limit = CHUNK;
     if !living {
         limit = limit.min(stream.drain as usize);
@@ -173,11 +173,11 @@ pub fn pump(member: &mut Member, second: bool, buffers: &mut Buffers) -> bool {
     false
 }
 
-fn consume(member: &mut Member, second: bool, text: &[u8], output: &mut Output) {
+fn consume(member: &mut Member, second: usize, text: &[u8], output: &mut Output) {
     output.failed = !notice(member, output);
-    let stream = &mut member.streams[usize::from(second)];
+    let stream = &mut member.streams[second & 1];
     output.was_open = stream.open;
-    output.head.stream = STREAMS[usize::from(second)];
+    output.head.stream = STREAMS[second & 1];
     let mut rest = text;
     while !rest.is_empty() {
         let window = rest.get(..TEXT_MAX).unwrap_or(rest);
@@ -189,6 +189,13 @@ fn consume(member: &mut Member, second: bool, text: &[u8], output: &mut Output) 
 }
 
 impl Log {
+    /// Whether the next chunk may not fit any more, as its records may be much larger, and there is no next file.
+    #[inline(always)]
+    pub fn wants_next(&self) -> bool {
+        // Without a limit (0) nothing is larger than half of it.
+        self.next == 0 && self.size > self.limit.wrapping_sub(1) / 2
+    }
+
     /// Whether the file takes one more record behind those not yet written; an empty file takes any.
     #[inline(never)]
     fn fits(&self, unwritten: usize, record: usize) -> bool {

@@ -67,9 +67,12 @@
 //! once with the tag `P`, and text longer than `TEXT_MAX` is cut into `P` pieces: a reader joins the pieces of a
 //! stream up to and including the next `F`, and gets the output byte for byte, also when it ends without a newline.
 //! When a record would pass `log_limit` (bytes of one file; 0: none), pause goes on in the next file and pushes
-//! ROTATED; the node hands over another by LOG_NEXT. Without a next file, or on an error such as a full disk, whole
-//! records are dropped and counted; once writing works again the count becomes a record of `stderr`. Without any log
-//! the output is read and dropped. A record that is larger than the limit still goes into an empty file.
+//! ROTATED; the node hands over another by LOG_NEXT. As long as a node is connected that has not done so, and the file is
+//! half full, the member's output is not read: it waits for a node that is late, some six seconds in all (see
+//! `keeper::PATIENCE`), so that no line is lost because a machine is busy. Without a next file and without a node, or on
+//! an error such as a full disk, whole records are dropped and counted; once writing works again the count becomes a
+//! record of `stderr`. Without any log the output is read and dropped. A record that is larger than the limit still goes
+//! into an empty file.
 //!
 //! # An exit
 //!

@@ -193,7 +193,8 @@ fn empty_descriptors() {
 }
 
 /// An empty, read-only tmpfs becomes the root, and the host's tree is let go. It is mounted over `/dev`, which is there
-/// (`/dev/null` came from it) and is not needed any more.
+/// (`/dev/null` came from it) and is not needed any more. The working directory is the new root from pivot_root(2) on, and
+/// stays it when the old one, stacked upon it, is gone.
 fn empty_root() {
     const REC_PRIVATE: usize = 0x4000 | 1 << 18;
     const RDONLY_NOSUID_NODEV_NOEXEC: usize = 15;
@@ -209,7 +210,6 @@ fn empty_root() {
         step(Operation::EmptyRoot, nr::CHDIR, [dev]);
         step(Operation::EmptyRoot, nr::PIVOT_ROOT, [dot, dot]);
         step(Operation::EmptyRoot, nr::UMOUNT2, [dot, DETACH]);
-        step(Operation::EmptyRoot, nr::CHDIR, [slash]);
     }
 }
 

@@ -86,11 +86,6 @@ impl Member {
         unsafe { zero((&raw mut *self).cast(), size_of::<Self>()) };
     }
 
-    /// Reaped, and some output may still lie in a pipe.
-    pub fn is_draining(&self) -> bool {
-        self.pid == 0 && !self.is_done()
-    }
-
     /// Reaped and written down: EXIT may be told. (A free slot looks the same; ask for `seq` first.)
     #[inline(never)]
     pub fn is_done(&self) -> bool {

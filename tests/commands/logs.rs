@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use dwell_tests::node::Node;
+use dwell_tests::node::{Node, wait_until};
 use serde_json::json;
 
 use crate::{pod, script, shell};
@@ -103,7 +103,16 @@ fn talkative(lines: u32) -> String {
 }
 
 fn numbers(out: &str) -> Vec<u32> {
-    out.lines().map(|line| line.split(' ').next().unwrap_or_default().parse().expect("a number a line")).collect()
+    let number = |line: &str| line.split(' ').next().and_then(|word| word.parse().ok());
+    out.lines().map(|line| number(line).unwrap_or_else(|| panic!("no numbered line: {line}"))).collect()
+}
+
+/// That these are the numbers from `first` to `last`, or where they are not.
+fn in_order(out: &str, first: u32, last: u32) {
+    let found = numbers(out);
+    let wrong = found.iter().zip(first..).find(|(found, expected)| *found != expected);
+    assert_eq!(wrong, None, "where the order breaks, and what belongs there");
+    assert_eq!((found.len(), found.last()), ((last - first + 1) as usize, Some(&last)));
 }
 
 #[test]
@@ -112,14 +121,12 @@ fn rotation_loses_and_doubles_nothing_within_the_limit() {
     let lines = 25_000;
     let path = node.file("pod.yaml", &script(&node, "talkative", &talkative(lines)));
     let followed = node.dwell(&["run", path.to_str().unwrap()]).ok();
-    assert!(numbers(&followed).into_iter().eq(1..=lines), "what run showed is not 1…{lines}");
+    in_order(&followed, 1, lines);
     let files = log_files(&node, "talkative");
     assert!(files.len() >= 3, "it did not rotate: {files:?}");
-    assert!(numbers(&node.dwell(&["logs", "talkative"]).ok()).into_iter().eq(1..=lines), "the log is not 1…{lines}");
+    in_order(&node.dwell(&["logs", "talkative"]).ok(), 1, lines);
     // A tail that reaches back over two files.
-    assert!(
-        numbers(&node.dwell(&["logs", "--tail", "15000", "talkative"]).ok()).into_iter().eq(lines - 14_999..=lines)
-    );
+    in_order(&node.dwell(&["logs", "--tail", "15000", "talkative"]).ok(), lines - 14_999, lines);
 }
 
 #[test]
@@ -130,17 +137,46 @@ fn beyond_the_limit_the_oldest_goes_and_the_newest_stays() {
     node.wait_for_phase("flood", "Succeeded");
     let kept = numbers(&node.dwell(&["logs", "flood"]).ok());
     assert_eq!(kept.last(), Some(&lines));
-    assert!(kept.windows(2).all(|pair| pair[1] == pair[0] + 1), "a gap in the middle");
+    let gap = kept.windows(2).find(|pair| pair[1] != pair[0] + 1);
+    assert_eq!(gap, None, "of {:?} to {:?}, {} lines", kept.first(), kept.last(), kept.len());
     let bytes: u64 = log_files(&node, "flood").iter().sum();
     assert!(kept.len() > 20_000 && bytes <= 70 << 20, "{} lines kept in {bytes} bytes", kept.len());
 }
 
+/// A file that could not be opened once was never asked for again: what came after the next one's end was dropped until
+/// another node came.
+#[test]
+fn a_next_file_that_cannot_be_opened_is_tried_again() {
+    let node = Node::new();
+    let commands = format!(
+        "until [ -e /go ]; do sleep 0.1; done; {0}; touch /half; until [ -e /on ]; do sleep 0.1; done; {0}",
+        talkative(12_000)
+    );
+    node.start(&script(&node, "twice", &commands));
+    node.wait_for_phase("twice", "Running");
+    let in_the_way = log_folder(&node, "twice").join("0.2.log");
+    std::fs::create_dir(&in_the_way).unwrap();
+    node.dwell(&["exec", "twice", "--", "touch", "/go"]).ok();
+    assert!(wait_until(|| node.dwell(&["exec", "twice", "--", "ls", "/half"]).code == 0));
+    assert!(wait_until(|| log_files(&node, "twice").len() == 2), "the second file is begun");
+    std::fs::remove_dir(&in_the_way).unwrap();
+    assert!(wait_until(|| in_the_way.is_file()), "it is not tried again");
+    node.dwell(&["exec", "twice", "--", "touch", "/on"]).ok();
+    node.wait_for_phase("twice", "Succeeded");
+    let shown = numbers(&node.dwell(&["logs", "twice"]).ok());
+    assert!(shown.into_iter().eq((1..=12_000).chain(1..=12_000)));
+}
+
+fn log_folder(node: &Node, name: &str) -> std::path::PathBuf {
+    let pod = node.pod(name);
+    node.state_dir().join("lib/pods").join(pod["metadata"]["uid"].as_str().unwrap()).join("logs/main")
+}
+
 /// Sizes of the files that hold something.
 fn log_files(node: &Node, name: &str) -> Vec<u64> {
-    let pod = node.pod(name);
-    let folder = node.state_dir().join("lib/pods").join(pod["metadata"]["uid"].as_str().unwrap()).join("logs/main");
-    let entries = std::fs::read_dir(folder).unwrap().flatten();
-    entries.map(|entry| entry.metadata().unwrap().len()).filter(|size| *size > 0).collect()
+    let entries = std::fs::read_dir(log_folder(node, name)).unwrap().flatten();
+    let files = entries.map(|entry| entry.metadata().unwrap()).filter(|found| found.is_file() && found.len() > 0);
+    files.map(|file| file.len()).collect()
 }
 
 #[test]

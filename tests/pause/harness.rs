@@ -333,10 +333,15 @@ impl Pod {
         Connection(socket)
     }
 
+    /// The node dies.
+    pub fn disconnect(&mut self) {
+        let (dead, _) = pair();
+        self.connection = Connection(dead);
+    }
+
     /// The node dies and the next one comes.
     pub fn reconnect(&mut self) -> (Hello, Vec<Received>) {
-        let (dead, _) = pair();
-        drop(std::mem::replace(&mut self.connection, Connection(dead)));
+        self.disconnect();
         let (hello, _, listed) = loop {
             self.connection = self.connect();
             // A test that starts a process just now holds a copy of the dead node's socket until it executes.

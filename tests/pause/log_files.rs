@@ -120,6 +120,68 @@ fn rotation_goes_on_in_the_next_file_without_losing_a_line() {
     }
 }
 
+/// A busy machine ran the node so late that a member had filled both files before: three thousand lines in the middle
+/// were gone, though three files are kept.
+#[test]
+fn output_waits_for_a_node_that_is_late() {
+    let mut pod = Pod::new();
+    let mut files = vec![log_file(), log_file()];
+    // Five files of a megabyte.
+    pod.birth(1, &Ask::new(&["lines", "40000"]).log(&[&files[0], &files[1]], 1 << 20));
+    for expected in 1..=4 {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert_eq!(hand_over(&mut pod, &mut files), 1, "it has not filled file {expected}");
+    }
+    let exit = pod.exit(1);
+    assert_eq!((exit.status, exit.dropped_lines), (0, 0));
+    assert!(numbers(&files.iter().collect::<Vec<_>>()) == upto(40_000));
+}
+
+/// As above, but the member has ended before the file comes: what lies in its pipe waits, and so does the news of its end.
+#[test]
+fn the_last_output_waits_too() {
+    let mut pod = Pod::new();
+    let mut files = vec![log_file(), log_file()];
+    let ask = Ask::new(&["cat"]).flags(Birth::NEW_PID | Birth::STDIN_PIPE);
+    let pidfd = pod.birth(1, &ask.log(&[&files[0], &files[1]], 20_000));
+    let stdin = File::from(pod.request(&Request::Take(Held::Stdin), 1, &[]).fd.unwrap());
+    let say = |n: u64| std::io::Write::write_all(&mut &stdin, format!("{n:<79}\n").as_bytes()).unwrap();
+    // Records of 120 bytes: the second file is half full.
+    for n in 1..=250 {
+        say(n);
+        eventually("it is in the log", || numbers(&[&files[0], &files[1]]).last() == Some(&n));
+    }
+    (251..=400).for_each(say);
+    drop(stdin);
+    pod.done(&Request::CloseStdin, 1, &[]);
+    eventually("the member is reaped", || pid_of(&pidfd) == -1);
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert!(contents(&files[1]).len() < 15_000, "it did not wait");
+    assert_eq!(hand_over(&mut pod, &mut files), 1);
+    let exit = pod.exit(1);
+    assert_eq!((exit.status, exit.dropped_lines), (0, 0));
+    let out = String::from_utf8(output(&files.iter().collect::<Vec<_>>(), false)).unwrap();
+    assert_eq!(out.lines().count(), 401, "400, and the end of input");
+}
+
+#[test]
+fn a_node_that_hands_over_nothing_holds_nobody_up_for_long_and_one_that_is_gone_not_at_all() {
+    let mut pod = Pod::new();
+    let lines = ["lines", "50000"];
+    let log = log_file();
+    let start = std::time::Instant::now();
+    let exit = pod.run(1, &Ask::new(&lines).log(&[&log], 100_000));
+    let with_a_node = start.elapsed();
+    assert!(exit.status == 0 && exit.dropped_lines > 40_000, "{exit:?}");
+    let second = log_file();
+    let start = std::time::Instant::now();
+    let pidfd = pod.birth(2, &Ask::new(&lines).log(&[&second], 100_000));
+    pod.disconnect();
+    eventually("the member is reaped", || pid_of(&pidfd) == -1);
+    assert!(start.elapsed() < with_a_node / 2, "{:?} and {with_a_node:?}", start.elapsed());
+    assert!(contents(&second).len() > 99_000, "the control: the limit was reached");
+}
+
 /// Hands over another file if the log went on in the next one: how many times it did.
 fn hand_over(pod: &mut Pod, files: &mut Vec<File>) -> u32 {
     let next = log_file();

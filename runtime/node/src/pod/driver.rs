@@ -21,6 +21,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::errand::{Errand, Errands, Purpose};
 use super::exec::ExecReady;
+use super::logs::LateLogs;
 use super::prepare::Prepared;
 use super::recover::Found;
 use super::request::{ExecEnd, Refusal, Reply, Request};
@@ -49,6 +50,7 @@ pub(crate) struct Driver {
     pub(super) preparing: HashSet<usize>,
     pub(super) prepared: JoinSet<Prepared>,
     pub(super) errands: Errands,
+    pub(super) late_logs: LateLogs,
     /// Modules that were asked for beside a member, while they are compiled.
     pub(super) modules: JoinSet<ExecReady>,
     /// Who waits until a restart's members have ended.
@@ -88,6 +90,7 @@ impl Driver {
             preparing: HashSet::new(),
             prepared: JoinSet::new(),
             errands: Errands::default(),
+            late_logs: LateLogs::default(),
             modules: JoinSet::new(),
             restarts: Vec::new(),
             requests,
@@ -121,8 +124,9 @@ impl Driver {
             if progressed {
                 continue;
             }
+            self.retry_logs().await;
             let ask_at_ns = self.probe().await;
-            let wake_at_ns = [decision.wake_at_ns, ask_at_ns].into_iter().flatten().min();
+            let wake_at_ns = [decision.wake_at_ns, ask_at_ns, self.late_logs.retry_at_ns].into_iter().flatten().min();
             let happening = self.wait(wake_at_ns).await;
             if self.handle_happening(happening).await {
                 return;

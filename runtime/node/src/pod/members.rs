@@ -10,7 +10,6 @@ use super::files;
 use super::request::{Attached, ExecEnd, Refusal, pick, require_running};
 use crate::blocking::begin;
 use crate::chain::chain;
-use crate::container::log_files;
 use crate::report::{Report, read_report};
 use crate::sandbox::keeper::{Exit, Take};
 use crate::supervise::journal::Termination;
@@ -166,19 +165,6 @@ impl Driver {
         let Ok(index) = pick(&self.journal, Some(container)) else { return };
         if let (Some(seq), Some(sandbox)) = (self.journal.members[index].live_seq(), &mut self.sandbox) {
             let _ = sandbox.keeper.close_stdin(seq).await;
-        }
-    }
-
-    /// Hands pause the next file ahead, and lets the oldest go.
-    pub(super) async fn rotate_log(&mut self, seq: u64, rotations: u32) {
-        let Some(index) = self.journal.member_of(seq) else { return };
-        self.journal.members[index].log_part = rotations;
-        let member = &self.journal.members[index];
-        let folder = self.shared.layout.logs(&self.handle.uid, &member.name);
-        let next = log_files::open(&folder, member.starts - 1, member.log_part + 1);
-        let _ = log_files::prune(&folder);
-        if let (Ok(next), Some(sandbox)) = (next, &mut self.sandbox) {
-            let _ = sandbox.keeper.log_next(seq, next.into()).await;
         }
     }
 }

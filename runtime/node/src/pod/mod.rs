@@ -5,6 +5,7 @@ pub mod end;
 mod errand;
 mod exec;
 pub mod files;
+mod logs;
 pub mod members;
 pub mod prepare;
 pub mod record;
