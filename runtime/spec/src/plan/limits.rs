@@ -20,6 +20,12 @@ const QUOTA_US_MIN: u64 = 1000;
 /// The kernel's range of `cpu.shares`.
 const SHARES: std::ops::RangeInclusive<u64> = 2..=262_144;
 
+/// What pause may use of a CPU beyond its Pod's limit. Without it a Pod of 20 m was ended by the next node on a slow
+/// machine, since pause, which writes the members' logs, had not said a word for five seconds.
+const PAUSE_MILLIS: u64 = 100;
+/// Memory likewise: its own pages, and those of a log that are not on the disk yet.
+const PAUSE_BYTES: u64 = 2 << 20;
+
 const RLIMIT_CORE: u32 = 4;
 const RLIMIT_NOFILE: u32 = 7;
 /// Open files as systemd and current runtimes give them: old programs that try every number stay quick, new ones
@@ -49,13 +55,15 @@ pub fn container(resources: &Resources, devices: Vec<DeviceRule>) -> CgroupLimit
 }
 
 /// Limits of the Pod's cgroup, above its containers': the larger of what all containers and sidecars together may use,
-/// and any init container with the sidecars before it; none where one of them has none (as the kubelet computes it). Its devices are those of its
-/// members, so that a container's group never starts with more.
+/// and any init container with the sidecars before it; none where one of them has none (as the kubelet computes it). On
+/// top comes what pause has for itself, which lives in the same group: members that use up all that is theirs must not
+/// silence it. Its devices are those of its members, so that a container's group never starts with more.
 pub fn pod(pod: &Pod) -> CgroupLimits {
     let total = |of: fn(&Resources) -> Option<u64>| pod_total(pod, of);
     CgroupLimits {
-        memory: total(|resources| resources.memory_limit),
-        cpu_quota_us: total(|resources| resources.cpu_limit_millis).map(quota),
+        memory: total(|resources| resources.memory_limit).map(|bytes| bytes.saturating_add(PAUSE_BYTES)),
+        cpu_quota_us: total(|resources| resources.cpu_limit_millis)
+            .map(|millis| quota(millis.saturating_add(PAUSE_MILLIS))),
         cpu_shares: requested(pod).map(shares),
         pids: None,
         devices: devices(),
@@ -125,17 +133,17 @@ mod tests {
         pod.containers[0].resources.memory_limit = Some(10);
         assert_eq!(super::pod(&pod).memory, None);
         pod.containers[1].resources.memory_limit = Some(20);
-        assert_eq!(super::pod(&pod).memory, Some(30));
+        assert_eq!(super::pod(&pod).memory, Some(30 + PAUSE_BYTES));
         pod.init_containers = vec![samples::container("i")];
         pod.init_containers[0].resources.memory_limit = Some(50);
-        assert_eq!(super::pod(&pod).memory, Some(50));
+        assert_eq!(super::pod(&pod).memory, Some(50 + PAUSE_BYTES));
         pod.init_containers.insert(0, samples::container("s"));
         pod.init_containers[0].restart_policy = Some(crate::pod::RestartPolicy::Always);
         assert_eq!(super::pod(&pod).memory, None, "a sidecar without a limit");
         pod.init_containers[0].resources.memory_limit = Some(5);
-        assert_eq!(super::pod(&pod).memory, Some(55), "the init container, beside the sidecar");
+        assert_eq!(super::pod(&pod).memory, Some(55 + PAUSE_BYTES), "the init container, beside the sidecar");
         pod.init_containers[1].resources.memory_limit = Some(1);
-        assert_eq!(super::pod(&pod).memory, Some(35), "the members, beside the sidecar");
+        assert_eq!(super::pod(&pod).memory, Some(35 + PAUSE_BYTES), "the members, beside the sidecar");
     }
 
     #[test]
