@@ -70,7 +70,7 @@ fn nothing_is_left_of_pods_that_were_hit_at_random_points() {
     assert!(differences.is_empty(), "{differences:#?}");
     let log = std::fs::read_to_string(world.state_dir().join("lib/node.log")).unwrap_or_default();
     assert!(!log.contains("panicked"), "{log}");
-    assert!(total > PODS * 2 / 5, "control: too few were hit to mean anything");
+    assert!(total > PODS / 3, "control: too few were hit to mean anything");
     let spared: Vec<&Victim> = VICTIMS.iter().filter(|victim| !hits.keys().any(|hit| hit.1 == **victim)).collect();
     assert!(spared.is_empty(), "control: nobody hit {spared:?}");
 }
@@ -193,10 +193,12 @@ impl Life<'_> {
     }
 
     /// Kills the victim as soon as it is there; if it does not come, another. In a running Pod it does come, however busy
-    /// the machine is: a worker took longer than half a second there once, and no worker was hit in two hundred Pods.
+    /// the machine is, and an init comes in every Pod that is set up, however slow: a worker took longer than half a
+    /// second once, in the emulated machine an init always does, and none was hit in two hundred Pods.
     fn strike(&mut self, mut victim: Victim, moment: Moment, client: Option<&Child>) {
         let began = Instant::now();
-        let wait_for_it = Duration::from_millis(if moment == Moment::Running { 5_000 } else { 400 });
+        let comes = moment == Moment::Running || victim == Victim::Init;
+        let wait_for_it = Duration::from_millis(if comes { 5_000 } else { 400 });
         while began.elapsed() < wait_for_it + Duration::from_millis(400) {
             if let Some(pid) = self.find(victim, client)
                 && self.kill_exactly(pid, victim, client)

@@ -49,10 +49,11 @@ fn no_line_is_lost_or_doubled_while_the_node_is_killed() {
         assert!(shown.contains("slow"), "{shown}");
     }
     let finished = node.wait_for_phase("slow", "Failed");
-    assert_eq!(exit_codes(&finished), [4, 0], "{finished:#}");
+    let log = || std::fs::read_to_string(node.state_dir().join("lib/node.log")).unwrap_or_default();
+    assert_eq!(exit_codes(&finished), [4, 0], "{finished:#}\n{}", log());
     for name in std::iter::once("slow".to_owned()).chain((0..KILLS).step_by(10).map(|round| format!("fast-{round}"))) {
         let finished = node.wait_for_phase(&name, "Failed");
-        assert_eq!(exit_codes(&finished), [4, 0], "{finished:#}");
+        assert_eq!(exit_codes(&finished), [4, 0], "{finished:#}\n{}", log());
         assert_numbered(&node, &name, "native");
         assert_numbered(&node, &name, "wasm");
     }
