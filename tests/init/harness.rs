@@ -189,14 +189,17 @@ impl Start {
                 mount::overlay(&[image.as_fd()], upper.as_fd(), work.as_fd()).expect("mounts")
             }
             FdSource::Volume { flags, .. } => bind(&self.folder.0.join("volume"), flags),
-            FdSource::PodFile { name, flags } => {
-                let file = self.folder.0.join(name);
-                std::fs::write(&file, format!("the Pod's {name}\n")).expect("writes");
-                bind(&file, flags)
-            }
+            FdSource::PodFile { name, flags } => self.file(name, &format!("the Pod's {name}\n"), flags),
+            FdSource::LastWords { flags } => self.file("last-words", "", flags),
             FdSource::Devpts => self.devpts.as_ref().expect("has a terminal").try_clone().expect("dups"),
             other => panic!("not opened by this harness: {other:?}"),
         }
+    }
+
+    fn file(&self, name: &str, text: &str, flags: &MountFlags) -> OwnedFd {
+        let file = self.folder.0.join(name);
+        std::fs::write(&file, text).expect("writes");
+        bind(&file, flags)
     }
 }
 

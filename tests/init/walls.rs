@@ -163,7 +163,7 @@ fn dev_holds_what_every_program_expects_and_it_works() {
             .run()
             .text()
             .to_owned();
-    let names = "core\nfd\nfull\nmqueue\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\nurandom\nzero\n";
+    let names = "core\nfd\nfull\nmqueue\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntermination-log\ntty\nurandom\nzero\n";
     assert_eq!(text, format!("{names} 00 00\ny\n"));
 }
 

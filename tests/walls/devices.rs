@@ -40,7 +40,7 @@ fn dev_holds_what_programs_expect() {
     let node = Node::new();
     let said = node.run(&shell(&node, "plain", "cd /dev; find . | sort | tr '\\n' ' '")).ok();
     let wanted = ". ./core ./fd ./full ./mqueue ./null ./ptmx ./pts ./pts/ptmx ./random ./shm ./stderr ./stdin \
-        ./stdout ./tty ./urandom ./zero ";
+        ./stdout ./termination-log ./tty ./urandom ./zero ";
     assert_eq!(said, wanted);
     let script =
         "echo x >/dev/null && head -c 3 /dev/zero | wc -c && head -c 3 /dev/urandom | wc -c; ! echo >/dev/full";

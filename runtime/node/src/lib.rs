@@ -33,11 +33,11 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 
 pub use chain::chain;
+pub use dwell_spec::signal::SignalName;
 pub use image::look::facts as image_facts;
 pub use node::failure::{NodeError, NodeErrorKind};
 pub use node::{Node, NodeConfig, WorkerExecutable};
 pub use pod::request::{Attached, ExecEnd, ExecRequest, ExecSession};
-pub use sandbox::signal_name::SignalName;
 
 /// One change of one Pod.
 #[derive(Debug, Clone)]

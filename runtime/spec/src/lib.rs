@@ -18,4 +18,5 @@ pub mod quantity;
 pub mod settings;
 #[cfg(feature = "manifest")]
 pub mod short_form;
+pub mod signal;
 pub mod status;

@@ -15,7 +15,10 @@ mod projected;
 mod rights;
 mod values;
 
-pub use life::{Action, Hooks, HttpGet, Probe, ProbeKind, Probes, Question, Timing};
+pub use life::{
+    Action, Hooks, HttpGet, LAST_WORDS_PATH, LastWords, Probe, ProbeKind, Probes, Question, RestartAction, RestartRule,
+    Timing,
+};
 pub use projected::{KeyFile, Projection};
 pub use rights::{Groups, Rights, SeccompChoice};
 pub use values::{EnvFrom, EnvValue, PodField, ResourceAmount, ResourceField, SettingsKey, SettingsName};
@@ -170,10 +173,16 @@ pub struct Container {
     pub read_only_root: bool,
     /// What happens when it ends, if not what the Pod's policy says.
     pub restart_policy: Option<RestartPolicy>,
+    /// What comes before that.
+    pub restart_rules: Vec<RestartRule>,
     /// What it is asked while it lives.
     pub probes: Probes,
     /// What is done after its start and before its stop.
     pub hooks: Hooks,
+    /// The signal that asks it to stop, by its name; SIGTERM when absent.
+    pub stop_signal: Option<String>,
+    /// What it says of its end.
+    pub last_words: LastWords,
     /// Whether standard input stays open for clients to write to.
     pub stdin: bool,
     /// Whether standard input closes after the first client leaves.

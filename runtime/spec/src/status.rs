@@ -251,6 +251,8 @@ pub struct PodStatus {
     pub sandbox_ready: bool,
     /// No container will be started again, whatever the restart policy says (stopped, deleted, deadline).
     pub ended: bool,
+    /// A restart rule has every container begin again, and not all have ended yet.
+    pub restarting_all: bool,
     /// The Pod's addresses, IPv4 first; the host's with `hostNetwork`.
     pub pod_ips: Vec<IpAddr>,
     /// The host's addresses.

@@ -15,6 +15,8 @@ use dwell_sys::{memfd, mount};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountAttrFlags;
 
+use super::last_words;
+
 /// What the Pod hands to a container's start: descriptors and folders, no objects of its own.
 #[derive(Debug)]
 pub struct Parts<'a> {
@@ -77,6 +79,7 @@ fn open(
         }
         FdSource::Volume { name, part, flags } => volume(parts, (name.clone(), part.clone()), *flags),
         FdSource::PodFile { name, flags } => pod_file(parts.pod_files, name, *flags),
+        FdSource::LastWords { flags } => last_words(&parts.own_folder, *flags),
         FdSource::CompiledModule { .. } => Ok(mount::clone_readonly(present(parts.module, "compiled module")?, false)?),
         FdSource::CgroupTasks { controller } => tasks(parts.cgroup_tasks, controller),
         FdSource::WorkerExecutable => present(parts.worker, "worker")?.try_clone_to_owned(),
@@ -125,6 +128,11 @@ fn pod_file(folder: &Path, name: &str, flags: MountFlags) -> io::Result<OwnedFd>
     with_rights(mount::clone_tree(fd.as_fd(), "", false)?, flags, false)
 }
 
+fn last_words(folder: &Path, flags: MountFlags) -> io::Result<OwnedFd> {
+    let file = last_words::make(folder)?;
+    with_rights(mount::clone_tree(file.as_fd(), "", false)?, flags, false)
+}
+
 fn with_rights(tree: OwnedFd, flags: MountFlags, recursive: bool) -> io::Result<OwnedFd> {
     let mut attributes = MountAttrFlags::empty();
     attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, flags.read_only);
@@ -154,6 +162,7 @@ fn describe(source: &FdSource) -> String {
         FdSource::Volume { name, part: None, .. } => format!("volume {name}"),
         FdSource::Volume { name, part: Some(part), .. } => format!("{part} of volume {name}"),
         FdSource::PodFile { name, .. } => format!("the Pod's {name}"),
+        FdSource::LastWords { .. } => "the file for last words".into(),
         FdSource::CompiledModule { .. } => "the compiled module".into(),
         FdSource::CgroupTasks { controller } => format!("the cgroup of {controller}"),
         FdSource::WorkerExecutable => "the worker".into(),

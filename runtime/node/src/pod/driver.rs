@@ -178,7 +178,7 @@ impl Driver {
             Step::PreStop(index) => self.run_hook(index, Purpose::PreStop).await,
             Step::Signal(index) => {
                 self.journal.members[index].signalled_ns = Some(now_ns());
-                self.signal(index, libc_signal::TERM).await;
+                self.signal(index, self.stop_signal(index)).await;
                 true
             }
             Step::Kill(index) => {
@@ -194,10 +194,13 @@ impl Driver {
                 self.expire();
                 true
             }
+            Step::RestartAll => {
+                self.begin_stop(Some(0), Intent::RestartAll);
+                self.save_lasting();
+                true
+            }
             Step::Reset => {
-                self.journal.reset();
-                // Its time begins anew.
-                self.journal.created_ns = now_ns();
+                self.journal.reset(now_ns());
                 // Whoever waited must not find the Pod as it was before.
                 self.publish();
                 self.restarts.drain(..).for_each(|reply| drop(reply.send(Ok(()))));
@@ -375,10 +378,4 @@ fn brought<T>(joined: Result<T, JoinError>, what: fn(T) -> Happening) -> Happeni
         Err(failure) if failure.is_panic() => std::panic::resume_unwind(failure.into_panic()),
         Err(_) => Happening::Time,
     }
-}
-
-/// The one signal that the driver sends of its own accord besides SIGKILL.
-mod libc_signal {
-    /// SIGTERM
-    pub(super) const TERM: i32 = 15;
 }

@@ -3,13 +3,15 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 
+use dwell_spec::signal::SignalName;
 use rustix::process::Signal;
 
 use super::driver::Driver;
 use super::files;
 use super::request::{Attached, ExecEnd, Refusal, pick, require_running};
-use crate::blocking::begin;
+use crate::blocking::{begin, blocking};
 use crate::chain::chain;
+use crate::container::last_words;
 use crate::report::{Report, read_report};
 use crate::sandbox::keeper::{Exit, Take};
 use crate::supervise::journal::Termination;
@@ -18,7 +20,7 @@ impl Driver {
     /// An exit is written down before pause may forget it.
     pub(super) async fn exited(&mut self, exit: Exit) {
         if let Some(index) = self.journal.member_of(exit.seq) {
-            let end = self.describe_end(index, &exit);
+            let end = self.describe_end(index, &exit).await;
             self.errands.end(Some(index));
             self.journal.members[index].terminate(end);
             self.remove_container_cgroup(index);
@@ -35,11 +37,14 @@ impl Driver {
         self.replace_relay(exit.seq).await;
     }
 
-    fn describe_end(&mut self, index: usize, exit: &Exit) -> Termination {
+    async fn describe_end(&mut self, index: usize, exit: &Exit) -> Termination {
         let report =
             self.reports.remove(&exit.seq).or_else(|| self.reopen_report(index)).as_ref().and_then(read_report);
         let (code, signal) = (exit_code(exit.wait_status), signal_of(exit.wait_status));
-        let (reason, message) = self.reason(index, code, signal, report);
+        let (reason, mut message) = self.reason(index, code, signal, report);
+        if let Some(words) = self.last_words(index, code).await {
+            message = if message.is_empty() { words } else { format!("{message}: {words}") };
+        }
         Termination {
             exit_code: code,
             signal,
@@ -67,6 +72,15 @@ impl Driver {
             None if code == 0 => ("Completed".into(), String::new()),
             None => ("Error".into(), String::new()),
         }
+    }
+
+    async fn last_words(&self, index: usize, code: i32) -> Option<String> {
+        let words = last_words::from_file(&self.own_folder(index));
+        if words.is_some() || code == 0 || !self.container(index).last_words.from_log {
+            return words;
+        }
+        let logs = self.shared.layout.logs(&self.handle.uid, &self.journal.members[index].name);
+        blocking(move || last_words::from_log(logs)).await.ok().flatten()
     }
 
     fn reopen_report(&self, index: usize) -> Option<File> {
@@ -100,6 +114,12 @@ impl Driver {
         begin(move || {
             let _ = dwell_sys::remove::remove_tree(&folder);
         });
+    }
+
+    /// The signal that asks the member to stop.
+    pub(super) fn stop_signal(&self, index: usize) -> i32 {
+        let own = self.container(index).stop_signal.as_ref().and_then(|name| name.parse::<SignalName>().ok());
+        own.map_or(Signal::TERM.as_raw(), SignalName::number)
     }
 
     /// Sends a signal to the member's first process.

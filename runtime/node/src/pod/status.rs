@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::shared::Shared;
 use crate::clock::now_ns;
 use crate::sandbox::Sandbox;
-use crate::supervise::journal::{Intent, Journal, Member, MemberState, Termination};
+use crate::supervise::journal::{Intent, Journal, Member, MemberState, Next, Termination};
 
 /// The object with its status of now.
 pub(crate) fn object(
@@ -44,6 +44,7 @@ fn pod_status(pod: &Pod, journal: &Journal, shared: &Shared, sandbox: Option<&Sa
     PodStatus {
         sandbox_ready: sandbox.is_some(),
         ended: journal.finished || has_stopped(journal),
+        restarting_all: matches!(journal.intent, Intent::RestartAll(_)),
         pod_ips: if pod.host_network { host_ips.clone() } else { pod_ips(journal) },
         host_ips,
         start_time_ns: Some(journal.created_ns as i64),
@@ -123,15 +124,15 @@ fn container_status(
 
 fn will_restart(pod: &Pod, member: &Member, journal: &Journal, end: &Termination) -> bool {
     let has_passed = member.init && !member.is_sidecar() && end.exit_code == 0;
-    let policy_says = !has_passed && end.restarts(member.policy(pod.restart_policy));
+    let policy_says = !has_passed && member.follows(end, pod.restart_policy) != Next::Rest;
     // The first restart is immediate: no back-off to speak of.
     policy_says && member.backoff.delay_seconds() > 0 && !journal.finished && journal.intent == Intent::Run
 }
 
 /// Whether it is started without waiting, whatever its exit status says.
 fn starts_anew(pod: &Pod, member: &Member, journal: &Journal, end: &Termination) -> bool {
-    let unhealthy = end.unhealthy && end.restarts(member.policy(pod.restart_policy)) && !journal.finished;
-    matches!(journal.intent, Intent::Restart(_)) || unhealthy && journal.intent == Intent::Run
+    let unhealthy = end.unhealthy && member.follows(end, pod.restart_policy) != Next::Rest && !journal.finished;
+    journal.intent.begins_again() || unhealthy && journal.intent == Intent::Run
 }
 
 fn last(member: &Member, id: Option<String>) -> Option<Terminated> {

@@ -11,7 +11,6 @@ pub mod keeper;
 #[allow(dead_code, missing_docs, reason = "pause's own side is in the same file")]
 #[path = "../../../../pause/src/protocol.rs"]
 pub mod protocol;
-pub mod signal_name;
 
 use std::ffi::CString;
 use std::io;

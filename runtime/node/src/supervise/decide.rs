@@ -13,7 +13,7 @@
 
 use dwell_spec::pod::RestartPolicy;
 
-use super::journal::{Intent, Journal, Member, MemberState, Stopping, Termination};
+use super::journal::{Intent, Journal, Member, MemberState, Next, Stopping, Termination};
 
 /// What a member has between the stop signal and SIGKILL at least, if it has any time at all.
 const LEAST_GRACE_NS: u64 = 2_000_000_000;
@@ -35,6 +35,8 @@ pub enum Step {
     Expire,
     /// Nothing of the Pod will ever run again: take it down.
     Finish,
+    /// A rule of a member that ended: all are to end, and to begin again.
+    RestartAll,
     /// Every member has stopped for a restart: begin again.
     Reset,
 }
@@ -67,7 +69,9 @@ pub fn decide(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
     match journal.intent {
         Intent::Run => run_until_deadline(journal, rules, now_ns),
         Intent::Stop(stopping) | Intent::Remove(stopping) => stop(&journal.members, stopping, Step::Finish, now_ns),
-        Intent::Restart(stopping) => stop(&journal.members, stopping, Step::Reset, now_ns),
+        Intent::Restart(stopping) | Intent::RestartAll(stopping) => {
+            stop(&journal.members, stopping, Step::Reset, now_ns)
+        }
     }
 }
 
@@ -102,6 +106,10 @@ fn run_until_deadline(journal: &Journal, rules: Rules, now_ns: u64) -> Decision 
 
 fn run(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
     let (inits, containers) = journal.members.split_at(journal.members.iter().filter(|m| m.init).count());
+    let over = containers.iter().all(|member| rests(member, rules.policy));
+    if !over && journal.members.iter().any(|member| restarts_all(member, rules.policy)) {
+        return Decision { steps: vec![Step::RestartAll], wake_at_ns: None };
+    }
     let mut decision = Decision::default();
     for (index, member) in living(&journal.members) {
         decision.tend(member, index, now_ns);
@@ -113,15 +121,14 @@ fn run(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
                 return decision;
             }
         } else if !succeeded(member) {
-            let ended = matches!(member.state, MemberState::Terminated(_));
-            if ended && member.policy(rules.policy) == RestartPolicy::Never {
+            if rests(member, rules.policy) {
                 return wind_down(journal, rules, now_ns);
             }
             decision.consider(member, index, true, now_ns);
             return decision;
         }
     }
-    if containers.iter().all(|member| rests(member, rules.policy)) {
+    if over {
         return wind_down(journal, rules, now_ns);
     }
     for (offset, member) in containers.iter().enumerate() {
@@ -219,12 +226,26 @@ fn succeeded(member: &Member) -> bool {
     matches!(&member.state, MemberState::Terminated(end) if end.exit_code == 0)
 }
 
+/// What follows its end, if it has ended.
+fn next(member: &Member, policy: RestartPolicy) -> Option<Next> {
+    match &member.state {
+        MemberState::Terminated(end) => Some(member.follows(end, policy)),
+        _ => None,
+    }
+}
+
 fn restarts(member: &Member, policy: RestartPolicy) -> bool {
-    matches!(&member.state, MemberState::Terminated(end) if end.restarts(member.policy(policy)))
+    next(member, policy).is_some_and(|next| next != Next::Rest)
 }
 
 fn rests(member: &Member, policy: RestartPolicy) -> bool {
-    matches!(member.state, MemberState::Terminated(_)) && !restarts(member, policy)
+    next(member, policy) == Some(Next::Rest)
+}
+
+/// An init container that has done its work has no rule to follow.
+fn restarts_all(member: &Member, policy: RestartPolicy) -> bool {
+    let has_passed = member.init && !member.is_sidecar() && succeeded(member);
+    !has_passed && next(member, policy) == Some(Next::RestartAll)
 }
 
 /// After pause died: whether the restart policy lets the Pod have a fresh sandbox, and what its members then are.
@@ -246,8 +267,13 @@ pub fn after_pause_death(journal: &mut Journal, policy: RestartPolicy, now_ns: u
         });
     }
     let inits = journal.members.iter().filter(|m| m.init).count();
-    let may_run = |member: &Member| member.policy(policy) != RestartPolicy::Never && !rests(member, policy);
-    let wanted = journal.intent == Intent::Run && journal.members[inits..].iter().any(may_run);
+    let may_run = |member: &Member| {
+        restarts(member, policy) || member.policy(policy) != RestartPolicy::Never && !rests(member, policy)
+    };
+    let wanted = match journal.intent {
+        Intent::Run => journal.members[inits..].iter().any(may_run),
+        intent => intent.begins_again(),
+    };
     if wanted {
         for member in &mut journal.members[..inits] {
             member.state = Member::waiting("PodInitializing");

@@ -7,10 +7,10 @@
 //! ```
 //! Part of the journal, so that a new node goes on where the one before stopped. Must never do IO.
 
-use dwell_spec::pod::{Container, ProbeKind, RestartPolicy};
+use dwell_spec::pod::{Container, ProbeKind};
 use serde::{Deserialize, Serialize};
 
-use super::journal::{Member, Stopping, Termination};
+use super::journal::{Member, Stopping};
 
 /// What a container says is to be waited for; the same in each of its runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,12 +111,5 @@ impl Member {
             self.health.ready = false;
             self.health.condemned = Some(condemned);
         }
-    }
-}
-
-impl Termination {
-    /// Whether a member that ended so is started again by this policy.
-    pub fn restarts(&self, policy: RestartPolicy) -> bool {
-        policy.restarts_after(self.exit_code) || self.unhealthy && policy != RestartPolicy::Never
     }
 }

@@ -5,7 +5,7 @@
 //! what the Pod's pause says; nothing else is needed. Written whole and renamed into place, so a killed node leaves
 //! the old or the new one. Must never hold a descriptor or a path that a member can influence.
 
-use dwell_spec::pod::{Container, Pod, RestartPolicy};
+use dwell_spec::pod::{Container, Pod, RestartAction, RestartPolicy, RestartRule};
 use serde::{Deserialize, Serialize};
 
 use super::backoff::Backoff;
@@ -53,6 +53,8 @@ pub enum Intent {
     Remove(Stopping),
     /// That its members stop and all start again, init containers first, in the same sandbox.
     Restart(Stopping),
+    /// The same, because a rule says so: nobody is told before, and back-offs and the Pod's time go on.
+    RestartAll(Stopping),
 }
 
 /// A stop under way.
@@ -79,8 +81,16 @@ impl Intent {
     pub fn stopping(&self) -> Option<Stopping> {
         match self {
             Intent::Run => None,
-            Intent::Stop(stopping) | Intent::Remove(stopping) | Intent::Restart(stopping) => Some(*stopping),
+            Intent::Stop(stopping)
+            | Intent::Remove(stopping)
+            | Intent::Restart(stopping)
+            | Intent::RestartAll(stopping) => Some(*stopping),
         }
+    }
+
+    /// Whether all members begin again once all have ended.
+    pub fn begins_again(&self) -> bool {
+        matches!(self, Intent::Restart(_) | Intent::RestartAll(_))
     }
 }
 
@@ -106,6 +116,9 @@ pub struct Member {
     /// Its own restart policy, if it has one.
     #[serde(default)]
     pub own_policy: Option<RestartPolicy>,
+    /// What comes before its policy.
+    #[serde(default)]
+    pub restart_rules: Vec<RestartRule>,
     /// What it asks for in each run.
     #[serde(default)]
     pub wants: Wants,
@@ -134,6 +147,17 @@ pub struct Member {
     pub killed: bool,
     /// What it is, once planned: `native` or `wasm`.
     pub kind: Option<String>,
+}
+
+/// What follows the end of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing more.
+    Rest,
+    /// It is started again.
+    Restart,
+    /// The whole Pod begins again.
+    RestartAll,
 }
 
 /// Where a container stands.
@@ -202,14 +226,18 @@ impl Journal {
         }
     }
 
-    /// Every member waits to be started again; what ended is remembered.
-    pub fn reset(&mut self) {
+    /// Every member waits to be started again; what ended is remembered. Asked for by somebody, it is a new beginning.
+    pub fn reset(&mut self, now_ns: u64) {
+        let anew = !matches!(self.intent, Intent::RestartAll(_));
         self.intent = Intent::Run;
+        if anew {
+            self.created_ns = now_ns;
+            self.members.iter_mut().for_each(|member| member.backoff = Backoff::default());
+        }
         self.finished = false;
         self.reason = None;
         for member in &mut self.members {
             member.state = Member::waiting(if member.init { "PodInitializing" } else { "ContainerCreating" });
-            member.backoff = Backoff::default();
             member.started = false;
         }
     }
@@ -233,6 +261,7 @@ impl Member {
             name: container.name.clone(),
             init,
             own_policy: container.restart_policy,
+            restart_rules: container.restart_rules.clone(),
             wants: Wants::of(container),
             health: Health::default(),
             started: false,
@@ -251,6 +280,18 @@ impl Member {
     /// The policy that holds for it.
     pub fn policy(&self, of_the_pod: RestartPolicy) -> RestartPolicy {
         self.own_policy.unwrap_or(of_the_pod)
+    }
+
+    /// What follows such an end of it: the first rule that applies, else its policy.
+    pub fn follows(&self, end: &Termination, of_the_pod: RestartPolicy) -> Next {
+        let policy = self.policy(of_the_pod);
+        let restarts = policy.restarts_after(end.exit_code) || end.unhealthy && policy != RestartPolicy::Never;
+        match RestartRule::first(&self.restart_rules, end.exit_code) {
+            Some(RestartAction::All) => Next::RestartAll,
+            Some(RestartAction::Container) => Next::Restart,
+            None if restarts => Next::Restart,
+            None => Next::Rest,
+        }
     }
 
     /// Whether it is an init container that lives beside the members.

@@ -22,6 +22,7 @@ mod naming;
 mod ports;
 mod projected;
 mod resources;
+mod restart_rules;
 mod rights;
 mod selectors;
 mod settings;

@@ -264,7 +264,7 @@ mod tests {
         assert!(text.contains("part of spec.containers[].securityContext.appArmorProfile"), "{text}");
         let text = explain("spec").unwrap();
         assert!(text.contains("    hostPID: not yet honoured"), "{text}");
-        assert!(explain("spec.containers.terminationMessagePolicy").unwrap().contains("\"File\""));
+        assert!(explain("spec.containers.securityContext.procMount").unwrap().contains("\"Default\""));
         assert_eq!(explain("spec.comand"), None);
         assert_eq!(explain(""), None);
     }

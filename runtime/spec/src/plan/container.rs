@@ -43,6 +43,8 @@ pub enum FdSource {
     Volume { name: String, part: Option<String>, flags: MountFlags },
     /// The Pod's own file: `hosts`, `hostname` or `resolv.conf`, as a detached bind.
     PodFile { name: String, flags: MountFlags },
+    /// The file for the container's last words, new for this start, as a detached bind.
+    LastWords { flags: MountFlags },
     /// The compiled module, as a detached read-only bind.
     CompiledModule { digest: String },
     /// The `tasks` file of the container's cgroup of this v1 controller, open for writing.

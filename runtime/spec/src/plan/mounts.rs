@@ -10,7 +10,7 @@ use super::init::Op;
 use super::refusal::{PlanError, Problem};
 use super::steps::Steps;
 use crate::facts::{ContainerFacts, HostFacts};
-use crate::pod::{Container, Pod, VolumeMount};
+use crate::pod::{Container, LAST_WORDS_PATH, Pod, VolumeMount};
 
 /// Bytes of `/dev` itself, which holds nodes and links.
 const DEV_BYTES: u64 = 64 * 1024;
@@ -127,7 +127,29 @@ pub fn pod_owned(steps: &mut Steps, pod: &Pod, container: &Container, facts: &Co
         let flags = MountFlags { nodev: true, nosuid: true, noexec: true, ..MountFlags::default() };
         steps.attach(FdSource::PodFile { name: (*name).to_owned(), flags }, target, false);
     }
+    last_words(steps, container)
+}
+
+/// The file for last words, last, since its place may lie in a volume. Where a volume brings its own `/dev`, the usual file
+/// is left out rather than made there: the volume may be the host's.
+fn last_words(steps: &mut Steps, container: &Container) -> Result<(), PlanError> {
+    let path = &container.last_words.path;
+    check_place(path).map_err(|problem| PlanError::of(&container.name, "terminationMessagePath", problem))?;
+    if !has_own_last_words(container) && (path != LAST_WORDS_PATH || !covered(container, path)) {
+        steps.attach(last_words_source(), path, false);
+    }
     Ok(())
+}
+
+/// Whether the place for last words is a mount of the container's own, which is left alone.
+pub fn has_own_last_words(container: &Container) -> bool {
+    let path = parts(&container.last_words.path);
+    container.mounts.iter().any(|mount| parts(&mount.mount_path) == path)
+}
+
+/// Whoever runs in the member writes to it; nobody executes it.
+pub fn last_words_source() -> FdSource {
+    FdSource::LastWords { flags: MountFlags { nodev: true, nosuid: true, noexec: true, ..MountFlags::default() } }
 }
 
 /// Components of a path.
@@ -141,17 +163,23 @@ pub fn is_plain(path: &str) -> bool {
 }
 
 fn check(pod: &Pod, container: &Container, mount: &VolumeMount) -> Result<(), PlanError> {
-    let refuse = |problem| Err(PlanError::of(&container.name, "volumeMounts", problem));
-    if !is_plain(&mount.mount_path) {
-        return refuse(Problem::PathSyntax(mount.mount_path.clone()));
-    }
-    if depth(&mount.mount_path) == 0 {
-        return refuse(Problem::AtRoot);
-    }
-    if first_component(&mount.mount_path) == Some("proc") {
-        return refuse(Problem::InsideProc(mount.mount_path.clone()));
-    }
+    check_place(&mount.mount_path).map_err(|problem| PlanError::of(&container.name, "volumeMounts", problem))?;
     known_volume(pod, container, mount)
+}
+
+/// # Errors
+/// Where a native member has nothing mounted for it.
+fn check_place(path: &str) -> Result<(), Problem> {
+    if !is_plain(path) {
+        return Err(Problem::PathSyntax(path.to_owned()));
+    }
+    if depth(path) == 0 {
+        return Err(Problem::AtRoot);
+    }
+    if first_component(path) == Some("proc") {
+        return Err(Problem::InsideProc(path.to_owned()));
+    }
+    Ok(())
 }
 
 /// # Errors
@@ -169,10 +197,11 @@ fn first_component(path: &str) -> Option<&str> {
 
 /// Whether a volume is mounted at `path` or above it.
 fn covered(container: &Container, path: &str) -> bool {
-    let parts = |path: &str| -> Vec<String> {
-        path.split('/').filter(|part| !part.is_empty() && *part != ".").map(str::to_owned).collect()
-    };
     container.mounts.iter().any(|mount| parts(path).starts_with(&parts(&mount.mount_path)))
+}
+
+fn parts(path: &str) -> Vec<&str> {
+    path.split('/').filter(|part| !part.is_empty() && *part != ".").collect()
 }
 
 fn tmpfs(target: &str, size: u64, mode: u32) -> Op {
@@ -187,6 +216,7 @@ fn link(path: &str, to: &str) -> Op {
 mod tests {
     use super::super::samples;
     use super::*;
+    use crate::pod::LastWords;
 
     fn planned(paths: &[&str]) -> Result<Vec<String>, PlanError> {
         let pod = samples::pod();
@@ -203,10 +233,29 @@ mod tests {
 
     #[test]
     fn shallow_before_deep_and_pod_files_unless_covered() {
-        let files = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
+        let files = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", LAST_WORDS_PATH];
         assert_eq!(planned(&["/a/b", "/a"]).expect("plans"), [["/a", "/a/b"].as_slice(), &files].concat());
-        assert_eq!(planned(&["/etc/hosts"]).expect("plans").len(), 3, "the volume is the hosts file");
-        assert_eq!(planned(&["//etc/"]).expect("plans").len(), 1, "all three are the volume's");
+        assert_eq!(planned(&["/etc/hosts"]).expect("plans").len(), 4, "the volume is the hosts file");
+        assert_eq!(planned(&["//etc/"]).expect("plans").len(), 2, "all three are the volume's");
+        assert_eq!(planned(&["/dev"]).expect("plans").len(), 4, "nothing is made in what may be the host's /dev");
+        assert_eq!(planned(&["/dev/termination-log"]).expect("plans").len(), 4, "that is the volume's, too");
+    }
+
+    #[test]
+    fn last_words_have_their_place_also_in_a_volume() {
+        let asked = |path: &str| {
+            let last_words = LastWords { path: path.to_owned(), from_log: false };
+            let mounts = vec![samples::mount("data", "/data")];
+            let container = Container { mounts, last_words, ..samples::container("a") };
+            let mut steps = Steps::default();
+            pod_owned(&mut steps, &samples::pod(), &container, &ContainerFacts::default()).map(|()| steps.ops)
+        };
+        let ops = asked("/data/end").expect("plans");
+        assert!(matches!(ops.last(), Some(Op::Attach { target, is_dir: false, .. }) if target == "/data/end"));
+        assert_eq!(asked("/data").expect("plans").len(), 4, "the volume is left alone");
+        for path in ["/", "/proc/x", "relative", "/a/../b"] {
+            assert!(asked(path).is_err(), "{path}");
+        }
     }
 
     #[test]
@@ -224,7 +273,9 @@ mod tests {
         let mut steps = Steps::default();
         pod_owned(&mut steps, &pod, &container, &ContainerFacts::default()).expect("plans");
         let nodev = |source: &FdSource| match source {
-            FdSource::Volume { flags, .. } | FdSource::PodFile { flags, .. } => flags.nodev,
+            FdSource::Volume { flags, .. } | FdSource::PodFile { flags, .. } | FdSource::LastWords { flags } => {
+                flags.nodev
+            }
             _ => false,
         };
         assert!(steps.sources.iter().all(nodev));

@@ -38,6 +38,10 @@ pub fn plan(
     if let Some((field, why)) = container.rights.not_for_wasm() {
         return Err(PlanError::of(&container.name, field, Problem::NotForWasm(why)));
     }
+    if container.stop_signal.is_some() {
+        let why = "a Wasm member has no signals: SIGTERM ends it, or lets it drain";
+        return Err(PlanError::of(&container.name, "lifecycle.stopSignal", Problem::NotForWasm(why)));
+    }
     let user = native::user_of(container, container.user.as_ref(), facts)?;
     let mut steps = Steps::default();
     steps.enter_cgroups(host);

@@ -7,12 +7,12 @@
 //! module is mounted over whatever is at its place, last.
 
 use super::container::{FdSource, MountFlags};
-use super::mounts::{is_plain, known_volume};
+use super::mounts::{has_own_last_words, is_plain, known_volume, last_words_source};
 use super::refusal::{PlanError, Problem};
 use super::steps::Steps;
 use super::worker::Preopen;
 use crate::facts::ContainerFacts;
-use crate::pod::{Container, ImageRef, Pod, VolumeMount};
+use crate::pod::{Container, ImageRef, LAST_WORDS_PATH, Pod, VolumeMount};
 
 /// Attaches every grant and lists them as the worker opens them: the image's own root first, then volumes as written.
 ///
@@ -35,6 +35,9 @@ pub fn grants(
     directories.into_iter().try_for_each(|mount| grant_directory(steps, &mut preopens, container, mount))?;
     // Once every directory that may hold one is there.
     files.into_iter().try_for_each(|mount| grant_file(steps, &mut preopens, container, mount))?;
+    if !has_own_last_words(container) {
+        grant_last_words(steps, &mut preopens, container)?;
+    }
     Ok(preopens)
 }
 
@@ -79,19 +82,47 @@ fn grant_file(
     mount: &VolumeMount,
 ) -> Result<(), PlanError> {
     let path = normal(&mount.mount_path);
-    let (folder, file) = path.rsplit_once('/').unwrap_or(("", &path));
-    let guest = if folder.is_empty() { "/" } else { folder };
     let refuse = |problem| Err(PlanError::of(&container.name, "volumeMounts", problem));
-    if file.is_empty() {
-        return refuse(Problem::AtRoot);
-    }
     let target = match holder(preopens, &path) {
         Some((held, _)) if !mount.read_only && !held.writable => return refuse(Problem::WritableInReadOnly(path)),
         Some((held, rest)) => format!("{}/{rest}", held.dir),
-        None => format!("{}/{file}", own_directory(preopens, guest, file, !mount.read_only)),
+        None => match alone(preopens, &path, !mount.read_only) {
+            Some(target) => target,
+            None => return refuse(Problem::AtRoot),
+        },
     };
     steps.attach(volume(mount), &target, false);
     Ok(())
+}
+
+/// The file for last words: in the image's root, or in the volume that a manifest names for it; the usual one is never made
+/// in a volume. Else it stands alone, which a directory of the same name does not allow.
+fn grant_last_words(steps: &mut Steps, preopens: &mut Vec<Preopen>, container: &Container) -> Result<(), PlanError> {
+    let path = normal(&container.last_words.path);
+    let refuse = |problem| Err(PlanError::of(&container.name, "terminationMessagePath", problem));
+    if !is_plain(&container.last_words.path) {
+        return refuse(Problem::PathSyntax(path));
+    }
+    let usual = path == LAST_WORDS_PATH;
+    let in_root = |held: &Preopen| held.guest == "/" && matches!(container.image, ImageRef::Rootfs(_));
+    let target = match holder(preopens, &path) {
+        Some((held, rest)) if held.writable && (!usual || in_root(held)) => Some(format!("{}/{rest}", held.dir)),
+        Some((held, rest)) if usual && !in_root(held) && !rest.contains('/') => return Ok(()),
+        Some((held, rest)) if !usual && (!in_root(held) || !rest.contains('/')) => {
+            return refuse(Problem::WritableInReadOnly(path));
+        }
+        _ => alone(preopens, &path, true),
+    };
+    let Some(target) = target else { return refuse(Problem::AtRoot) };
+    steps.attach(last_words_source(), &target, false);
+    Ok(())
+}
+
+/// Where a file is mounted that no granted directory holds; `/` is no file.
+fn alone(preopens: &mut Vec<Preopen>, path: &str, writable: bool) -> Option<String> {
+    let (folder, file) = path.rsplit_once('/').filter(|(_, file)| !file.is_empty())?;
+    let guest = if folder.is_empty() { "/" } else { folder };
+    Some(format!("{}/{file}", own_directory(preopens, guest, file, writable)))
 }
 
 /// The granted directory with the longest name that holds `path`, and the way from there.
@@ -143,6 +174,7 @@ mod tests {
     use super::super::init::Op;
     use super::super::samples;
     use super::*;
+    use crate::pod::LastWords;
 
     fn granted(image: ImageRef, paths: &[(&str, &str)]) -> Result<(Vec<Preopen>, Vec<String>), PlanError> {
         let mounts = paths.iter().map(|(volume, path)| samples::mount(volume, path)).collect();
@@ -163,7 +195,7 @@ mod tests {
         let (preopens, targets) = granted(image, &[("data", "/a//b/"), ("more", "/c")]).expect("plans");
         let guests: Vec<&str> = preopens.iter().map(|preopen| preopen.guest.as_str()).collect();
         assert_eq!(guests, ["/", "/a/b", "/c"]);
-        assert_eq!(targets, ["/0", "/1", "/2"]);
+        assert_eq!(targets, ["/0", "/1", "/2", "/0/dev/termination-log"]);
     }
 
     #[test]
@@ -183,7 +215,10 @@ mod tests {
         let guests: Vec<&str> = preopens.iter().map(|preopen| preopen.guest.as_str()).collect();
         assert_eq!(
             (guests, targets),
-            (vec!["/", "/data"], ["/0", "/1", "/1/in/cfg", "/0/cfg"].map(str::to_owned).to_vec())
+            (
+                vec!["/", "/data"],
+                ["/0", "/1", "/1/in/cfg", "/0/cfg", "/0/dev/termination-log"].map(str::to_owned).to_vec()
+            )
         );
         let mut mounts = vec![samples::mount("data", "/data"), samples::mount("file", "/data/cfg")];
         mounts[0].read_only = true;
@@ -197,8 +232,35 @@ mod tests {
     fn files_of_one_directory_share_a_grant() {
         let module = ImageRef::Wasm("/m.wasm".to_owned());
         let (preopens, targets) = granted(module, &[("file", "/etc/a"), ("file", "/etc/b")]).expect("plans");
-        assert_eq!(preopens.len(), 1);
         assert_eq!((preopens[0].guest.as_str(), preopens[0].file.as_deref()), ("/etc", Some("a")));
-        assert_eq!(targets, ["/0/a", "/0/b"]);
+        assert_eq!(targets, ["/0/a", "/0/b", "/1/termination-log"]);
+        assert_eq!((preopens[1].guest.as_str(), preopens[1].writable), ("/dev", true));
+    }
+
+    /// Where last words are mounted, and what the guest sees the directory as.
+    fn last_words(image: ImageRef, volume: &str, path: &str) -> Result<String, PlanError> {
+        let last_words = LastWords { path: path.to_owned(), from_log: false };
+        let mounts = vec![samples::mount("data", volume)];
+        let read_only_root = matches!(image, ImageRef::Rootfs(_));
+        let container = Container { image, mounts, last_words, read_only_root, ..samples::container("w") };
+        let mut steps = Steps::default();
+        let preopens = grants(&mut steps, &samples::pod(), &container, &ContainerFacts::default())?;
+        let Some(Op::Attach { target, .. }) = steps.ops.last() else { panic!("{:?}", steps.ops) };
+        let held = preopens.iter().rfind(|preopen| target.starts_with(&format!("{}/", preopen.dir)));
+        Ok(held.map_or("none".to_owned(), |held| format!("{target} at {}", held.guest)))
+    }
+
+    #[test]
+    fn last_words_are_where_the_guest_may_write_them() {
+        let (module, image) = (|| ImageRef::Wasm("/m.wasm".to_owned()), || ImageRef::Rootfs("/img".to_owned()));
+        let words = |image, volume, path| last_words(image, volume, path).expect("plans");
+        assert_eq!(words(module(), "/", LAST_WORDS_PATH), "/1/termination-log at /dev", "not in the volume");
+        assert_eq!(words(module(), "/data", "/data/end"), "/0/end at /data");
+        assert_eq!(words(module(), "/dev", LAST_WORDS_PATH), "none", "the volume has the name");
+        assert_eq!(words(module(), "/data", "/data"), "none", "a mount of its own");
+        assert_eq!(words(image(), "/data", LAST_WORDS_PATH), "/2/termination-log at /dev", "the root is read-only");
+        for (volume, path) in [("/data", "/end"), ("/data", "/"), ("/data", "x"), ("/data", "/a/../b")] {
+            assert!(last_words(image(), volume, path).is_err(), "{path}");
+        }
     }
 }

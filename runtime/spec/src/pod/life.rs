@@ -1,4 +1,4 @@
-//! What a container is asked while it lives, and what is done after its start and before its stop.
+//! What a container is asked while it lives, what is done after its start and before its stop, and what follows its end.
 
 use serde::{Deserialize, Serialize};
 
@@ -129,4 +129,51 @@ pub struct HttpGet {
     pub path: String,
     /// In the manifest's order; a name may come twice.
     pub headers: Vec<(String, String)>,
+}
+
+/// Where a container's last words are written when its manifest does not say.
+pub const LAST_WORDS_PATH: &str = "/dev/termination-log";
+
+/// `terminationMessagePath` and `terminationMessagePolicy`: what a container says of its own end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastWords {
+    /// The file that it writes them to: absolute.
+    pub path: String,
+    /// Whether the end of its log counts as its last words when it has failed and wrote none.
+    pub from_log: bool,
+}
+
+impl Default for LastWords {
+    fn default() -> Self {
+        Self { path: LAST_WORDS_PATH.to_owned(), from_log: false }
+    }
+}
+
+/// `restartPolicyRules[]`: what follows some exit statuses, whatever the restart policy. The first that applies counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartRule {
+    /// What is started again.
+    pub action: RestartAction,
+    /// Whether it applies to the statuses that are listed, or to all others.
+    pub listed: bool,
+    /// Exit statuses.
+    pub statuses: Vec<i32>,
+}
+
+impl RestartRule {
+    /// What the first of these rules that applies to an exit status says; `None`: the policy decides.
+    #[must_use]
+    pub fn first(rules: &[RestartRule], exit_status: i32) -> Option<RestartAction> {
+        let applies = |rule: &&RestartRule| rule.statuses.contains(&exit_status) == rule.listed;
+        rules.iter().find(applies).map(|rule| rule.action)
+    }
+}
+
+/// What a rule starts again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestartAction {
+    /// The container.
+    Container,
+    /// Every container of the Pod, init containers first; the others are killed.
+    All,
 }

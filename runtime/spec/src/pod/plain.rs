@@ -1,6 +1,6 @@
 //! A Pod and a container in which nothing was asked for: what every default is, in one place, to start from.
 
-use super::{Container, Dns, Groups, Hooks, ImageRef, Pod, Probes, Resources, RestartPolicy, Rights};
+use super::{Container, Dns, Groups, Hooks, ImageRef, LastWords, Pod, Probes, Resources, RestartPolicy, Rights};
 
 impl Pod {
     /// A Pod of this name in the namespace `default`, without containers.
@@ -51,7 +51,10 @@ impl Container {
             read_only_root: false,
             restart_policy: None,
             probes: Probes::default(),
+            restart_rules: Vec::new(),
             hooks: Hooks::default(),
+            stop_signal: None,
+            last_words: LastWords::default(),
             stdin: false,
             stdin_once: false,
             tty: false,

@@ -4,7 +4,7 @@
 //! decides. A sidecar counts as an init container until it runs, then as a member; how it ended counts for nothing. A container in back-off counts as stopped. What was `ended` on purpose will not be restarted.
 
 use super::{ContainerState, ContainerStatus, Phase, PodStatus, find};
-use crate::pod::{Container, Pod, RestartPolicy};
+use crate::pod::{Container, Pod, RestartRule};
 
 impl PodStatus {
     /// The phase, by the kubelet's `getPhase`.
@@ -60,9 +60,9 @@ impl InitCount {
             match status.and_then(ContainerStatus::stopped_with) {
                 None => count.pending += 1,
                 Some(0) => {}
-                Some(_) => {
+                Some(code) => {
                     count.failed += 1;
-                    count.failed_for_good += usize::from(policy(pod, container) == RestartPolicy::Never);
+                    count.failed_for_good += usize::from(!runs_again(pod, container, code));
                 }
             }
         }
@@ -94,12 +94,12 @@ impl Count {
     fn of(pod: &Pod, statuses: &[ContainerStatus]) -> Self {
         let mut count = Self::default();
         for container in &pod.containers {
-            count.add(find(statuses, &container.name), policy(pod, container));
+            count.add(find(statuses, &container.name), |code| runs_again(pod, container, code));
         }
         count
     }
 
-    fn add(&mut self, status: Option<&ContainerStatus>, policy: RestartPolicy) {
+    fn add(&mut self, status: Option<&ContainerStatus>, runs_again: impl Fn(i32) -> bool) {
         let Some(status) = status else {
             self.unknown += 1;
             return;
@@ -115,7 +115,7 @@ impl Count {
             (ContainerState::Terminated(_), code) => {
                 self.stopped += 1;
                 self.succeeded += usize::from(code == Some(0));
-                self.again += usize::from(code.is_none_or(|code| policy.restarts_after(code)));
+                self.again += usize::from(code.is_none_or(runs_again));
             }
         }
     }
@@ -131,7 +131,8 @@ impl Count {
     }
 }
 
-/// The policy that holds for a container.
-fn policy(pod: &Pod, container: &Container) -> RestartPolicy {
-    container.restart_policy.unwrap_or(pod.restart_policy)
+/// Whether a container that ended so is started again: by a rule of its own, else by the policy that holds for it.
+fn runs_again(pod: &Pod, container: &Container, code: i32) -> bool {
+    RestartRule::first(&container.restart_rules, code).is_some()
+        || container.restart_policy.unwrap_or(pod.restart_policy).restarts_after(code)
 }

@@ -103,6 +103,7 @@ fn qos_follows_requests_and_limits() {
 #[cfg(feature = "manifest")]
 mod shaped {
     use super::*;
+    use crate::pod::{RestartAction, RestartRule};
 
     fn condition<'a>(
         status: &'a k8s_openapi::api::core::v1::PodStatus,
@@ -136,6 +137,42 @@ mod shaped {
         let at = |status, name| serde_json::to_value(condition(status, name)).unwrap()["lastTransitionTime"].clone();
         assert_eq!(at(&second, "Ready"), "1970-01-01T00:00:20Z");
         assert_eq!(at(&second, "PodScheduled"), "1970-01-01T00:00:10Z");
+    }
+
+    #[test]
+    fn last_messages_share_their_room_and_stay_text() {
+        let pod = pod(RestartPolicy::Never, &["i"], &["x", "y", "z"]);
+        let mut status = PodStatus { restarting_all: true, ..PodStatus::accepted(&pod, 0) };
+        let long = |status: &mut ContainerStatus| {
+            ended(status, 1);
+            let ContainerState::Terminated(end) = &mut status.state else { unreachable!() };
+            end.message = "ä".repeat(4096);
+        };
+        long(&mut status.init_containers[0]);
+        long(&mut status.containers[1]);
+        let shown = to_v1_status(&pod, &status, None, 0);
+        let json = serde_json::to_value(&shown).unwrap();
+        for list in ["initContainerStatuses", "containerStatuses"] {
+            let message = |n: usize| json[list][n]["state"]["terminated"]["message"].as_str().unwrap_or_default().len();
+            assert_eq!((0..3).map(message).sum::<usize>(), 3072, "{list}");
+        }
+        assert_eq!(condition(&shown, "AllContainersRestarting").status, "True");
+    }
+
+    #[test]
+    fn a_rule_decides_the_phase_before_the_policy() {
+        let mut pod = pod(RestartPolicy::Never, &["i"], &["x"]);
+        let mut status = PodStatus::accepted(&pod, 0);
+        ended(&mut status.init_containers[0], 3);
+        assert_eq!(status.phase(&pod), Phase::Failed);
+        let rule = RestartRule { action: RestartAction::Container, listed: true, statuses: vec![3] };
+        pod.init_containers[0].restart_rules = vec![rule.clone()];
+        assert_eq!(status.phase(&pod), Phase::Pending);
+        ended(&mut status.init_containers[0], 0);
+        ended(&mut status.containers[0], 3);
+        assert_eq!(status.phase(&pod), Phase::Failed);
+        pod.containers[0].restart_rules = vec![rule];
+        assert_eq!(status.phase(&pod), Phase::Running);
     }
 
     #[test]

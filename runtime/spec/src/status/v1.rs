@@ -12,6 +12,9 @@ use k8s_openapi::jiff::Timestamp;
 use super::{ContainerState, ContainerStatus, Phase, PodStatus, Terminated, find, qos_class};
 use crate::pod::{Container, Pod};
 
+/// Bytes of the messages of all containers that ended.
+const MESSAGES: usize = 12 * 1024;
+
 impl ContainerStatus {
     fn is_running(&self) -> bool {
         matches!(self.state, ContainerState::Running { .. })
@@ -31,7 +34,7 @@ pub fn to_v1_status(pod: &Pod, status: &PodStatus, previous: Option<&v1::PodStat
     for condition in &mut conditions {
         condition.last_transition_time = Some(transition_time(condition, previous, now_ns));
     }
-    v1::PodStatus {
+    let mut shown = v1::PodStatus {
         phase: Some(phase.as_str().to_owned()),
         conditions: Some(conditions),
         reason: status.reason.clone(),
@@ -45,6 +48,22 @@ pub fn to_v1_status(pod: &Pod, status: &PodStatus, previous: Option<&v1::PodStat
         init_container_statuses: container_statuses(&pod.init_containers, &status.init_containers, true),
         container_statuses: container_statuses(&pod.containers, &status.containers, false),
         ..v1::PodStatus::default()
+    };
+    share_out_messages(&mut shown);
+    shown
+}
+
+/// All containers' last messages together have `MESSAGES`, each an equal part (status_manager.go, normalizeStatus).
+fn share_out_messages(status: &mut v1::PodStatus) {
+    let lists = [&mut status.init_container_statuses, &mut status.container_statuses];
+    let containers: Vec<_> = lists.into_iter().flatten().flatten().collect();
+    let share = MESSAGES / containers.len().max(1);
+    for container in containers {
+        for state in [&mut container.state, &mut container.last_state].into_iter().flatten() {
+            if let Some(message) = state.terminated.as_mut().and_then(|end| end.message.as_mut()) {
+                message.truncate(message.floor_char_boundary(share));
+            }
+        }
     }
 }
 
@@ -69,13 +88,15 @@ fn transition_time(condition: &v1::PodCondition, previous: Option<&v1::PodStatus
 fn conditions(pod: &Pod, status: &PodStatus, phase: Phase) -> Vec<v1::PodCondition> {
     let initialized = initialized(pod, status, phase);
     let ready = containers_ready(pod, status, phase);
-    vec![
+    let mut conditions = vec![
         condition("PodReadyToStartContainers", &verdict(status.sandbox_ready)),
         condition("Initialized", &initialized),
         condition("Ready", &ready),
         condition("ContainersReady", &ready),
         condition("PodScheduled", &verdict(true)),
-    ]
+    ];
+    conditions.extend(status.restarting_all.then(|| condition("AllContainersRestarting", &verdict(true))));
+    conditions
 }
 
 /// Status, and for `False` the reason and message.
@@ -161,6 +182,7 @@ fn container_status(container: &Container, status: &ContainerStatus, init: bool)
         restart_count: i32::try_from(status.restart_count).unwrap_or(i32::MAX),
         // An init container is ready when it has done its work, and never `started` (prober_manager.go).
         ready: if passes { status.completed() } else { status.ready && status.is_running() },
+        stop_signal: container.stop_signal.clone(),
         started: Some(!passes && status.started && status.is_running()),
         ..v1::ContainerStatus::default()
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::supervise::backoff;
 use crate::supervise::health::{Condemned, Wants};
 use crate::supervise::journal::Stopping;
-use dwell_spec::pod;
+use dwell_spec::pod::{self, RestartAction, RestartRule};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -89,6 +89,74 @@ fn a_failed_init_container_takes_the_sidecars_with_it() {
     assert_eq!(decide(&journal, never, SECOND).steps, [Step::Signal(0)]);
     end(&mut journal, 0, 0, SECOND);
     assert_eq!(decide(&journal, never, SECOND).steps, [Step::Finish]);
+}
+
+fn rule(action: RestartAction, statuses: &[i32]) -> Vec<RestartRule> {
+    vec![RestartRule { action, listed: true, statuses: statuses.to_vec() }]
+}
+
+#[test]
+fn a_rule_comes_before_the_policy() {
+    let (mut journal, never) = (journal(1, 2), rules(RestartPolicy::Never));
+    journal.members[0].restart_rules = rule(RestartAction::Container, &[5]);
+    journal.members[1].restart_rules = rule(RestartAction::Container, &[0, 3]);
+    start(&mut journal, 0, SECOND);
+    end(&mut journal, 0, 5, SECOND);
+    assert_eq!(decide(&journal, never, SECOND).steps, [Step::Start(0)], "an init container too");
+    start(&mut journal, 0, SECOND);
+    end(&mut journal, 0, 0, SECOND);
+    (1..3).for_each(|index| start(&mut journal, index, SECOND));
+    (1..3).for_each(|index| end(&mut journal, index, 3, SECOND));
+    assert_eq!(decide(&journal, never, SECOND).steps, [Step::Start(1)]);
+    start(&mut journal, 1, SECOND);
+    end(&mut journal, 1, 4, SECOND);
+    assert_eq!(decide(&journal, never, SECOND).steps, [Step::Finish], "no rule applies: the policy decides");
+}
+
+#[test]
+fn a_rule_has_all_begin_again_with_their_back_offs_and_in_their_time() {
+    let (mut journal, never) = (with_sidecars(2, 2, &[0]), rules(RestartPolicy::Never));
+    journal.members[2].restart_rules = rule(RestartAction::All, &[7]);
+    (0..4).for_each(|index| start(&mut journal, index, SECOND));
+    end(&mut journal, 1, 0, SECOND);
+    end(&mut journal, 2, 7, 2 * SECOND);
+    assert_eq!(decide(&journal, never, 2 * SECOND).steps, [Step::RestartAll]);
+    journal.intent = Intent::RestartAll(Stopping::new(2 * SECOND, 0));
+    assert_eq!(decide(&journal, never, 2 * SECOND).steps, [Step::Kill(0), Step::Kill(3)], "no hook, no signal");
+    [0, 3].into_iter().for_each(|index| end(&mut journal, index, 137, 2 * SECOND));
+    assert_eq!(decide(&journal, never, 2 * SECOND).steps, [Step::Reset]);
+    journal.reset(2 * SECOND);
+    assert_eq!(journal.created_ns, SECOND, "the Pod's time goes on");
+    assert_eq!(decide(&journal, never, 2 * SECOND).steps, [Step::Start(0)], "at once the first time");
+    (0..4).for_each(|index| start(&mut journal, index, 2 * SECOND));
+    end(&mut journal, 1, 0, 2 * SECOND);
+    end(&mut journal, 2, 7, 2 * SECOND);
+    journal.intent = Intent::RestartAll(Stopping::new(2 * SECOND, 0));
+    [0, 3].into_iter().for_each(|index| end(&mut journal, index, 137, 2 * SECOND));
+    journal.reset(2 * SECOND);
+    let again = decide(&journal, never, 2 * SECOND);
+    assert_eq!((again.steps.len(), again.wake_at_ns), (0, Some(2 * SECOND + backoff::INITIAL_NS)));
+}
+
+#[test]
+fn a_sidecar_that_is_ended_with_the_pod_has_nobody_begin_again() {
+    let (mut journal, never) = (with_sidecars(1, 1, &[0]), rules(RestartPolicy::Never));
+    journal.members[0].restart_rules = rule(RestartAction::All, &[143]);
+    (0..2).for_each(|index| start(&mut journal, index, SECOND));
+    end(&mut journal, 1, 0, SECOND);
+    end(&mut journal, 0, 143, SECOND);
+    assert_eq!(decide(&journal, never, SECOND).steps, [Step::Finish]);
+}
+
+#[test]
+fn a_pause_that_dies_while_all_begin_again_ends_no_pod() {
+    for intent in [Intent::Restart, Intent::RestartAll] {
+        let mut journal = journal(0, 1);
+        start(&mut journal, 0, SECOND);
+        journal.intent = intent(Stopping::new(SECOND, 0));
+        assert!(after_pause_death(&mut journal, RestartPolicy::Never, SECOND));
+        assert_eq!(decide(&journal, rules(RestartPolicy::Never), SECOND).steps, [Step::Reset]);
+    }
 }
 
 #[test]
@@ -301,6 +369,11 @@ fn no_history_gets_stuck_or_starts_twice() {
         for member in &mut journal.members {
             let own = [Some(RestartPolicy::Always), Some(RestartPolicy::Never), None, None];
             member.own_policy = own[roll(4) as usize];
+            if roll(4) == 0 {
+                let action = [RestartAction::Container, RestartAction::All][roll(2) as usize];
+                let statuses = (0..3).filter(|_| roll(2) == 0).collect();
+                member.restart_rules = vec![RestartRule { action, listed: roll(2) == 0, statuses }];
+            }
             let mut some = || roll(3) == 0;
             member.wants = Wants { post_start: some(), pre_stop: some(), startup: some(), readiness: some() };
         }
@@ -345,7 +418,14 @@ fn no_history_gets_stuck_or_starts_twice() {
                         assert!(!living, "finished over the living");
                         journal.finished = true;
                     }
-                    Step::Reset => journal.reset(),
+                    Step::RestartAll => {
+                        assert!(journal.intent == Intent::Run, "no stop is overruled");
+                        journal.intent = Intent::RestartAll(Stopping::new(now, 0));
+                    }
+                    Step::Reset => {
+                        assert!(!living, "begun again over the living");
+                        journal.reset(now);
+                    }
                     Step::Expire => panic!("there is no deadline"),
                 }
             }

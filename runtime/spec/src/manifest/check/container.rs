@@ -8,7 +8,9 @@ use super::annotations::{self, Annotations};
 use super::env::Budget;
 use super::life::Checked;
 use super::metadata::report;
-use super::{Problems, env_source, id, names, path_fault, ports, resources, restart_policy, rights, tidy};
+use super::{
+    Problems, env_source, id, names, path_fault, ports, resources, restart_policy, restart_rules, rights, tidy,
+};
 use crate::image_ref::ImageRefError;
 use crate::manifest::problem::{Cause, Problem, quoted};
 use crate::manifest::suggest;
@@ -22,6 +24,7 @@ pub struct All<'a> {
     pod: Option<&'a v1::PodSecurityContext>,
     host_network: bool,
     grace_seconds: u32,
+    os: Option<&'a str>,
     volumes: BTreeMap<&'a str, &'a Volume>,
     budget: Budget,
     groups: Groups,
@@ -46,6 +49,7 @@ impl<'a> All<'a> {
             pod: security,
             host_network: spec.host_network.unwrap_or(false),
             grace_seconds,
+            os: spec.os.as_ref().map(|os| os.name.as_str()),
             volumes: volumes.iter().map(|volume| (volume.name.as_str(), volume)).collect(),
             budget: Budget::default(),
             groups: rights::groups(security, out),
@@ -76,8 +80,10 @@ impl<'a> All<'a> {
         let rights = rights::rights(source, &image, inherited, path, out);
         let restart_policy = restart_policy(source.restart_policy.as_deref(), &format!("{path}.restartPolicy"), out);
         let passes = path.starts_with("spec.initContainers") && restart_policy != Some(RestartPolicy::Always);
-        let life = Checked { source, ports: &ports, path, passes, grace_seconds: self.grace_seconds };
+        let (grace_seconds, os) = (self.grace_seconds, self.os);
+        let life = Checked { source, ports: &ports, path, passes, grace_seconds, os };
         let (probes, hooks) = (life.probes(out), life.hooks(out));
+        let (stop_signal, last_words) = (life.stop_signal(&image, out), life.last_words(out));
         let program = command.first().or(args.first()).map(String::as_str);
         Container {
             name: source.name.clone(),
@@ -89,8 +95,11 @@ impl<'a> All<'a> {
             rights,
             read_only_root: source.security_context.as_ref().and_then(|s| s.read_only_root_filesystem).unwrap_or(false),
             restart_policy,
+            restart_rules: restart_rules::check(source, path, out),
             probes,
             hooks,
+            stop_signal,
+            last_words,
             stdin: source.stdin.unwrap_or(false),
             stdin_once: source.stdin_once.unwrap_or(false),
             tty: source.tty.unwrap_or(false),

@@ -1,4 +1,4 @@
-//! Probes and lifecycle hooks.
+//! Probes, lifecycle hooks, the stop signal and last words.
 //!
 //! Source: validateProbe, validateHandler, validateLifecycle, validateInitContainers; defaults SetDefaults_Probe,
 //! SetDefaults_HTTPGetAction. Beyond them, a port's name must be one of the container's: Kubernetes finds out each time
@@ -7,10 +7,11 @@
 use k8s_openapi::api::core::v1;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Problems, names, ports};
+use super::{Problems, names, path_fault, ports, tidy};
 use crate::manifest::problem::{Cause, Problem, quoted};
 use crate::manifest::suggest;
-use crate::pod::{Action, ContainerPort, Hooks, HttpGet, Probe, Probes, Question, Timing};
+use crate::pod::{Action, ContainerPort, Hooks, HttpGet, ImageRef, LastWords, Probe, Probes, Question, Timing};
+use crate::signal::SignalName;
 
 const NONE_FOR_INIT: &str = "may not be set for init containers without restartPolicy=Always";
 
@@ -24,6 +25,8 @@ pub struct Checked<'a> {
     pub passes: bool,
     /// The Pod's grace period, seconds.
     pub grace_seconds: u32,
+    /// `spec.os.name`
+    pub os: Option<&'a str>,
 }
 
 impl Checked<'_> {
@@ -64,6 +67,41 @@ impl Checked<'_> {
             post_start: hook(&lifecycle.post_start, "postStart", out),
             pre_stop: hook(&lifecycle.pre_stop, "preStop", out),
         }
+    }
+
+    pub fn stop_signal(&self, image: &ImageRef, out: &mut Problems) -> Option<String> {
+        let signal = self.source.lifecycle.as_ref()?.stop_signal.as_ref()?;
+        let path = format!("{}.lifecycle.stopSignal", self.path);
+        if self.os.is_none() {
+            out.push(Problem::forbidden(&path, "may not be set for containers of a Pod without spec.os.name"));
+        }
+        if matches!(image, ImageRef::Wasm(_)) {
+            out.push(Problem::forbidden(&path, "a Wasm member has no signals: SIGTERM ends it, or lets it drain"));
+        }
+        // The API server takes names in capitals with their prefix only.
+        if !signal.starts_with("SIG") || signal.to_ascii_uppercase() != *signal || signal.parse::<SignalName>().is_err()
+        {
+            out.push(Problem::invalid(&path, signal, "must be the name of a signal, such as SIGTERM or SIGRTMIN+3"));
+        }
+        Some(signal.clone())
+    }
+
+    pub fn last_words(&self, out: &mut Problems) -> LastWords {
+        let usual = LastWords::default();
+        let path = self.source.termination_message_path.clone().filter(|path| !path.is_empty());
+        if let Some((path, fault)) = path.as_deref().and_then(|path| Some((path, path_fault(path)?))) {
+            out.push(Problem::invalid(format!("{}.terminationMessagePath", self.path), path, fault));
+        }
+        let from_log = match self.source.termination_message_policy.as_deref() {
+            None | Some("" | "File") => false,
+            Some("FallbackToLogsOnError") => true,
+            Some(other) => {
+                let path = format!("{}.terminationMessagePolicy", self.path);
+                out.push(Problem::unsupported(path, other, &["File", "FallbackToLogsOnError"]));
+                false
+            }
+        };
+        LastWords { path: path.map_or(usual.path, |path| tidy(&path)), from_log }
     }
 
     fn probe(&self, probe: &v1::Probe, name: &str, path: &str, out: &mut Problems) -> Option<Probe> {

@@ -57,13 +57,12 @@ fn defaults_of_kubernetes_pass_and_others_do_not() {
     for (default, other) in [
         ("hostPID: false", "hostPID: true"),
         ("readinessGates: []", "readinessGates: [{conditionType: a/b}]"),
-        ("containers: [{terminationMessagePath: /dev/termination-log}]", "containers: [{terminationMessagePath: /x}]"),
         (
             "containers: [{securityContext: {procMount: Default}}]",
             "containers: [{securityContext: {procMount: Unmasked}}]",
         ),
         ("containers: [{volumeDevices: null}]", "containers: [{volumeDevices: [{name: a, devicePath: /a}]}]"),
-        ("initContainers: [{stdin: true}]", "initContainers: [{lifecycle: {stopSignal: SIGINT}}]"),
+        ("initContainers: [{stdin: true}]", "initContainers: [{resizePolicy: [{resourceName: cpu}]}]"),
         ("securityContext: {sysctls: []}", "securityContext: {sysctls: [{name: a, value: b}]}"),
     ] {
         assert_eq!(with(default), 0, "{default}");

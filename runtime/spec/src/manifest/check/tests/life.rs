@@ -1,7 +1,7 @@
-//! Probes, hooks, and how long a Pod may be active.
+//! Probes, hooks, how long a Pod may be active, and what follows a container's end.
 
 use super::*;
-use crate::pod::{Action, Container, HttpGet, Question, Timing};
+use crate::pod::{Action, Container, HttpGet, LastWords, Question, RestartAction, RestartRule, Timing};
 
 fn probed(probe: Json) -> Container {
     let ports = json!([{"name": "web", "containerPort": 8080}]);
@@ -94,4 +94,64 @@ fn a_deadline_is_positive() {
     let with = |seconds: i64| json!({"spec": {"activeDeadlineSeconds": seconds}});
     assert_eq!(accepted(with(7)).active_deadline_seconds, Some(7));
     refused(with(0), "spec.activeDeadlineSeconds", "between 1 and 2147483647");
+}
+
+#[test]
+fn a_stop_signal_is_a_name_for_a_pod_whose_system_is_known() {
+    let with = |signal: &str, rest: Json| {
+        let mut change = container(json!({"lifecycle": {"stopSignal": signal}}));
+        merge(&mut change, json!({"spec": rest}));
+        change
+    };
+    let linux = || json!({"os": {"name": "linux"}});
+    for name in ["SIGUSR1", "SIGRTMIN+3", "SIGRTMAX"] {
+        assert_eq!(accepted(with(name, linux())).containers[0].stop_signal.as_deref(), Some(name));
+    }
+    let path = "spec.containers[0].lifecycle.stopSignal";
+    for name in ["USR1", "sigusr1", "10", "", "SIGNOTHING", "SIGRTMIN+31"] {
+        refused(with(name, linux()), path, "must be the name of a signal");
+    }
+    refused(with("SIGUSR1", json!({})), path, "without spec.os.name");
+}
+
+#[test]
+fn last_words_have_the_api_servers_defaults() {
+    let words = |container_fields: Json| accepted(container(container_fields)).containers.remove(0).last_words;
+    assert_eq!(words(json!({})), LastWords { path: "/dev/termination-log".into(), from_log: false });
+    assert_eq!(words(json!({"terminationMessagePath": "", "terminationMessagePolicy": "File"})), LastWords::default());
+    let asked = json!({"terminationMessagePath": "/a//b/", "terminationMessagePolicy": "FallbackToLogsOnError"});
+    assert_eq!(words(asked), LastWords { path: "/a/b".into(), from_log: true });
+    let path = "spec.containers[0].terminationMessagePath";
+    refused(container(json!({"terminationMessagePath": "b"})), path, "must be an absolute path");
+    let unknown = json!({"terminationMessagePolicy": "Log"});
+    refused(container(unknown), "spec.containers[0].terminationMessagePolicy", "supported values");
+}
+
+#[test]
+fn restart_rules_are_lists_of_statuses() {
+    let rule = |action: &str, operator: &str, values: Json| json!({"action": action, "exitCodes": {"operator": operator, "values": values}});
+    let with = |rules: Json| container(json!({"restartPolicy": "Never", "restartPolicyRules": rules}));
+    let both = json!([rule("Restart", "In", json!([3, 4])), rule("RestartAllContainers", "NotIn", json!([0]))]);
+    let expected = [
+        RestartRule { action: RestartAction::Container, listed: true, statuses: vec![3, 4] },
+        RestartRule { action: RestartAction::All, listed: false, statuses: vec![0] },
+    ];
+    let rules = accepted(with(both)).containers.remove(0).restart_rules;
+    assert_eq!(rules, expected);
+    for (status, action) in [(3, Some(RestartAction::Container)), (5, Some(RestartAction::All)), (0, None)] {
+        assert_eq!(RestartRule::first(&rules, status), action);
+    }
+    let path = "spec.containers[0].restartPolicyRules";
+    for (rules, place, words) in [
+        (json!([rule("Stop", "In", json!([1]))]), "[0].action", "supported values"),
+        (json!([rule("Restart", "Is", json!([1]))]), "[0].exitCodes.operator", "supported values"),
+        (json!([rule("Restart", "In", json!([1, 2, 1]))]), "[0].exitCodes.values[2]", "Duplicate value"),
+        (json!([rule("Restart", "In", json!((0..256).collect::<Vec<_>>()))]), "[0].exitCodes.values", "at most 255"),
+        (json!([{"action": "Restart"}]), "[0].exitCodes", "must be specified"),
+        (json!(vec![rule("Restart", "In", json!([1])); 21]), "", "at most 20"),
+    ] {
+        refused(with(rules), &format!("{path}{place}"), words);
+    }
+    let without = container(json!({"restartPolicyRules": [rule("Restart", "In", json!([1]))]}));
+    refused(without, "spec.containers[0].restartPolicy", "must specify restartPolicy");
 }

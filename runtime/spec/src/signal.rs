@@ -1,4 +1,5 @@
-//! Signals by the names people type: `TERM`, `SIGTERM`, `15`.
+//! Signals by the names people type: `TERM`, `SIGTERM`, `SIGRTMIN+3`, `15`. Numbers are those of Linux on every
+//! architecture that dwell runs on; real-time signals count from 34, as the C libraries leave them.
 
 use std::str::FromStr;
 
@@ -35,6 +36,9 @@ const NAMES: &[(&str, i32)] = &[
     ("PWR", 30),
     ("SYS", 31),
 ];
+/// Other names of some.
+const ALIASES: &[(&str, &str)] = &[("CLD", "CHLD"), ("IOT", "ABRT"), ("POLL", "IO")];
+const FIRST_REAL_TIME: i32 = 34;
 const LAST: i32 = 64;
 
 /// A valid signal number, 1 to 64.
@@ -66,10 +70,29 @@ impl FromStr for SignalName {
     fn from_str(text: &str) -> Result<SignalName, UnknownSignal> {
         let upper = text.to_ascii_uppercase();
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-        let by_name = NAMES.iter().find(|(known, _)| *known == name).map(|(_, number)| *number);
-        let number = by_name.or_else(|| name.parse().ok()).filter(|number| (1..=LAST).contains(number));
+        let number = by_name(name).or_else(|| name.parse().ok()).filter(|number| (1..=LAST).contains(number));
         number.map(SignalName).ok_or_else(|| UnknownSignal(text.to_owned()))
     }
+}
+
+fn by_name(name: &str) -> Option<i32> {
+    let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, known)| known);
+    let usual = NAMES.iter().find(|(known, _)| *known == name).map(|(_, number)| *number);
+    usual.or_else(|| real_time(name))
+}
+
+/// `RTMIN`, `RTMIN+3`, `RTMAX-2`, `RTMAX`.
+fn real_time(name: &str) -> Option<i32> {
+    let steps = |rest: &str, sign: char| match rest {
+        "" => Some(0),
+        _ => rest.strip_prefix(sign)?.parse::<u8>().ok().map(i32::from),
+    };
+    let number = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
+        (Some(rest), _) => FIRST_REAL_TIME + steps(rest, '+')?,
+        (_, Some(rest)) => LAST - steps(rest, '-')?,
+        _ => return None,
+    };
+    (FIRST_REAL_TIME..=LAST).contains(&number).then_some(number)
 }
 
 #[cfg(test)]
@@ -81,7 +104,10 @@ mod tests {
         for text in ["TERM", "sigterm", "15"] {
             assert_eq!(text.parse::<SignalName>().unwrap().number(), 15);
         }
-        for text in ["", "0", "65", "-9", "KILLER"] {
+        for (text, number) in [("SIGRTMIN", 34), ("RTMIN+3", 37), ("SIGRTMAX-2", 62), ("rtmax", 64), ("SIGPOLL", 29)] {
+            assert_eq!(text.parse::<SignalName>().unwrap().number(), number);
+        }
+        for text in ["", "0", "65", "-9", "KILLER", "RTMIN+31", "RTMIN-1", "RTMAX+1", "RTMAX-31", "RTMIN3"] {
             assert!(text.parse::<SignalName>().is_err(), "{text}");
         }
     }
