@@ -43,7 +43,8 @@ fn eating_memory_ends_the_eater_and_the_pod_says_so() {
 fn an_eater_leaves_its_sibling_alone() {
     let node = Node::new();
     let eater = wasm("eater", "eat.wasm", &["512"], &[&limits("memory: 64Mi")]);
-    let quiet = native(&node, "quiet", "exec sleep 600", &[&limits("memory: 64Mi")]);
+    let holds = "mkfifo /f; (head -c 40000000 /dev/zero; exec sleep 600) > /f & exec tail /f";
+    let quiet = native(&node, "quiet", holds, &[&limits("memory: 64Mi")]);
     node.start(&Manifest::new("pair").with(eater).with(quiet).text());
     let state = |pod: &Value, name: &str| {
         let all = pod["status"]["containerStatuses"].as_array().cloned().unwrap_or_default();
@@ -52,7 +53,11 @@ fn an_eater_leaves_its_sibling_alone() {
     let pod =
         node.wait_for("pair", "the eater's end", |pod| state(pod, "eater")["terminated"]["reason"] == "OOMKilled");
     assert!(state(&pod, "quiet")["running"].is_object(), "{pod:#}");
-    Member::of(&node, "pair", "quiet", "sleep");
+    Member::of(&node, "pair", "quiet", "tail");
+    node.dwell(&["exec", "-c", "quiet", "pair", "--", "sh", "-c", "head -c 60000000 /dev/zero | tail | wc -c"]);
+    node.wait_for("pair", "control: an eater in its own group ends it", |pod| {
+        state(pod, "quiet")["terminated"]["reason"] == "OOMKilled"
+    });
 }
 
 /// How often the group was held back.
