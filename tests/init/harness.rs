@@ -188,6 +188,11 @@ impl Start {
                 let [image, upper, work] = ["image", "upper", "work"].map(|part| path_fd(&self.folder.0.join(part)));
                 mount::overlay(&[image.as_fd()], upper.as_fd(), work.as_fd()).expect("mounts")
             }
+            FdSource::SharedMemory { flags } => {
+                let folder = self.folder.0.join("shm");
+                std::fs::create_dir_all(&folder).expect("makes");
+                bind(&folder, flags)
+            }
             FdSource::Volume { flags, .. } => bind(&self.folder.0.join("volume"), flags),
             FdSource::PodFile { name, flags } => self.file(name, &format!("the Pod's {name}\n"), flags),
             FdSource::LastWords { flags } => self.file("last-words", "", flags),

@@ -3,6 +3,7 @@
 //! Each module is one subject; each test has a node of its own.
 
 mod beside;
+mod claims;
 mod ends;
 mod hooks;
 mod members;

@@ -2,7 +2,7 @@
 
 use dwell_tests::node::Node;
 
-use crate::shell;
+use crate::{native, shell};
 
 #[test]
 fn output_is_passed_byte_for_byte_and_the_exit_status_is_the_pods() {
@@ -23,6 +23,32 @@ fn a_program_that_does_not_exist_is_127_with_a_plain_sentence() {
     std::fs::write(root.join("etc/plain"), "no program").unwrap();
     let refused = node.dwell(&["run", "--image", &image, "--name", "refused", "--", "/etc/plain"]);
     assert_eq!(refused.code, 126, "{refused:#?}");
+}
+
+/// Whoever loads a large table into shared memory shares it with the other containers of the Pod, as everywhere.
+#[test]
+fn members_share_their_memory_and_pods_do_not() {
+    let node = Node::new();
+    let writes = "echo shared > /dev/shm/table; head -c 70000000 /dev/zero > /dev/shm/much; wc -c < /dev/shm/much";
+    let reads = "until [ -e /dev/shm/table ]; do sleep 0.02; done; cat /dev/shm/table";
+    let pod = |name: &str, script: &str| shell(&node, name, "Never", script);
+    node.start(&(pod("both", reads) + &native(&node, "writes", writes, "")));
+    node.wait_for("both", "its members' ends", |pod| {
+        let all = pod["status"]["containerStatuses"].as_array();
+        all.is_some_and(|all| all.iter().all(|one| one["state"]["terminated"].is_object()))
+    });
+    assert_eq!(node.dwell(&["logs", "-c", "main", "both"]).ok(), "shared\n");
+    assert_eq!(
+        node.dwell(&["logs", "-c", "writes", "both"]).ok().lines().last(),
+        Some("67104768"),
+        "64 MiB and no more"
+    );
+    assert_eq!(node.run(&pod("other", "ls -A /dev/shm | wc -l; stat -c %a /dev/shm")).ok(), "0\n1777\n");
+    let larger =
+        "    volumeMounts: [{name: shm, mountPath: /dev/shm}]\n  volumes: [{name: shm, emptyDir: {medium: Memory}}]\n";
+    let said =
+        node.run(&(pod("larger", "head -c 70000000 /dev/zero > /dev/shm/much && wc -c < /dev/shm/much") + larger));
+    assert_eq!(said.ok(), "70000000\n", "control: a volume of its own comes first");
 }
 
 #[test]

@@ -110,6 +110,21 @@ impl Layout {
         self.pod(uid).join("containers").join(one_component(name))
     }
 
+    /// The folders of a namespace's claims.
+    pub fn claims(&self, namespace: &str) -> PathBuf {
+        self.lib.join("claims").join(one_component(namespace))
+    }
+
+    /// The folder of one claim.
+    pub fn claim(&self, namespace: &str, name: &str) -> PathBuf {
+        self.claims(namespace).join(one_component(name))
+    }
+
+    /// What is left of claims that are being removed; no namespace has such a name.
+    pub fn removed_claims(&self) -> PathBuf {
+        self.lib.join("claims").join(".removed")
+    }
+
     /// ConfigMaps and Secrets; root only.
     pub fn settings(&self) -> PathBuf {
         self.lib.join("settings")

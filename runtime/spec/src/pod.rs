@@ -20,7 +20,7 @@ pub use life::{
     Timing,
 };
 pub use projected::{KeyFile, Projection};
-pub use rights::{Groups, Rights, SeccompChoice};
+pub use rights::{Groups, Rights, SeccompChoice, VolumeGroup};
 pub use values::{EnvFrom, EnvValue, PodField, ResourceAmount, ResourceField, SettingsKey, SettingsName};
 
 /// One Pod, ready to be planned.
@@ -59,6 +59,8 @@ pub struct Pod {
     pub active_deadline_seconds: Option<u32>,
     /// The Pod's volumes, names unique.
     pub volumes: Vec<Volume>,
+    /// Who owns them.
+    pub volume_group: Option<VolumeGroup>,
     /// Run one after the other, each to its end, before `containers`; a sidecar (`restart_policy: Always`) is started in
     /// its turn and lives on beside them.
     pub init_containers: Vec<Container>,
@@ -317,6 +319,13 @@ pub enum VolumeSource {
         path: String,
         /// `type`.
         kind: HostPathKind,
+    },
+    /// A folder that is kept when the Pod is gone.
+    Claim {
+        /// `claimName`: the folder's name in the Pod's namespace.
+        name: String,
+        /// `readOnly`: nobody writes there.
+        read_only: bool,
     },
     /// Files that dwell writes: `configMap`, `secret`, `downwardAPI`, `projected`.
     Projected {

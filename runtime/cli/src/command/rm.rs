@@ -1,5 +1,5 @@
-//! `dwell rm`: remove finished Pods; with `-f` stop and remove those that run. `configmap/NAME` and `secret/NAME` name
-//! what is kept beside them; Pods that run keep what they cannot be without.
+//! `dwell rm`: remove finished Pods; with `-f` stop and remove those that run. `configmap/NAME`, `secret/NAME` and
+//! `persistentvolumeclaim/NAME` (`pvc/NAME`) name what is kept beside them; Pods that run keep what they cannot be without.
 
 use dwell::layout::Layout;
 use dwell_serve::client::{Client, Kind};
@@ -28,11 +28,10 @@ pub struct RmArgs {
 
 /// Removes Pods; prints the name of each once it is gone.
 pub async fn run(mut args: RmArgs, layout: &Layout) -> Outcome {
-    let (settings, pods): (Vec<_>, Vec<_>) =
-        args.names.pods.into_iter().partition(|name| settings_named(name).is_some());
+    let (kept, pods): (Vec<_>, Vec<_>) = args.names.pods.into_iter().partition(|name| kept_named(name).is_some());
     args.names.pods = pods;
-    if !settings.is_empty() {
-        remove_settings(&settings, args.names.namespace.as_deref(), layout).await?;
+    if !kept.is_empty() {
+        remove_kept(&kept, args.names.namespace.as_deref(), layout).await?;
     }
     if args.names.pods.is_empty() && !args.names.all {
         return Ok(0);
@@ -61,17 +60,37 @@ pub async fn run(mut args: RmArgs, layout: &Layout) -> Outcome {
     Ok(0)
 }
 
-fn settings_named(name: &str) -> Option<(SettingsKind, &str)> {
+/// What is kept beside Pods.
+#[derive(Clone, Copy)]
+enum Kept {
+    Settings(SettingsKind),
+    Claim,
+}
+
+impl Kept {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Settings(kind) => kind.word(),
+            Self::Claim => "persistentvolumeclaim",
+        }
+    }
+}
+
+fn kept_named(name: &str) -> Option<(Kept, &str)> {
     let (kind, name) = name.split_once('/')?;
-    let kinds = [SettingsKind::ConfigMap, SettingsKind::Secret];
+    let kinds = [Kept::Settings(SettingsKind::ConfigMap), Kept::Settings(SettingsKind::Secret), Kept::Claim];
+    let kind = if kind == "pvc" { Kept::Claim.word() } else { kind };
     kinds.into_iter().find(|known| known.word() == kind).map(|kind| (kind, name))
 }
 
-async fn remove_settings(names: &[String], namespace: Option<&str>, layout: &Layout) -> Result<(), Failure> {
-    let client = node::connect(layout).await?;
-    for (kind, name) in names.iter().filter_map(|name| settings_named(name)) {
-        client.delete_settings(kind, namespace.unwrap_or("default"), name).await?;
-        print(&format!("{}/{name}\n", kind.word()))?;
+async fn remove_kept(names: &[String], namespace: Option<&str>, layout: &Layout) -> Result<(), Failure> {
+    let (client, namespace) = (node::connect(layout).await?, namespace.unwrap_or("default"));
+    for (kept, name) in names.iter().filter_map(|name| kept_named(name)) {
+        match kept {
+            Kept::Settings(kind) => client.delete_settings(kind, namespace, name).await?,
+            Kept::Claim => client.delete_claim(namespace, name).await?,
+        }
+        print(&format!("{}/{name}\n", kept.word()))?;
     }
     Ok(())
 }

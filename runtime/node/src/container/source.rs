@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use dwell_spec::facts::VolumePart;
-use dwell_spec::plan::container::{FdSource, MountFlags};
+use dwell_spec::plan::container::{FdSource, MountFlags, SHARED_MEMORY};
 use dwell_spec::plan::worker::WorkerPlan;
 use dwell_sys::{memfd, mount};
 use rustix::fs::{Mode, OFlags};
@@ -79,6 +79,7 @@ fn open(
         }
         FdSource::Volume { name, part, flags } => volume(parts, (name.clone(), part.clone()), *flags),
         FdSource::PodFile { name, flags } => pod_file(parts.pod_files, name, *flags),
+        FdSource::SharedMemory { flags } => volume(parts, (SHARED_MEMORY.to_owned(), None), *flags),
         FdSource::LastWords { flags } => last_words(&parts.own_folder, *flags),
         FdSource::CompiledModule { .. } => Ok(mount::clone_readonly(present(parts.module, "compiled module")?, false)?),
         FdSource::CgroupTasks { controller } => tasks(parts.cgroup_tasks, controller),
@@ -162,6 +163,7 @@ fn describe(source: &FdSource) -> String {
         FdSource::Volume { name, part: None, .. } => format!("volume {name}"),
         FdSource::Volume { name, part: Some(part), .. } => format!("{part} of volume {name}"),
         FdSource::PodFile { name, .. } => format!("the Pod's {name}"),
+        FdSource::SharedMemory { .. } => "the Pod's shared memory".into(),
         FdSource::LastWords { .. } => "the file for last words".into(),
         FdSource::CompiledModule { .. } => "the compiled module".into(),
         FdSource::CgroupTasks { controller } => format!("the cgroup of {controller}"),

@@ -26,6 +26,7 @@ use crate::supervise::journal::Journal;
 pub use crate::pod::shared::WorkerExecutable;
 use crate::{EventKind, NodeError, NodeErrorKind, PodEvent, SignalName};
 
+mod claims;
 pub mod failure;
 mod open;
 
@@ -56,6 +57,7 @@ impl Node {
         let lock = open::take_lock(&config.layout)?;
         let shared = Arc::new(open::shared(config).await?);
         recover::recover(&shared).await;
+        claims::remove_rest(&shared);
         Ok(Arc::new(Node { shared, _lock: lock }))
     }
 
@@ -119,6 +121,14 @@ impl Node {
             }
             Err(error) => Err(NodeError::internal("remove its file", error)),
         }
+    }
+
+    /// Removes a claim (`persistentVolumeClaim`) with everything in it.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` while a Pod that may still run names it; `Internal` when the file system does not want to.
+    pub async fn remove_claim(&self, namespace: &str, name: &str) -> Result<(), NodeError> {
+        claims::remove(&self.shared, namespace, name).await
     }
 
     /// The Pod as it is now.

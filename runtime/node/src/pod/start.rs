@@ -9,7 +9,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use dwell_spec::facts::{PodIp, VolumePart};
-use dwell_spec::plan::container::{ContainerPlan, Stdio};
+use dwell_spec::plan::container::{ContainerPlan, SHARED_MEMORY, Stdio};
 use dwell_spec::plan::projection::{self, ProjectedFiles};
 use dwell_spec::plan::{self, PlanError};
 use dwell_spec::pod::{Container, MemberKind, Volume};
@@ -19,6 +19,7 @@ use dwell_sys::complain::complain;
 use super::driver::Driver;
 use super::files;
 use super::prepare::{Parts, Ready};
+use crate::blocking::blocking;
 use crate::chain::chain;
 use crate::clock::now_ns;
 use crate::container::log_files;
@@ -192,6 +193,7 @@ impl Driver {
 
     async fn make_sandbox(&mut self) -> Result<(), Failed> {
         let plan = plan::plan_pod(&self.pod, &self.shared.facts).map_err(|error| chain(&error))?;
+        self.give_claims().await?;
         self.journal.sandbox = Some(SandboxRecord::default());
         self.journal.sandboxes += 1;
         self.save().map_err(|error| format!("write the sandbox down: {error}"))?;
@@ -206,6 +208,7 @@ impl Driver {
         let begun =
             Sandbox::begin(&config, &self.shared.cgroups, &self.shared.embedded.pause).map_err(|e| chain(&e))?;
         // pause makes its namespaces meanwhile.
+        self.open_shared_memory(true)?;
         self.open_volumes()?;
         self.sandbox = Some(begun.hello().await.map_err(|e| chain(&e))?);
         if !self.pod.host_network {
@@ -221,8 +224,31 @@ impl Driver {
         Ok(())
     }
 
+    /// What lies in claims becomes the Pod's group's, before anybody uses it.
+    async fn give_claims(&mut self) -> Result<(), Failed> {
+        let Some(group) = self.pod.volume_group else { return Ok(()) };
+        for volume in self.pod.volumes.clone() {
+            let (name, folders) = (volume.name.clone(), self.volume_folders());
+            let given = blocking(move || volume::give_claim(&volume, &folders, group)).await;
+            let given = given.map_err(|error| format!("volume {name}: {error}"))?;
+            if let Some(open) = given.map_err(|error| chain(&error))? {
+                self.volumes.insert(name, open);
+            }
+        }
+        Ok(())
+    }
+
+    fn open_shared_memory(&mut self, anew: bool) -> Result<(), Failed> {
+        let open = volume::shared_memory(&self.volume_folders(), anew).map_err(|error| chain(&error))?;
+        self.volumes.insert(SHARED_MEMORY.to_owned(), open);
+        Ok(())
+    }
+
     /// Opens every volume of the Pod that is not open yet.
     pub(super) fn open_volumes(&mut self) -> Result<(), Failed> {
+        if !self.volumes.contains_key(SHARED_MEMORY) {
+            self.open_shared_memory(false)?;
+        }
         for wanted in &self.pod.volumes {
             if !self.volumes.contains_key(&wanted.name) {
                 let open = self.open_volume(wanted)?;
@@ -239,7 +265,8 @@ impl Driver {
             Err(_) if self.sandbox.is_some() => None,
             Err(error) => return Err(chain(&error)),
         };
-        volume::ensure_open(wanted, &self.volume_folders(), files.as_ref()).map_err(|error| chain(&error))
+        let group = self.pod.volume_group;
+        volume::ensure_open(wanted, &self.volume_folders(), files.as_ref(), group).map_err(|error| chain(&error))
     }
 
     fn files_of(&self, volume: &Volume) -> Result<ProjectedFiles, PlanError> {
@@ -262,7 +289,11 @@ impl Driver {
     /// Where the Pod's own volumes live.
     pub(super) fn volume_folders(&self) -> VolumeFolders {
         let (layout, uid) = (&self.shared.layout, &self.handle.uid);
-        VolumeFolders { disk: layout.volumes(uid), memory: layout.run_pod(uid).join("volumes") }
+        VolumeFolders {
+            disk: layout.volumes(uid),
+            memory: layout.run_pod(uid).join("volumes"),
+            claims: layout.claims(&self.handle.namespace),
+        }
     }
 
     /// Binds the host's ports, so that a conflict is an error at once.
@@ -291,8 +322,10 @@ impl Driver {
         let mut others = pods.by_key.values().filter(|pod| pod.uid != self.handle.uid && !pod.is_finished());
         let has = |pod: &&std::sync::Arc<super::shared::PodHandle>| {
             let object = pod.object();
-            let containers = object.spec.iter().flat_map(|spec| &spec.containers);
-            containers.flat_map(|container| container.ports.iter().flatten()).any(|port| {
+            let Some(spec) = &object.spec else { return false };
+            let sidecars =
+                spec.init_containers.iter().flatten().filter(|init| init.restart_policy.as_deref() == Some("Always"));
+            sidecars.chain(&spec.containers).flat_map(|container| container.ports.iter().flatten()).any(|port| {
                 port.host_port == Some(i32::from(wanted.host_port))
                     && port.protocol.as_deref().unwrap_or("TCP").eq_ignore_ascii_case(&protocol)
             })

@@ -10,10 +10,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use dwell_spec::plan::container::SHARED_MEMORY;
 use dwell_spec::plan::projection::ProjectedFiles;
-use dwell_spec::pod::{HostPathKind, Volume, VolumeSource};
+use dwell_spec::pod::{HostPathKind, Volume, VolumeGroup, VolumeSource};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 
+mod group;
 mod projected;
 
 /// A volume, open.
@@ -76,10 +78,12 @@ pub struct VolumeFolders {
     pub disk: PathBuf,
     /// For emptyDirs in memory, and for files that the node writes.
     pub memory: PathBuf,
+    /// For the claims of its namespace, which outlive it.
+    pub claims: PathBuf,
 }
 
 /// Opens the volume, making what its kind says must be made. Idempotent. `files` are those of a projected volume; none
-/// leaves it as it is.
+/// leaves it as it is. The volume becomes the group's, except that what lies in a claim stays as it is (`give_claim`).
 ///
 /// # Errors
 /// Names the volume, the path and what was wrong with it.
@@ -87,18 +91,59 @@ pub fn ensure_open(
     volume: &Volume,
     folders: &VolumeFolders,
     files: Option<&ProjectedFiles>,
+    group: Option<VolumeGroup>,
 ) -> Result<OpenVolume, VolumeError> {
     match &volume.source {
-        VolumeSource::EmptyDir { memory: false, .. } => disk_dir(&folders.disk.join(&volume.name)),
+        VolumeSource::EmptyDir { memory: false, .. } => given(disk_dir(&folders.disk.join(&volume.name)), group),
         VolumeSource::EmptyDir { memory: true, size_limit } => {
-            memory_dir(&folders.memory.join(&volume.name), *size_limit)
+            let size = size_limit.map(|bytes| format!(",size={bytes}")).unwrap_or_default();
+            given(memory_dir(&folders.memory.join(&volume.name), &format!("mode=0777{size}")), group)
         }
+        VolumeSource::Claim { name, .. } => claim_dir(&folders.claims.join(name)),
         VolumeSource::HostPath { path, kind } => host_path(Path::new(path), *kind),
         source @ VolumeSource::Projected { .. } => {
-            projected_dir(&folders.memory.join(&volume.name), source.is_secret(), files)
+            projected_dir(&folders.memory.join(&volume.name), source.is_secret(), files.map(|files| (files, group)))
         }
     }
-    .map_err(|(path, what, source)| VolumeError { volume: volume.name.clone(), path, what, source })
+    .map_err(|failure| named(&volume.name, failure))
+}
+
+fn named(volume: &str, (path, what, source): Failure) -> VolumeError {
+    VolumeError { volume: volume.to_owned(), path, what, source }
+}
+
+/// Opens a claim and gives what lies in it to the group, as its policy says; nothing where the volume is no claim. May
+/// take as long as there is much in it.
+///
+/// # Errors
+/// As `ensure_open`.
+pub fn give_claim(
+    volume: &Volume,
+    folders: &VolumeFolders,
+    group: VolumeGroup,
+) -> Result<Option<OpenVolume>, VolumeError> {
+    let VolumeSource::Claim { name, read_only } = &volume.source else { return Ok(None) };
+    let open = ensure_open(volume, folders, None, None)?;
+    // Opened anew, to be listed.
+    let given = rustix::fs::openat(open.fd(), ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(io::Error::from)
+        .and_then(|folder| group::give_tree(folder.as_fd(), group, !read_only));
+    given.map_err(|error| named(&volume.name, (folders.claims.join(name), GIVE, error)))?;
+    Ok(Some(open))
+}
+
+/// Opens the memory that all members of the Pod share, a tmpfs of its own; with `anew`, an empty one for a new sandbox.
+///
+/// # Errors
+/// As `ensure_open`.
+pub fn shared_memory(folders: &VolumeFolders, anew: bool) -> Result<OpenVolume, VolumeError> {
+    let path = folders.memory.join(SHARED_MEMORY);
+    let emptied = if anew { unmount_if_mounted(&path) } else { Ok(()) };
+    emptied
+        .map_err(|error| (path.clone(), "unmount what was left of", error))
+        .and_then(|()| memory_dir(&path, "mode=1777,size=64m"))
+        .map(|(_, open)| open)
+        .map_err(|failure| named("of the shared memory", failure))
 }
 
 /// Unmounts and removes every volume folder of a Pod. Idempotent.
@@ -130,33 +175,54 @@ fn unmount_if_mounted(path: &Path) -> io::Result<()> {
 
 type Failure = (PathBuf, &'static str, io::Error);
 
-fn disk_dir(path: &Path) -> Result<OpenVolume, Failure> {
-    make_dir(path, 0o777).map_err(|e| (path.into(), "make the folder of the volume", e))?;
-    open_dir(path)
+const GIVE: &str = "give to the group of the Pod (fsGroup)";
+
+/// A folder that is new, and what members make in it will be the group's.
+fn given(open: Result<(PathBuf, OpenVolume), Failure>, group: Option<VolumeGroup>) -> Result<OpenVolume, Failure> {
+    let (path, open) = open?;
+    let given = group.map_or(Ok(()), |group| group::give_folder(open.fd(), group.gid, true));
+    given.map_err(|error| (path, GIVE, error)).map(|()| open)
 }
 
-fn memory_dir(path: &Path, size_limit: Option<u64>) -> Result<OpenVolume, Failure> {
-    make_dir(path, 0o777).map_err(|e| (path.into(), "make the folder of the volume", e))?;
-    if !is_mount_point(path).map_err(|e| (path.into(), "look at the volume", e))? {
-        mount_tmpfs(path, size_limit).map_err(|e| (path.into(), "mount a tmpfs for the volume at", e))?;
+/// Its name is on the disk before anybody writes into it.
+fn claim_dir(path: &Path) -> Result<OpenVolume, Failure> {
+    let fail = |what, error| (path.to_path_buf(), what, error);
+    if !path.is_dir() {
+        make_dir(path, 0o777).map_err(|error| fail("make the folder of the claim", error))?;
+        let synced = path.ancestors().skip(1).take(3).try_for_each(|folder| std::fs::File::open(folder)?.sync_all());
+        synced.map_err(|error| fail("write down the folder of the claim", error))?;
     }
     open_dir(path)
 }
 
+fn disk_dir(path: &Path) -> Result<(PathBuf, OpenVolume), Failure> {
+    make_dir(path, 0o777).map_err(|e| (path.into(), "make the folder of the volume", e))?;
+    open_dir(path).map(|open| (path.into(), open))
+}
+
+fn memory_dir(path: &Path, options: &str) -> Result<(PathBuf, OpenVolume), Failure> {
+    make_dir(path, 0o777).map_err(|e| (path.into(), "make the folder of the volume", e))?;
+    if !is_mount_point(path).map_err(|e| (path.into(), "look at the volume", e))? {
+        mount_tmpfs(path, options).map_err(|e| (path.into(), "mount a tmpfs for the volume at", e))?;
+    }
+    open_dir(path).map(|open| (path.into(), open))
+}
+
 /// The run folder is in memory on any ordinary host, but a Secret asks for certainty.
-fn projected_dir(path: &Path, secret: bool, files: Option<&ProjectedFiles>) -> Result<OpenVolume, Failure> {
-    let open = if secret { memory_dir(path, None)? } else { disk_dir(path)? };
-    if let Some(files) = files {
-        projected::write(path, files).map_err(|e| (path.into(), "write the files of", e))?;
+fn projected_dir(
+    path: &Path,
+    secret: bool,
+    files: Option<(&ProjectedFiles, Option<VolumeGroup>)>,
+) -> Result<OpenVolume, Failure> {
+    let (_, open) = if secret { memory_dir(path, "mode=0777")? } else { disk_dir(path)? };
+    if let Some((files, group)) = files {
+        projected::write(path, files, group.map(|group| group.gid))
+            .map_err(|e| (path.into(), "write the files of", e))?;
     }
     Ok(open)
 }
 
-fn mount_tmpfs(path: &Path, size_limit: Option<u64>) -> io::Result<()> {
-    let mut options = String::from("mode=0777");
-    if let Some(bytes) = size_limit {
-        options.push_str(&format!(",size={bytes}"));
-    }
+fn mount_tmpfs(path: &Path, options: &str) -> io::Result<()> {
     let options = std::ffi::CString::new(options)?;
     let flags = rustix::mount::MountFlags::NOSUID | rustix::mount::MountFlags::NODEV;
     Ok(rustix::mount::mount("dwell", path, "tmpfs", flags, options.as_c_str())?)

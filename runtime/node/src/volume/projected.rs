@@ -12,30 +12,34 @@
 use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use dwell_spec::plan::projection::{ProjectedFile, ProjectedFiles};
+use dwell_spec::pod::VolumeGroup;
+
+use super::group;
 
 /// The link to what counts, and the one that takes its place.
 const DATA: &str = "..data";
 const NEXT: &str = "..data_tmp";
 
-/// Makes a folder hold exactly these files. Idempotent; says whether anything changed.
+/// Makes a folder hold exactly these files, and be the group's if there is one. Idempotent; says whether anything changed.
 ///
 /// # Errors
 /// What the file system said. What was there before still counts then.
-pub fn write(folder: &Path, files: &ProjectedFiles) -> io::Result<bool> {
+pub fn write(folder: &Path, files: &ProjectedFiles, gid: Option<u32>) -> io::Result<bool> {
     let before = std::fs::read_link(folder.join(DATA)).ok();
     let changed = before.is_none() || !holds(&folder.join(DATA), files);
-    let current = if changed { replace(folder, files)? } else { before.unwrap_or_default() };
+    let current = if changed { replace(folder, files, gid)? } else { before.unwrap_or_default() };
     link_first_names(folder, files)?;
     remove_others(folder, files, &current)?;
     Ok(changed)
 }
 
 /// Lays the files out anew and makes them count; the folder that they are in.
-fn replace(folder: &Path, files: &ProjectedFiles) -> io::Result<PathBuf> {
+fn replace(folder: &Path, files: &ProjectedFiles, gid: Option<u32>) -> io::Result<PathBuf> {
     let name = stamp();
     let fresh = folder.join(&name);
     std::fs::create_dir(&fresh)?;
@@ -46,6 +50,11 @@ fn replace(folder: &Path, files: &ProjectedFiles) -> io::Result<PathBuf> {
         let mut to = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         to.write_all(&file.content)?;
         to.set_permissions(Permissions::from_mode(file.mode))?;
+    }
+    if let Some(gid) = gid {
+        let group = VolumeGroup { gid, on_root_mismatch: false };
+        group::give_tree(std::fs::File::open(&fresh)?.as_fd(), group, false)?;
+        group::give_folder(std::fs::File::open(folder)?.as_fd(), gid, false)?;
     }
     remove_if_any(&folder.join(NEXT))?;
     symlink(&name, folder.join(NEXT))?;
@@ -157,18 +166,18 @@ mod tests {
     fn files_are_there_with_their_modes_and_change_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        assert!(write(folder, &files(&[("a", 0o644, "1"), ("d/e/f", 0o400, "2")])).unwrap());
+        assert!(write(folder, &files(&[("a", 0o644, "1"), ("d/e/f", 0o400, "2")]), None).unwrap());
         assert_eq!(names(folder), ["..data", "a", "d"]);
         assert_eq!(std::fs::read_to_string(folder.join("d/e/f")).unwrap(), "2");
         let mode = |path: &str| std::fs::metadata(folder.join(path)).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode("a"), mode("d"), mode("d/e/f")), (0o644, 0o755, 0o400));
         let open = std::fs::read_link(folder.join("..data")).unwrap();
-        assert!(!write(folder, &files(&[("a", 0o644, "1"), ("d/e/f", 0o400, "2")])).unwrap(), "nothing changed");
+        assert!(!write(folder, &files(&[("a", 0o644, "1"), ("d/e/f", 0o400, "2")]), None).unwrap(), "nothing changed");
         assert_eq!(std::fs::read_link(folder.join("..data")).unwrap(), open);
-        assert!(write(folder, &files(&[("a", 0o600, "1")])).unwrap());
+        assert!(write(folder, &files(&[("a", 0o600, "1")]), None).unwrap());
         assert_eq!((names(folder), mode("a")), (vec!["..data".to_owned(), "a".to_owned()], 0o600));
         assert!(!folder.join(open).exists(), "the old files are gone");
-        assert!(write(folder, &files(&[])).unwrap());
+        assert!(write(folder, &files(&[]), None).unwrap());
         assert_eq!(names(folder), ["..data"]);
     }
 
@@ -176,11 +185,11 @@ mod tests {
     fn what_a_killed_node_left_is_in_nobodys_way() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        write(folder, &files(&[("a", 0o644, "1")])).unwrap();
+        write(folder, &files(&[("a", 0o644, "1")]), None).unwrap();
         std::fs::create_dir(folder.join("..2000_01_01_00_00_00.000000001")).unwrap();
         symlink("..2000_01_01_00_00_00.000000001", folder.join(NEXT)).unwrap();
         symlink("..data/gone", folder.join("gone")).unwrap();
-        write(folder, &files(&[("a", 0o644, "2")])).unwrap();
+        write(folder, &files(&[("a", 0o644, "2")]), None).unwrap();
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), 3, "the files, what counts, and a");
         assert_eq!(std::fs::read_to_string(folder.join("a")).unwrap(), "2");
     }

@@ -59,6 +59,7 @@ async fn answer(node: Arc<Node>, request: Request<Incoming>) -> Result<Answer, I
         Route::Create { namespace } => pods::create(&node, namespace, request.into_body()).await,
         Route::Settings { kind, key, delete: true } => settings::remove(&node, kind, &key).await,
         Route::Settings { kind, key, .. } => settings::put(&node, kind, &key, request.into_body()).await,
+        Route::RemoveClaim { key } => settings::remove_claim(&node, &key).await,
         Route::Pod { key, verb: Verb::Exec } => stream::exec(&node, &key, &query, request).await,
         Route::Pod { key, verb: Verb::Attach } => stream::attach(&node, &key, &query, request).await,
         Route::Pod { key, verb } => pods::verb(&node, &key, &verb, &query).await,

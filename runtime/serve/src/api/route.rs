@@ -40,6 +40,11 @@ pub enum Route {
         /// Whether it is to go.
         delete: bool,
     },
+    /// `DELETE /api/v1/namespaces/NS/persistentvolumeclaims/NAME`: remove it with everything in it.
+    RemoveClaim {
+        /// Which.
+        key: Key,
+    },
     /// A verb on one Pod.
     Pod {
         /// Which.
@@ -147,6 +152,9 @@ pub fn route(method: &Method, path: &str, query: &Query) -> Option<Route> {
             let kind = if *kind == "secrets" { SettingsKind::Secret } else { SettingsKind::ConfigMap };
             let key = Key { namespace: (*namespace).into(), name: (*name).into() };
             Some(Route::Settings { kind, key, delete: method == Method::DELETE })
+        }
+        ["api", "v1", "namespaces", namespace, "persistentvolumeclaims", name] if method == Method::DELETE => {
+            Some(Route::RemoveClaim { key: Key { namespace: (*namespace).into(), name: (*name).into() } })
         }
         ["api", "v1", "namespaces", namespace, "pods", name] => {
             let verb = if get { Some(Verb::Get) } else { (method == Method::DELETE).then_some(Verb::Delete) };

@@ -1,4 +1,5 @@
-//! ConfigMaps and Secrets over HTTP: make or replace one, forget one. Their values are never answered.
+//! What is kept beside Pods, over HTTP: make or replace a ConfigMap or Secret, forget one (their values are never
+//! answered); remove a claim.
 
 use std::sync::Arc;
 
@@ -30,6 +31,11 @@ pub async fn put(node: &Arc<Node>, kind: SettingsKind, key: &Key, body: Incoming
 /// `DELETE …/configmaps/NAME`, `DELETE …/secrets/NAME`
 pub async fn remove(node: &Arc<Node>, kind: SettingsKind, key: &Key) -> Answer {
     answered(node.remove_settings(kind, &key.namespace, &key.name).await)
+}
+
+/// `DELETE …/persistentvolumeclaims/NAME`
+pub async fn remove_claim(node: &Arc<Node>, key: &Key) -> Answer {
+    answered(node.remove_claim(&key.namespace, &key.name).await)
 }
 
 fn answered(result: Result<(), dwell::NodeError>) -> Answer {

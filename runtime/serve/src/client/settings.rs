@@ -1,4 +1,4 @@
-//! ConfigMaps and Secrets, typed.
+//! ConfigMaps, Secrets and claims, typed.
 
 use dwell_spec::settings::{SettingsKind, SettingsObject};
 use hyper::Method;
@@ -29,6 +29,16 @@ impl Client {
     /// `Kind::NotFound`; else what broke.
     pub async fn delete_settings(&self, kind: SettingsKind, namespace: &str, name: &str) -> Result<(), ClientFailure> {
         let _: Value = self.call(Method::DELETE, &target(kind, namespace, name), None).await?;
+        Ok(())
+    }
+
+    /// Removes a claim with everything in it.
+    ///
+    /// # Errors
+    /// `Kind::NotFound`, `Kind::Conflict`; else what broke.
+    pub async fn delete_claim(&self, namespace: &str, name: &str) -> Result<(), ClientFailure> {
+        let target = Target::new("/api/v1/namespaces", &[namespace, "persistentvolumeclaims", name]);
+        let _: Value = self.call(Method::DELETE, &target, None).await?;
         Ok(())
     }
 }

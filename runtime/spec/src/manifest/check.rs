@@ -92,6 +92,7 @@ fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
         termination_grace_period_seconds: grace,
         active_deadline_seconds: deadline,
         volumes,
+        volume_group: rights::volume_group(spec.security_context.as_ref(), out),
         init_containers,
         containers: regular,
     }

@@ -17,7 +17,7 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("Service", "a name and address for Pods", "use `hostPort` in the Pod; members of one Pod share localhost"),
     ("Ingress", "a rule for HTTP from outside", "use `hostPort` in the Pod"),
     ("PersistentVolume", "storage of a cluster", "use a `hostPath` volume"),
-    ("PersistentVolumeClaim", "a claim for storage of a cluster", "use a `hostPath` volume"),
+    ("PersistentVolumeClaim", "a claim for storage of a cluster", CLAIM),
     ("StorageClass", "a kind of storage of a cluster", "use a `hostPath` volume"),
     ("Namespace", "a group of names", "write `metadata.namespace` in the Pod; it needs no Namespace"),
     ("ServiceAccount", "an identity in a cluster", NOTHING),
@@ -34,6 +34,7 @@ const KINDS: &[(&str, &str, &str)] = &[
 ];
 
 const TEMPLATE: &str = "write its `template` as a document of its own, with `apiVersion: v1` and `kind: Pod`";
+const CLAIM: &str = "leave it out: the folder of a `persistentVolumeClaim` volume is made when a Pod first names it";
 const JOB: &str =
     "write its `template` as a document of its own, with `kind: Pod` and `restartPolicy: Never` or `OnFailure`";
 const NOTHING: &str = "take it out of the file";

@@ -32,6 +32,9 @@ pub struct ContainerPlan {
     pub own_pid_namespace: bool,
 }
 
+/// The Pod's shared memory among its volumes in memory; no volume of a manifest has such a name.
+pub const SHARED_MEMORY: &str = ".shm";
+
 /// One descriptor that the node opens for a start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FdSource {
@@ -43,6 +46,8 @@ pub enum FdSource {
     Volume { name: String, part: Option<String>, flags: MountFlags },
     /// The Pod's own file: `hosts`, `hostname` or `resolv.conf`, as a detached bind.
     PodFile { name: String, flags: MountFlags },
+    /// The Pod's shared memory, a tmpfs that is kept with the volumes under the name `SHARED_MEMORY`.
+    SharedMemory { flags: MountFlags },
     /// The file for the container's last words, new for this start, as a detached bind.
     LastWords { flags: MountFlags },
     /// The compiled module, as a detached read-only bind.

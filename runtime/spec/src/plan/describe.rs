@@ -92,6 +92,9 @@ impl Display for Shown<'_, Volume> {
                 write!(f, "{medium}")?;
                 size_limit.map_or(Ok(()), |size| write!(f, ", at most {size} bytes"))
             }
+            VolumeSource::Claim { name, read_only } => {
+                write!(f, "claim {name}, kept beyond the Pod{}", if *read_only { ", read-only" } else { "" })
+            }
             VolumeSource::HostPath { path, kind } => {
                 write!(f, "host path {path} ({})", host_path(*kind))
             }

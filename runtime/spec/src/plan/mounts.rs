@@ -1,7 +1,7 @@
 //! What a native member finds mounted, in the order in which it is mounted.
 //!
-//! First the kernel's file systems, then what covers parts of them, then volumes (shallow before deep), last the Pod's
-//! own files. Masks come before volumes so that the `/dev/null` they use is the one just made (CVE-2025-31133), and
+//! First the kernel's file systems, then what covers parts of them, then the Pod's shared memory, then volumes (shallow
+//! before deep), last the Pod's own files. Masks come before volumes so that the `/dev/null` they use is the one just made (CVE-2025-31133), and
 //! nothing a volume holds can be in their way. The lists of masked and read-only paths are the field's common ones.
 //! Volumes are always nodev (devices are the allow-list's matter), but as everywhere keep exec and setuid bits.
 
@@ -14,8 +14,6 @@ use crate::pod::{Container, LAST_WORDS_PATH, Pod, VolumeMount};
 
 /// Bytes of `/dev` itself, which holds nodes and links.
 const DEV_BYTES: u64 = 64 * 1024;
-/// Bytes of `/dev/shm`, as everywhere.
-const SHM_BYTES: u64 = 64 * 1024 * 1024;
 /// Bytes of the tmpfs that holds the mount points of v1 cgroups.
 const CGROUP_BYTES: u64 = 64 * 1024;
 
@@ -31,6 +29,9 @@ const LINKS: [(&str, &str); 5] = [
     ("/dev/stderr", "/proc/self/fd/2"),
     ("/dev/core", "/proc/kcore"),
 ];
+
+/// One for all members, as they share the other kinds of System V and POSIX communication.
+const SHARED_MEMORY: &str = "/dev/shm";
 
 /// Covered: they tell of the host or of others, and some act on it.
 pub const MASKED: [&str; 12] = [
@@ -75,7 +76,7 @@ fn dev(steps: &mut Steps, tty: bool) {
     }));
     steps.then(LINKS.map(|(path, to)| link(path, to)));
     terminals(steps, tty);
-    steps.then([Op::MountMqueue { target: "/dev/mqueue".to_owned() }, tmpfs("/dev/shm", SHM_BYTES, 0o1777)]);
+    steps.then([Op::MountMqueue { target: "/dev/mqueue".to_owned() }]);
 }
 
 /// With a terminal, its devpts is the member's and its first terminal the console (CVE-2025-52565: by descriptor).
@@ -115,6 +116,9 @@ fn cgroup(steps: &mut Steps, host: &HostFacts) {
 /// # Errors
 /// Paths that a native member cannot have.
 pub fn pod_owned(steps: &mut Steps, pod: &Pod, container: &Container, facts: &ContainerFacts) -> Result<(), PlanError> {
+    if !covered(container, SHARED_MEMORY) {
+        steps.attach(FdSource::SharedMemory { flags: inert() }, SHARED_MEMORY, true);
+    }
     let mut mounts: Vec<&VolumeMount> = container.mounts.iter().collect();
     mounts.sort_by_key(|mount| depth(&mount.mount_path));
     for mount in mounts {
@@ -124,8 +128,7 @@ pub fn pod_owned(steps: &mut Steps, pod: &Pod, container: &Container, facts: &Co
         steps.attach(source, &mount.mount_path, !facts.is_file(mount));
     }
     for (name, target) in POD_FILES.iter().filter(|(_, target)| !covered(container, target)) {
-        let flags = MountFlags { nodev: true, nosuid: true, noexec: true, ..MountFlags::default() };
-        steps.attach(FdSource::PodFile { name: (*name).to_owned(), flags }, target, false);
+        steps.attach(FdSource::PodFile { name: (*name).to_owned(), flags: inert() }, target, false);
     }
     last_words(steps, container)
 }
@@ -149,7 +152,12 @@ pub fn has_own_last_words(container: &Container) -> bool {
 
 /// Whoever runs in the member writes to it; nobody executes it.
 pub fn last_words_source() -> FdSource {
-    FdSource::LastWords { flags: MountFlags { nodev: true, nosuid: true, noexec: true, ..MountFlags::default() } }
+    FdSource::LastWords { flags: inert() }
+}
+
+/// Data, and nothing else.
+fn inert() -> MountFlags {
+    MountFlags { nodev: true, nosuid: true, noexec: true, ..MountFlags::default() }
 }
 
 /// Components of a path.
@@ -234,11 +242,15 @@ mod tests {
     #[test]
     fn shallow_before_deep_and_pod_files_unless_covered() {
         let files = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", LAST_WORDS_PATH];
-        assert_eq!(planned(&["/a/b", "/a"]).expect("plans"), [["/a", "/a/b"].as_slice(), &files].concat());
-        assert_eq!(planned(&["/etc/hosts"]).expect("plans").len(), 4, "the volume is the hosts file");
-        assert_eq!(planned(&["//etc/"]).expect("plans").len(), 2, "all three are the volume's");
+        assert_eq!(
+            planned(&["/a/b", "/a"]).expect("plans"),
+            [[SHARED_MEMORY, "/a", "/a/b"].as_slice(), &files].concat()
+        );
+        assert_eq!(planned(&["/etc/hosts"]).expect("plans").len(), 5, "the volume is the hosts file");
+        assert_eq!(planned(&["//etc/"]).expect("plans").len(), 3, "all three are the volume's");
         assert_eq!(planned(&["/dev"]).expect("plans").len(), 4, "nothing is made in what may be the host's /dev");
-        assert_eq!(planned(&["/dev/termination-log"]).expect("plans").len(), 4, "that is the volume's, too");
+        assert_eq!(planned(&["/dev/termination-log"]).expect("plans").len(), 5, "that is the volume's, too");
+        assert_eq!(planned(&["/dev/shm"]).expect("plans").len(), 5, "so is that");
     }
 
     #[test]
@@ -252,7 +264,7 @@ mod tests {
         };
         let ops = asked("/data/end").expect("plans");
         assert!(matches!(ops.last(), Some(Op::Attach { target, is_dir: false, .. }) if target == "/data/end"));
-        assert_eq!(asked("/data").expect("plans").len(), 4, "the volume is left alone");
+        assert_eq!(asked("/data").expect("plans").len(), 5, "the volume is left alone");
         for path in ["/", "/proc/x", "relative", "/a/../b"] {
             assert!(asked(path).is_err(), "{path}");
         }
@@ -273,9 +285,10 @@ mod tests {
         let mut steps = Steps::default();
         pod_owned(&mut steps, &pod, &container, &ContainerFacts::default()).expect("plans");
         let nodev = |source: &FdSource| match source {
-            FdSource::Volume { flags, .. } | FdSource::PodFile { flags, .. } | FdSource::LastWords { flags } => {
-                flags.nodev
-            }
+            FdSource::Volume { flags, .. }
+            | FdSource::PodFile { flags, .. }
+            | FdSource::SharedMemory { flags }
+            | FdSource::LastWords { flags } => flags.nodev,
             _ => false,
         };
         assert!(steps.sources.iter().all(nodev));

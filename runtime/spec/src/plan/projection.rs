@@ -9,6 +9,9 @@ use crate::facts::{HostFacts, PodIp};
 use crate::pod::{KeyFile, Pod, Projection, SettingsName, Volume, VolumeSource};
 use crate::settings::Settings;
 
+/// The group that owns the volumes reads what is in them.
+const GROUP_READS: u32 = 0o440;
+
 /// What one file holds. A Secret's bytes belong in no log, so this has no `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ProjectedFile {
@@ -41,6 +44,9 @@ pub fn project(
         field: "volumes",
         problem: Problem::InVolume(volume.name.clone(), Box::new(problem)),
     })?;
+    if pod.volume_group.is_some() {
+        files.values_mut().for_each(|file| file.mode |= GROUP_READS);
+    }
     Ok(files)
 }
 

@@ -53,11 +53,16 @@ impl VolumeSource {
         matches!(self, Self::Projected { .. })
     }
 
+    /// Whether no mount of it may be written through.
+    pub fn is_read_only(&self) -> bool {
+        self.is_projected() || matches!(self, Self::Claim { read_only: true, .. })
+    }
+
     /// The ConfigMaps and Secrets that it names, as often as it does.
     pub fn settings(&self) -> impl Iterator<Item = &SettingsName> {
         let sources: &[Projection] = match self {
             Self::Projected { sources } => sources,
-            Self::EmptyDir { .. } | Self::HostPath { .. } => &[],
+            Self::EmptyDir { .. } | Self::HostPath { .. } | Self::Claim { .. } => &[],
         };
         sources.iter().filter_map(|source| match source {
             Projection::Settings { from, .. } => Some(from),

@@ -11,6 +11,15 @@ pub struct Groups {
     pub strict: bool,
 }
 
+/// `fsGroup`: who owns the volumes besides their user. It is among the members' groups, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeGroup {
+    /// The group.
+    pub gid: u32,
+    /// `fsGroupChangePolicy: OnRootMismatch`: what lies in a volume whose own folder is the group's already stays as it is.
+    pub on_root_mismatch: bool,
+}
+
 /// What a member may do, whoever it runs as.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rights {

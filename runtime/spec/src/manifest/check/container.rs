@@ -166,20 +166,34 @@ impl<'a> All<'a> {
 
     fn mount(&self, mount: &v1::VolumeMount, path: &str, out: &mut Problems) -> VolumeMount {
         let sub_path = sub_path(mount, path, out);
+        recursive_read_only(mount, &format!("{path}.recursiveReadOnly"), out);
         let path = format!("{path}.mountPath");
         match mount.mount_path.as_str() {
             "" => out.push(Problem::required(path, "")),
             text if text.contains(':') => out.push(Problem::invalid(path, text, "must not contain ':'")),
             text => out.extend(path_fault(text).map(|fault| Problem::invalid(path, text, fault))),
         }
-        let projected = self.volumes.get(mount.name.as_str()).is_some_and(|volume| volume.source.is_projected());
+        let sealed = self.volumes.get(mount.name.as_str()).is_some_and(|volume| volume.source.is_read_only());
         VolumeMount {
             volume: mount.name.clone(),
             mount_path: tidy(&mount.mount_path),
-            // As the kubelet does: whatever it says, nobody but the node writes there.
-            read_only: mount.read_only.unwrap_or(false) || projected,
+            // As the kubelet does: whatever the mount says.
+            read_only: mount.read_only.unwrap_or(false) || sealed,
             sub_path,
         }
+    }
+}
+
+/// Source: validateRecursiveReadOnly.
+fn recursive_read_only(mount: &v1::VolumeMount, path: &str, out: &mut Problems) {
+    match mount.recursive_read_only.as_deref() {
+        None | Some("Disabled") => {}
+        Some("Enabled" | "IfPossible") => {
+            if mount.read_only != Some(true) {
+                out.push(Problem::forbidden(path, "may only be specified when readOnly is true"));
+            }
+        }
+        Some(other) => out.push(Problem::unsupported(path, other, &["Disabled", "Enabled", "IfPossible"])),
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Problems, id};
 use crate::capabilities;
 use crate::manifest::problem::{Cause, Problem};
 use crate::manifest::suggest;
-use crate::pod::{Groups, ImageRef, Rights, SeccompChoice};
+use crate::pod::{Groups, ImageRef, Rights, SeccompChoice, VolumeGroup};
 
 const SECCOMP_TYPES: [&str; 3] = ["Localhost", "RuntimeDefault", "Unconfined"];
 
@@ -19,7 +19,7 @@ pub fn groups(pod: Option<&v1::PodSecurityContext>, out: &mut Problems) -> Group
     let listed = pod.supplemental_groups.iter().flatten().enumerate();
     let more =
         listed.filter_map(|(n, gid)| id(Some(*gid), &format!("spec.securityContext.supplementalGroups[{n}]"), out));
-    let more = more.collect();
+    let mut more: Vec<u32> = more.collect();
     let path = "spec.securityContext.supplementalGroupsPolicy";
     let strict = match pod.supplemental_groups_policy.as_deref() {
         None | Some("" | "Merge") => false,
@@ -29,7 +29,24 @@ pub fn groups(pod: Option<&v1::PodSecurityContext>, out: &mut Problems) -> Group
             false
         }
     };
+    more.extend(volume_group(Some(pod), &mut Problems::new()).map(|group| group.gid).filter(|gid| !more.contains(gid)));
     Groups { more, strict }
+}
+
+/// `fsGroup` and its policy.
+pub fn volume_group(pod: Option<&v1::PodSecurityContext>, out: &mut Problems) -> Option<VolumeGroup> {
+    let pod = pod?;
+    let gid = id(pod.fs_group, "spec.securityContext.fsGroup", out);
+    let on_root_mismatch = match pod.fs_group_change_policy.as_deref() {
+        None | Some("Always") => false,
+        Some("OnRootMismatch") => true,
+        Some(other) => {
+            let path = "spec.securityContext.fsGroupChangePolicy";
+            out.push(Problem::unsupported(path, other, &["Always", "OnRootMismatch"]));
+            false
+        }
+    };
+    gid.map(|gid| VolumeGroup { gid, on_root_mismatch })
 }
 
 /// The Pod's own `seccompProfile`, which containers without one inherit.

@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::capabilities;
 use crate::plan::samples;
-use crate::pod::{EnvValue, Groups, MemberKind, PodField, SeccompChoice, UserRef};
+use crate::pod::{EnvValue, Groups, MemberKind, PodField, SeccompChoice, UserRef, VolumeGroup};
 
 mod life;
 mod parts;
@@ -229,6 +229,23 @@ fn containers_inherit_from_the_pod() {
         json!({"spec": {"securityContext": {"supplementalGroups": [-1]}}}),
         "spec.securityContext.supplementalGroups[0]",
         "between 0 and",
+    );
+}
+
+#[test]
+fn the_group_of_the_volumes_is_among_the_members() {
+    let with = |context: Json| json!({"spec": {"securityContext": context}});
+    let pod = accepted(with(json!({"fsGroup": 7, "supplementalGroups": [5], "fsGroupChangePolicy": "OnRootMismatch"})));
+    assert_eq!(pod.volume_group, Some(VolumeGroup { gid: 7, on_root_mismatch: true }));
+    assert_eq!(pod.containers[0].groups.more, [5, 7]);
+    assert_eq!(accepted(with(json!({"fsGroup": 5, "supplementalGroups": [5]}))).containers[0].groups.more, [5]);
+    assert_eq!(accepted(with(json!({"fsGroupChangePolicy": "Always"}))).volume_group, None);
+    let at = "spec.securityContext.fsGroup";
+    refused(with(json!({"fsGroup": -1})), at, "between 0 and");
+    refused(
+        with(json!({"fsGroup": 1, "fsGroupChangePolicy": "Never"})),
+        &format!("{at}ChangePolicy"),
+        "OnRootMismatch",
     );
 }
 

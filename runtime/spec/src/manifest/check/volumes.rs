@@ -40,6 +40,8 @@ fn source(volume: &v1::Volume, path: &str, out: &mut Problems) -> VolumeSource {
     let sources = [
         volume.empty_dir.as_ref().map(|source| empty_dir(source, &at("emptyDir"), out)),
         volume.host_path.as_ref().map(|source| host_path(source, &at("hostPath"), out)),
+        volume.persistent_volume_claim.as_ref().map(|source| claim(source, &at("persistentVolumeClaim"), out)),
+        volume.ephemeral.as_ref().map(|source| ephemeral(source, &at("ephemeral"), out)),
         volume.config_map.as_ref().map(|source| projected::config_map(source, &at("configMap"), out)),
         volume.secret.as_ref().map(|source| projected::secret(source, &at("secret"), out)),
         volume.downward_api.as_ref().map(|source| projected::downward(source, &at("downwardAPI"), out)),
@@ -81,6 +83,23 @@ fn size_limit(text: &str, path: &str, out: &mut Problems) -> Option<u64> {
             None
         }
     }
+}
+
+fn claim(source: &v1::PersistentVolumeClaimVolumeSource, path: &str, out: &mut Problems) -> VolumeSource {
+    let path = format!("{path}.claimName");
+    match source.claim_name.as_str() {
+        "" => out.push(Problem::required(path, "")),
+        name => report(&path, name, names::subdomain(name), out),
+    }
+    VolumeSource::Claim { name: source.claim_name.clone(), read_only: source.read_only.unwrap_or(false) }
+}
+
+/// Storage for the Pod's life is a folder on disk here, whatever its class and however much is asked for.
+fn ephemeral(source: &v1::EphemeralVolumeSource, path: &str, out: &mut Problems) -> VolumeSource {
+    if source.volume_claim_template.is_none() {
+        out.push(Problem::required(format!("{path}.volumeClaimTemplate"), ""));
+    }
+    VolumeSource::EmptyDir { memory: false, size_limit: None }
 }
 
 fn host_path(source: &v1::HostPathVolumeSource, path: &str, out: &mut Problems) -> VolumeSource {

@@ -79,7 +79,15 @@ fn volumes_and_mounts() {
     assert_eq!(source(memory), VolumeSource::EmptyDir { memory: true, size_limit: Some(1 << 20) });
     let host = json!({"name": "v", "hostPath": {"path": "/a//b/", "type": "Directory"}});
     assert_eq!(source(host), VolumeSource::HostPath { path: "/a/b".into(), kind: HostPathKind::Directory });
+    let claim = json!({"name": "v", "persistentVolumeClaim": {"claimName": "c", "readOnly": true}});
+    assert_eq!(source(claim), VolumeSource::Claim { name: "c".into(), read_only: true });
+    let ephemeral = json!({"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}});
+    assert_eq!(source(ephemeral), VolumeSource::EmptyDir { memory: false, size_limit: None });
     let at = "spec.volumes[0]";
+    let claim = |name: &str| volume(json!({"name": "v", "persistentVolumeClaim": {"claimName": name}}));
+    refused(claim(""), &format!("{at}.persistentVolumeClaim.claimName"), "Required");
+    refused(claim("../x"), &format!("{at}.persistentVolumeClaim.claimName"), "subdomain");
+    refused(volume(json!({"name": "v", "ephemeral": {}})), &format!("{at}.ephemeral.volumeClaimTemplate"), "Required");
     refused(volume(json!({"name": "v", "hostPath": {"path": "a"}})), &format!("{at}.hostPath.path"), "absolute");
     refused(volume(json!({"name": "v", "hostPath": {"path": "/a/../b"}})), &format!("{at}.hostPath.path"), "'..'");
     refused(
@@ -118,6 +126,13 @@ fn volumes_and_mounts() {
     refused(mount(json!({"name": "v", "mountPath": "/a:b"})), &format!("{at}.mountPath"), "':'");
     refused(mount(json!({"name": "v"})), &format!("{at}.mountPath"), "Required");
     accepted(mount(json!({"name": "v", "mountPath": "/", "readOnly": true})));
+    let recursive = |how: &str, only: bool| {
+        mount(json!({"name": "v", "mountPath": "/a", "readOnly": only, "recursiveReadOnly": how}))
+    };
+    accepted(recursive("Enabled", true));
+    accepted(recursive("Disabled", false));
+    refused(recursive("IfPossible", false), &format!("{at}.recursiveReadOnly"), "when readOnly is true");
+    refused(recursive("Yes", true), &format!("{at}.recursiveReadOnly"), "\"IfPossible\"");
     let twice = json!({"spec": {"volumes": [{"name": "v"}], "containers": [{"volumeMounts": [
         {"name": "v", "mountPath": "/a"}, {"name": "v", "mountPath": "/a/"}]}]}});
     refused(twice, "spec.containers[0].volumeMounts[1].mountPath", "must be unique");

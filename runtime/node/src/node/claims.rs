@@ -1,0 +1,65 @@
+//! The folders of claims (`persistentVolumeClaim`): made when a Pod first names one, kept over Pods, nodes and boots,
+//! until somebody removes it, which no Pod that may still run lets happen.
+//!
+//! One that is removed goes by its name first, at once, and then by its contents: whoever claims the name meanwhile has an
+//! empty folder, and what a node that was killed left of the contents is removed by the next one.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use k8s_openapi::api::core::v1::Pod;
+
+use super::failure::{NodeError, NodeErrorKind};
+use crate::blocking::{begin, blocking};
+use crate::pod::shared::Shared;
+use crate::tidy::tidy;
+
+static REMOVALS: AtomicU64 = AtomicU64::new(0);
+
+/// Removes one with everything in it.
+///
+/// # Errors
+/// `NotFound`; `Conflict` while a Pod may use it; `Internal` when the file system does not want to.
+pub(crate) async fn remove(shared: &Shared, namespace: &str, name: &str) -> Result<(), NodeError> {
+    if let Some(user) = user_of(shared, namespace, name) {
+        let message = format!("the Pod {namespace}/{user} uses the claim {name}; `dwell stop {user}` first");
+        return Err(NodeError::new(NodeErrorKind::Conflict, message));
+    }
+    let aside = shared.layout.removed_claims();
+    let to = aside.join(format!("{}.{}", std::process::id(), REMOVALS.fetch_add(1, Ordering::Relaxed)));
+    match set_aside(&shared.layout.claim(namespace, name), &aside, &to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let message = format!("no persistentvolumeclaim named {namespace}/{name}");
+            return Err(NodeError::new(NodeErrorKind::NotFound, message));
+        }
+        other => other.map_err(|error| NodeError::internal("remove the claim", error))?,
+    }
+    let removed = blocking(move || dwell_sys::remove::remove_tree(&to)).await.flatten();
+    removed.map_err(|error| NodeError::internal("remove what was in the claim", error))
+}
+
+/// Begins to remove what was left of claims that were being removed.
+pub(crate) fn remove_rest(shared: &Shared) {
+    let aside = shared.layout.removed_claims();
+    begin(move || tidy("remove what is left of removed claims", || dwell_sys::remove::remove_tree(&aside)));
+}
+
+fn set_aside(folder: &Path, aside: &Path, to: &Path) -> io::Result<()> {
+    std::fs::symlink_metadata(folder)?;
+    std::fs::create_dir_all(aside)?;
+    std::fs::rename(folder, to)?;
+    let parent = folder.parent().unwrap_or(folder);
+    [aside, parent].into_iter().try_for_each(|folder| std::fs::File::open(folder)?.sync_all())
+}
+
+/// The name of a Pod that may still use the claim.
+fn user_of(shared: &Shared, namespace: &str, name: &str) -> Option<String> {
+    let pods = shared.pods();
+    let uses = |pod: &Pod| {
+        let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+        volumes.filter_map(|volume| volume.persistent_volume_claim.as_ref()).any(|claim| claim.claim_name == name)
+    };
+    let mut living = pods.by_key.values().filter(|pod| pod.namespace == namespace && !pod.is_finished());
+    living.find(|pod| uses(&pod.object())).map(|pod| pod.name.clone())
+}
