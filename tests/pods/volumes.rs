@@ -3,6 +3,8 @@
 use dwell_tests::guest;
 use dwell_tests::node::Node;
 
+use crate::shell;
+
 fn pod(name: &str, volumes: &str, containers: &[String]) -> String {
     format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  restartPolicy: Never\n  volumes:\n{volumes}  containers:\n{}",
@@ -21,6 +23,46 @@ fn a_read_only_mount_refuses_writes_and_a_writable_one_does_not() {
     let volumes = "  - {name: v, emptyDir: {}}\n";
     let mounts = "{name: v, mountPath: /rw}, {name: v, mountPath: /ro, readOnly: true}";
     assert_eq!(node.run(&pod("rights", volumes, &[native(&node, "main", script, mounts)])).ok(), "x\n");
+}
+
+/// A Pod with a volume on disk and these limits; it lives on when its script does not end it.
+fn limited(node: &Node, script: &str, volume: &str, limits: &str) -> String {
+    let container = format!(
+        "    resources: {{limits: {{{limits}}}}}\n    volumeMounts: [{{name: v, mountPath: /v}}]\n  volumes: [{{name: v, emptyDir: \
+         {{{volume}}}}}]\n"
+    );
+    shell(node, "eats", "Always", &format!("{script}; exec sleep 600")) + &container
+}
+
+#[test]
+fn who_takes_more_of_the_disk_than_it_may_is_evicted_and_the_status_says_why() {
+    let node = Node::new();
+    let fill = |path: &str, mib: u32| format!("dd if=/dev/zero of={path} bs=1048576 count={mib} 2>/dev/null");
+    let deep =
+        "cd /v; i=0; while [ $i -lt 5 ]; do d=$(printf 'd/%.0s' $(seq 2000)); mkdir -p $d; cd -P $d; i=$((i+1)); done";
+    for (script, volume, limits, message) in [
+        (fill("/v/f", 8), "sizeLimit: 4Mi", "", "Usage of EmptyDir volume \"v\" exceeds the limit \"4Mi\"."),
+        (fill("/f", 8), "", "ephemeral-storage: 4Mi", "exceeds the total limit of containers 4Mi."),
+        (
+            "yes | head -c 8000000".to_owned(),
+            "",
+            "ephemeral-storage: 4Mi",
+            "exceeds the total limit of containers 4Mi.",
+        ),
+        (deep.to_owned(), "sizeLimit: 400Mi", "", "Usage of EmptyDir volume \"v\" exceeds the limit \"400Mi\"."),
+    ] {
+        node.start(&limited(&node, &script, volume, limits));
+        let pod = node.wait_for_phase("eats", "Failed");
+        assert_eq!(pod["status"]["reason"], "Evicted", "{script}: {pod:#}");
+        assert!(pod["status"]["message"].as_str().is_some_and(|text| text.contains(message)), "{script}: {pod:#}");
+        let conditions = pod["status"]["conditions"].as_array().expect("conditions");
+        assert!(conditions.iter().any(|one| one["type"] == "DisruptionTarget"), "{pod:#}");
+        node.dwell(&["rm", "eats"]).ok();
+    }
+    node.start(&limited(&node, &fill("/v/f", 2), "sizeLimit: 4Mi", "ephemeral-storage: 8Mi"));
+    node.wait_for_phase("eats", "Running");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(node.pod("eats")["status"]["phase"], "Running", "control: within its limits it lives on");
 }
 
 #[test]

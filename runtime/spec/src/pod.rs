@@ -310,7 +310,7 @@ pub enum VolumeSource {
     EmptyDir {
         /// `medium: Memory`: a tmpfs instead of a folder on disk.
         memory: bool,
-        /// Bytes; a hard limit when in memory.
+        /// Bytes; a hard limit when in memory, else the Pod is ended when it takes more.
         size_limit: Option<u64>,
     },
     /// A file or directory of the host.
@@ -362,6 +362,8 @@ pub struct Resources {
     pub memory_limit: Option<u64>,
     /// Bytes.
     pub memory_request: Option<u64>,
+    /// Bytes on disk: the writable layer and the logs.
+    pub storage_limit: Option<u64>,
     /// Processes and threads (annotation `dwell.dev/pids-limit`).
     pub pids_limit: Option<u64>,
 }

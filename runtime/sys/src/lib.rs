@@ -19,3 +19,5 @@ pub mod process;
 pub mod remove;
 pub mod seccomp;
 pub mod signal;
+pub mod usage;
+pub mod walk;

@@ -26,6 +26,7 @@ use super::prepare::Prepared;
 use super::recover::Found;
 use super::request::{ExecEnd, Refusal, Reply, Request};
 use super::shared::{PodHandle, Shared};
+use super::storage::{Measured, Measures};
 use super::{record, status};
 use crate::clock::{now_ns, until};
 use crate::sandbox::Sandbox;
@@ -51,6 +52,7 @@ pub(crate) struct Driver {
     pub(super) prepared: JoinSet<Prepared>,
     pub(super) errands: Errands,
     pub(super) late_logs: LateLogs,
+    pub(super) measures: Measures,
     /// Modules that were asked for beside a member, while they are compiled.
     pub(super) modules: JoinSet<ExecReady>,
     /// Who waits until a restart's members have ended.
@@ -66,6 +68,7 @@ enum Happening {
     Prepared(Prepared),
     Errand(Errand),
     ExecReady(ExecReady),
+    Measured(Measured),
     Time,
 }
 
@@ -91,6 +94,7 @@ impl Driver {
             prepared: JoinSet::new(),
             errands: Errands::default(),
             late_logs: LateLogs::default(),
+            measures: Measures::default(),
             modules: JoinSet::new(),
             restarts: Vec::new(),
             requests,
@@ -126,7 +130,8 @@ impl Driver {
             }
             self.retry_logs().await;
             let ask_at_ns = self.probe().await;
-            let wake_at_ns = [decision.wake_at_ns, ask_at_ns, self.late_logs.retry_at_ns].into_iter().flatten().min();
+            let due = [decision.wake_at_ns, ask_at_ns, self.late_logs.retry_at_ns, self.measure()];
+            let wake_at_ns = due.into_iter().flatten().min();
             let happening = self.wait(wake_at_ns).await;
             if self.handle_happening(happening).await {
                 return;
@@ -144,6 +149,7 @@ impl Driver {
             } } => Happening::Keeper(event),
             Some(prepared) = self.prepared.join_next() => brought(prepared, Happening::Prepared),
             Some(errand) = self.errands.done.join_next() => brought(errand, Happening::Errand),
+            Some(measured) = self.measures.done.join_next() => brought(measured, Happening::Measured),
             Some(ready) = self.modules.join_next() => match ready {
                 Ok(ready) => Happening::ExecReady(ready),
                 // Whoever waits hears that it will not come.
@@ -166,6 +172,7 @@ impl Driver {
             Happening::Prepared(prepared) => self.prepared(prepared).await,
             Happening::Errand(errand) => self.errand_done(errand),
             Happening::ExecReady(ready) => self.exec_ready(ready).await,
+            Happening::Measured(measured) => self.measured(measured),
             Happening::Time => {}
         }
         false
@@ -261,8 +268,19 @@ impl Driver {
 
     fn expire(&mut self) {
         let message = "Pod was active on the node longer than the specified deadline";
-        self.begin_stop(None, Intent::Stop);
-        self.journal.reason = Some(("DeadlineExceeded".into(), message.into()));
+        self.end_for("DeadlineExceeded", message.into(), None);
+    }
+
+    /// Without time to say good-bye: it may go on taking what is not its own.
+    pub(super) fn evict(&mut self, message: String) {
+        if self.journal.intent == Intent::Run && !self.journal.finished {
+            self.end_for("Evicted", message, Some(0));
+        }
+    }
+
+    fn end_for(&mut self, reason: &str, message: String, grace_seconds: Option<u32>) {
+        self.begin_stop(grace_seconds, Intent::Stop);
+        self.journal.reason = Some((reason.into(), message));
         self.save_lasting();
     }
 

@@ -15,3 +15,4 @@ pub mod request;
 pub(crate) mod shared;
 pub mod start;
 pub mod status;
+mod storage;

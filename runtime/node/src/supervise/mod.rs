@@ -5,3 +5,4 @@ pub mod decide;
 pub mod health;
 pub mod journal;
 pub mod prober;
+pub mod storage;

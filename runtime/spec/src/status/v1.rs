@@ -96,6 +96,11 @@ fn conditions(pod: &Pod, status: &PodStatus, phase: Phase) -> Vec<v1::PodConditi
         condition("PodScheduled", &verdict(true)),
     ];
     conditions.extend(status.restarting_all.then(|| condition("AllContainersRestarting", &verdict(true))));
+    let evicted = status.reason.as_deref() == Some("Evicted");
+    conditions.extend(evicted.then(|| {
+        let message = status.message.clone();
+        condition("DisruptionTarget", &Verdict { status: true, reason: Some("TerminationByKubelet"), message })
+    }));
     conditions
 }
 

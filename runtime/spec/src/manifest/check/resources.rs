@@ -11,6 +11,9 @@ use crate::manifest::suggest;
 use crate::pod::Resources;
 use crate::quantity::Quantity;
 
+const STORAGE: &str = "ephemeral-storage";
+const HONOURED: [&str; 3] = ["cpu", "memory", STORAGE];
+
 type Quantities = BTreeMap<String, Written>;
 
 /// The kernel ends whoever is put into less, before a program of its own has begun.
@@ -32,6 +35,7 @@ pub fn check(resources: Option<&ResourceRequirements>, path: &str, out: &mut Pro
     };
     let (cpu_limit, cpu_request) = both("cpu");
     let (memory_limit, memory_request) = both("memory");
+    let (storage_limit, _) = both(STORAGE);
     let limited = |amount: u64| (amount > 0).then_some(amount);
     if let Some(least) = memory_limit.map(Quantity::units).and_then(limited).filter(|limit| *limit < MEMORY_MIN) {
         let path = format!("{limits_path}[memory]");
@@ -42,19 +46,19 @@ pub fn check(resources: Option<&ResourceRequirements>, path: &str, out: &mut Pro
         cpu_request_millis: cpu_request.map(Quantity::millis),
         memory_limit: memory_limit.map(Quantity::units).and_then(limited),
         memory_request: memory_request.map(Quantity::units),
+        storage_limit: storage_limit.map(Quantity::units).and_then(limited),
         pids_limit: None,
     }
 }
 
 fn check_names(quantities: &Quantities, path: &str, out: &mut Problems) {
-    for name in quantities.keys().filter(|name| !matches!(name.as_str(), "cpu" | "memory")) {
+    for name in quantities.keys().filter(|name| !HONOURED.contains(&name.as_str())) {
         let path = format!("{path}[{name}]");
-        let known =
-            name == "ephemeral-storage" || name == "storage" || name.starts_with("hugepages-") || name.contains('/');
+        let known = name == "storage" || name.starts_with("hugepages-") || name.contains('/');
         if known {
-            out.push(Problem::not_yet(path, "resources other than cpu and memory"));
+            out.push(Problem::not_yet(path, "resources other than cpu, memory and ephemeral-storage"));
         } else {
-            let near = suggest::nearest(name, ["cpu", "memory"]).map(|near| format!("did you mean {near}?"));
+            let near = suggest::nearest(name, HONOURED).map(|near| format!("did you mean {near}?"));
             let problem = Problem::invalid(path, name, "must be a standard resource type or fully qualified");
             out.push(Problem { hint: near, ..problem });
         }
@@ -67,7 +71,7 @@ fn quantity(quantities: &Quantities, name: &str, path: &str, out: &mut Problems)
     match Quantity::parse(text) {
         Err(error) => out.push(Problem { hint: spelling(text), ..Problem::invalid(path, text, &error.to_string()) }),
         Ok(q) if q.is_negative() => out.push(Problem::invalid(path, text, "must be greater than or equal to 0")),
-        Ok(q) if name == "memory" && !q.is_whole() => out.push(fraction(path, text)),
+        Ok(q) if name != "cpu" && !q.is_whole() => out.push(fraction(path, text)),
         Ok(q) => return Some(q),
     }
     None

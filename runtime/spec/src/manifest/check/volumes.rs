@@ -64,9 +64,6 @@ fn empty_dir(source: &v1::EmptyDirVolumeSource, path: &str, out: &mut Problems) 
         _ => out.push(Problem::unsupported(format!("{path}.medium"), medium, &["", "Memory"])),
     }
     let limit = source.size_limit.as_ref().and_then(|q| size_limit(&q.0, &format!("{path}.sizeLimit"), out));
-    if limit.is_some() && medium.is_empty() {
-        out.push(Problem::not_yet(format!("{path}.sizeLimit"), "a limit on disk (with medium: Memory there is one)"));
-    }
     VolumeSource::EmptyDir { memory: medium == "Memory", size_limit: limit }
 }
 

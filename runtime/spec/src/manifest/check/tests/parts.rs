@@ -66,7 +66,11 @@ fn resources() {
     refused(with(json!({"limits": {"memory": "512m"}})), &format!("{at}.limits[memory]"), "fractional byte value");
     refused(with(json!({"limits": {"memory": "64MB"}})), &format!("{at}.limits[memory]"), "regular expression");
     refused(with(json!({"limits": {"memory": "9Ei"}})), &format!("{at}.limits[memory]"), "at most 9223372036854775807");
-    refused(with(json!({"limits": {"ephemeral-storage": 1}})), &format!("{at}.limits[ephemeral-storage]"), "not yet");
+    let storage = accepted(with(json!({"limits": {"ephemeral-storage": "1Gi"}}))).containers[0].resources;
+    assert_eq!(storage.storage_limit, Some(1 << 30));
+    refused(with(json!({"limits": {"hugepages-2Mi": "4Mi"}})), &format!("{at}.limits[hugepages-2Mi]"), "not yet");
+    let over = json!({"limits": {"ephemeral-storage": "1"}, "requests": {"ephemeral-storage": "2"}});
+    refused(with(over), &format!("{at}.requests[ephemeral-storage]"), "must be less than or equal");
     refused(with(json!({"limits": {"memroy": 1}})), &format!("{at}.limits[memroy]"), "standard resource type");
 }
 
@@ -77,6 +81,8 @@ fn volumes_and_mounts() {
     assert_eq!(source(json!({"name": "v"})), VolumeSource::EmptyDir { memory: false, size_limit: None });
     let memory = json!({"name": "v", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}});
     assert_eq!(source(memory), VolumeSource::EmptyDir { memory: true, size_limit: Some(1 << 20) });
+    let disk = json!({"name": "v", "emptyDir": {"sizeLimit": "1Gi"}});
+    assert_eq!(source(disk), VolumeSource::EmptyDir { memory: false, size_limit: Some(1 << 30) });
     let host = json!({"name": "v", "hostPath": {"path": "/a//b/", "type": "Directory"}});
     assert_eq!(source(host), VolumeSource::HostPath { path: "/a/b".into(), kind: HostPathKind::Directory });
     let claim = json!({"name": "v", "persistentVolumeClaim": {"claimName": "c", "readOnly": true}});
