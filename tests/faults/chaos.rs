@@ -198,7 +198,7 @@ impl Life<'_> {
     fn strike(&mut self, mut victim: Victim, moment: Moment, client: Option<&Child>) {
         let began = Instant::now();
         let comes = moment == Moment::Running || victim == Victim::Init;
-        let wait_for_it = Duration::from_millis(if comes { 5_000 } else { 400 });
+        let wait_for_it = if comes { patience() / 24 } else { Duration::from_millis(400) };
         while began.elapsed() < wait_for_it + Duration::from_millis(400) {
             if let Some(pid) = self.find(victim, client)
                 && self.kill_exactly(pid, victim, client)
