@@ -43,6 +43,25 @@ fn a_claim_outlives_pods_and_nodes_and_is_removed_by_its_name_alone() {
 }
 
 #[test]
+fn a_document_makes_a_claim_and_says_what_means_nothing_here() {
+    let node = Node::new();
+    let document = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: kept}\nspec:\n  storageClassName: fast\n  \
+                    accessModes: [ReadWriteOnce]\n  resources: {requests: {storage: 3Gi}}\n";
+    let said = node.run(document);
+    assert_eq!((said.code, said.out.as_str()), (0, "persistentvolumeclaim/kept\n"), "{said:#?}");
+    assert!(said.err.contains("storageClassName") && said.err.contains("takes what there is"), "{said:#?}");
+    assert!(node.state_dir().join("lib/claims/default/kept").is_dir());
+    let both = format!("{document}---\n{}", claiming(&node, "uses", "echo x > /data/file", ""));
+    node.run(&both).ok();
+    node.run(document).ok();
+    assert_eq!(node.run(&claiming(&node, "later", "cat /data/file", "")).ok(), "x\n", "it stays as it is");
+    let bad = node.run(&document.replace("3Gi", "3Gb").replace("ReadWriteOnce", "Once"));
+    assert!(bad.code == 125 && bad.err.contains("spec.accessModes[0]") && bad.err.contains("3Gb"), "{bad:#?}");
+    let block = node.run(&document.replace("  storageClassName: fast\n", "  volumeMode: Block\n"));
+    assert!(block.code == 125 && block.err.contains("no block device"), "{block:#?}");
+}
+
+#[test]
 fn nobody_writes_through_a_claim_that_is_read_only() {
     let node = Node::new();
     let pod = claiming(&node, "reader", "echo x > /data/file", "").replace("kept}", "kept, readOnly: true}");

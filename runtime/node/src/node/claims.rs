@@ -39,6 +39,16 @@ pub(crate) async fn remove(shared: &Shared, namespace: &str, name: &str) -> Resu
     removed.map_err(|error| NodeError::internal("remove what was in the claim", error))
 }
 
+/// Makes one, unless it is there already.
+///
+/// # Errors
+/// `Internal` when the file system does not want to.
+pub(crate) async fn keep(shared: &Shared, namespace: &str, name: &str) -> Result<(), NodeError> {
+    let folder = shared.layout.claim(namespace, name);
+    let made = blocking(move || crate::volume::make_claim(&folder)).await.flatten();
+    made.map_err(|error| NodeError::internal("make the folder of the claim", error))
+}
+
 /// Begins to remove what was left of claims that were being removed.
 pub(crate) fn remove_rest(shared: &Shared) {
     let aside = shared.layout.removed_claims();

@@ -5,7 +5,7 @@ use std::fmt;
 
 use dwell_spec::manifest::problem::Problem;
 use dwell_spec::settings::SettingsObject;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 
 use crate::pod::request::Refusal;
 
@@ -55,6 +55,10 @@ impl NodeError {
 
     pub(crate) fn invalid_settings(object: &SettingsObject, problems: Vec<Problem>) -> NodeError {
         Self::invalid_object(object.kind().word(), object.metadata().name.as_deref(), problems)
+    }
+
+    pub(crate) fn invalid_claim(claim: &PersistentVolumeClaim, problems: Vec<Problem>) -> NodeError {
+        Self::invalid_object("persistentvolumeclaim", claim.metadata.name.as_deref(), problems)
     }
 
     fn invalid_object(kind: &str, name: Option<&str>, problems: Vec<Problem>) -> NodeError {

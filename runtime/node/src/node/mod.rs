@@ -12,7 +12,7 @@ use std::time::Duration;
 use dwell_spec::pod as checked;
 use dwell_spec::settings::{Settings, SettingsKind, SettingsObject};
 use dwell_sys::complain::complain;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::blocking::{blocking, settled};
@@ -121,6 +121,17 @@ impl Node {
             }
             Err(error) => Err(NodeError::internal("remove its file", error)),
         }
+    }
+
+    /// Keeps a claim (`persistentVolumeClaim`): makes its folder, unless it is there already. Pods that name it do so
+    /// themselves.
+    ///
+    /// # Errors
+    /// `Invalid` with a cause per field; `Internal` when the file system does not want to.
+    pub async fn keep_claim(&self, claim: &PersistentVolumeClaim) -> Result<(), NodeError> {
+        let checked = dwell_spec::manifest::check_claim(claim);
+        let (namespace, name) = checked.map_err(|problems| NodeError::invalid_claim(claim, problems))?;
+        claims::keep(&self.shared, &namespace, &name).await
     }
 
     /// Removes a claim (`persistentVolumeClaim`) with everything in it.

@@ -184,15 +184,21 @@ fn given(open: Result<(PathBuf, OpenVolume), Failure>, group: Option<VolumeGroup
     given.map_err(|error| (path, GIVE, error)).map(|()| open)
 }
 
-/// Its name is on the disk before anybody writes into it.
 fn claim_dir(path: &Path) -> Result<OpenVolume, Failure> {
-    let fail = |what, error| (path.to_path_buf(), what, error);
-    if !path.is_dir() {
-        make_dir(path, 0o777).map_err(|error| fail("make the folder of the claim", error))?;
-        let synced = path.ancestors().skip(1).take(3).try_for_each(|folder| std::fs::File::open(folder)?.sync_all());
-        synced.map_err(|error| fail("write down the folder of the claim", error))?;
-    }
+    make_claim(path).map_err(|error| (path.to_path_buf(), "make the folder of the claim", error))?;
     open_dir(path)
+}
+
+/// Makes the folder of a claim, unless it is there. Its name is on the disk before anybody writes into it.
+///
+/// # Errors
+/// What the file system said.
+pub fn make_claim(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    make_dir(path, 0o777)?;
+    path.ancestors().skip(1).take(3).try_for_each(|folder| std::fs::File::open(folder)?.sync_all())
 }
 
 fn disk_dir(path: &Path) -> Result<(PathBuf, OpenVolume), Failure> {

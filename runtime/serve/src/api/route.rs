@@ -40,10 +40,13 @@ pub enum Route {
         /// Whether it is to go.
         delete: bool,
     },
-    /// `DELETE /api/v1/namespaces/NS/persistentvolumeclaims/NAME`: remove it with everything in it.
-    RemoveClaim {
+    /// `PUT /api/v1/namespaces/NS/persistentvolumeclaims/NAME`: make it, unless it is there; `DELETE`: remove it with
+    /// everything in it.
+    Claim {
         /// Which.
         key: Key,
+        /// Whether it is to go.
+        delete: bool,
     },
     /// A verb on one Pod.
     Pod {
@@ -153,8 +156,11 @@ pub fn route(method: &Method, path: &str, query: &Query) -> Option<Route> {
             let key = Key { namespace: (*namespace).into(), name: (*name).into() };
             Some(Route::Settings { kind, key, delete: method == Method::DELETE })
         }
-        ["api", "v1", "namespaces", namespace, "persistentvolumeclaims", name] if method == Method::DELETE => {
-            Some(Route::RemoveClaim { key: Key { namespace: (*namespace).into(), name: (*name).into() } })
+        ["api", "v1", "namespaces", namespace, "persistentvolumeclaims", name]
+            if matches!(*method, Method::PUT | Method::DELETE) =>
+        {
+            let key = Key { namespace: (*namespace).into(), name: (*name).into() };
+            Some(Route::Claim { key, delete: method == Method::DELETE })
         }
         ["api", "v1", "namespaces", namespace, "pods", name] => {
             let verb = if get { Some(Verb::Get) } else { (method == Method::DELETE).then_some(Verb::Delete) };

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use dwell::Node;
 use dwell_spec::settings::{SettingsKind, SettingsObject};
 use hyper::body::Incoming;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::answer::{self, Answer};
 use super::pods::whole;
@@ -21,11 +23,29 @@ pub async fn put(node: &Arc<Node>, kind: SettingsKind, key: &Key, body: Incoming
         Ok(object) => object,
         Err(error) => return answer::bad_request(&format!("read a {} from the request's body: {error}", kind.word())),
     };
-    let meta = object.metadata();
-    if meta.name.as_deref() != Some(&key.name) || meta.namespace.as_deref().unwrap_or("default") != key.namespace {
-        return answer::bad_request("its name and namespace are not those of the request");
+    match is_of(object.metadata(), key) {
+        true => answered(node.put_settings(object).await),
+        false => answer::bad_request(OTHER),
     }
-    answered(node.put_settings(object).await)
+}
+
+/// `PUT …/persistentvolumeclaims/NAME`
+pub async fn put_claim(node: &Arc<Node>, key: &Key, body: Incoming) -> Answer {
+    let bytes = match whole(body).await {
+        Ok(bytes) => bytes,
+        Err(refused) => return *refused,
+    };
+    match serde_json::from_slice::<PersistentVolumeClaim>(&bytes) {
+        Ok(claim) if is_of(&claim.metadata, key) => answered(node.keep_claim(&claim).await),
+        Ok(_) => answer::bad_request(OTHER),
+        Err(error) => answer::bad_request(&format!("read a persistentvolumeclaim from the request's body: {error}")),
+    }
+}
+
+const OTHER: &str = "its name and namespace are not those of the request";
+
+fn is_of(meta: &ObjectMeta, key: &Key) -> bool {
+    meta.name.as_deref() == Some(&key.name) && meta.namespace.as_deref().unwrap_or("default") == key.namespace
 }
 
 /// `DELETE …/configmaps/NAME`, `DELETE …/secrets/NAME`

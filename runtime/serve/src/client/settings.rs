@@ -2,6 +2,7 @@
 
 use dwell_spec::settings::{SettingsKind, SettingsObject};
 use hyper::Method;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use serde_json::Value;
 
 use super::failure::ClientFailure;
@@ -29,6 +30,19 @@ impl Client {
     /// `Kind::NotFound`; else what broke.
     pub async fn delete_settings(&self, kind: SettingsKind, namespace: &str, name: &str) -> Result<(), ClientFailure> {
         let _: Value = self.call(Method::DELETE, &target(kind, namespace, name), None).await?;
+        Ok(())
+    }
+
+    /// Makes a claim in its `metadata.namespace`, unless it is there.
+    ///
+    /// # Errors
+    /// `Kind::Invalid` if it is refused; else what broke.
+    pub async fn put_claim(&self, claim: &PersistentVolumeClaim) -> Result<(), ClientFailure> {
+        let namespace = claim.metadata.namespace.as_deref().unwrap_or("default");
+        let name = claim.metadata.name.as_deref().unwrap_or_default();
+        let body = serde_json::to_vec(claim).map_err(|e| ClientFailure::Malformed("encode it".into(), Some(e)))?;
+        let target = Target::new("/api/v1/namespaces", &[namespace, "persistentvolumeclaims", name]);
+        let _: Value = self.call(Method::PUT, &target, Some(body)).await?;
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use super::walk;
 use crate::pod::{Pod, RestartPolicy};
 
 mod annotations;
+pub(super) mod claims;
 mod container;
 mod env;
 mod env_source;

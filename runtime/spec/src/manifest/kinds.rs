@@ -16,8 +16,11 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("CronJob", "a rule that starts Jobs at given times", JOB),
     ("Service", "a name and address for Pods", "use `hostPort` in the Pod; members of one Pod share localhost"),
     ("Ingress", "a rule for HTTP from outside", "use `hostPort` in the Pod"),
-    ("PersistentVolume", "storage of a cluster", "use a `hostPath` volume"),
-    ("PersistentVolumeClaim", "a claim for storage of a cluster", CLAIM),
+    (
+        "PersistentVolume",
+        "storage of a cluster",
+        "use a `hostPath` volume, or a `persistentVolumeClaim`, which is a folder",
+    ),
     ("StorageClass", "a kind of storage of a cluster", "use a `hostPath` volume"),
     ("Namespace", "a group of names", "write `metadata.namespace` in the Pod; it needs no Namespace"),
     ("ServiceAccount", "an identity in a cluster", NOTHING),
@@ -34,7 +37,6 @@ const KINDS: &[(&str, &str, &str)] = &[
 ];
 
 const TEMPLATE: &str = "write its `template` as a document of its own, with `apiVersion: v1` and `kind: Pod`";
-const CLAIM: &str = "leave it out: the folder of a `persistentVolumeClaim` volume is made when a Pod first names it";
 const JOB: &str =
     "write its `template` as a document of its own, with `kind: Pod` and `restartPolicy: Never` or `OnFailure`";
 const NOTHING: &str = "take it out of the file";
@@ -46,6 +48,8 @@ pub enum Kind {
     Pod,
     /// `v1` `ConfigMap` or `Secret`.
     Settings(SettingsKind),
+    /// `v1` `PersistentVolumeClaim`.
+    Claim,
     /// A list of documents in `items`.
     List,
 }
@@ -65,8 +69,9 @@ pub fn of(document: &Node, prefix: &str) -> Result<Kind, Box<Problem>> {
         ("v1", "Pod") => Ok(Kind::Pod),
         ("v1", "ConfigMap") => Ok(Kind::Settings(SettingsKind::ConfigMap)),
         ("v1", "Secret") => Ok(Kind::Settings(SettingsKind::Secret)),
-        ("v1", "List" | "PodList" | "ConfigMapList" | "SecretList") => Ok(Kind::List),
-        (_, "Pod" | "ConfigMap" | "Secret" | "List" | "PodList") => {
+        ("v1", "PersistentVolumeClaim") => Ok(Kind::Claim),
+        ("v1", "List" | "PodList" | "ConfigMapList" | "SecretList" | "PersistentVolumeClaimList") => Ok(Kind::List),
+        (_, "Pod" | "ConfigMap" | "Secret" | "PersistentVolumeClaim" | "List" | "PodList") => {
             let problem = Problem::unsupported(format!("{prefix}apiVersion"), version, &["v1"]);
             Err(Box::new(placed(problem, document, "apiVersion")))
         }
@@ -106,7 +111,7 @@ fn sentence(kind: &str, prefix: &str) -> Problem {
     }
     let problem =
         Problem::new(Cause::Kind, path, format!("dwell runs Pods; it does not know the kind {}", quoted(kind)));
-    match suggest::nearest(kind, ["Pod", "ConfigMap", "Secret", "List"]) {
+    match suggest::nearest(kind, ["Pod", "ConfigMap", "Secret", "PersistentVolumeClaim", "List"]) {
         Some(near) => problem.with_hint(format!("did you mean {near}?")),
         None => problem,
     }

@@ -49,6 +49,8 @@ pub struct Parsed {
     pub pods: Vec<v1::Pod>,
     /// Its ConfigMaps and Secrets, in order, all well.
     pub settings: Vec<SettingsObject>,
+    /// Its PersistentVolumeClaims, in order, all well.
+    pub claims: Vec<v1::PersistentVolumeClaim>,
     /// What is ignored, since it means something in a cluster only.
     pub warnings: Vec<Problem>,
 }
@@ -64,14 +66,16 @@ pub fn parse_manifests(text: &str, origin: &str) -> Result<Parsed, ManifestError
         Ok(documents) => documents.iter().for_each(|document| reader.document(document, "")),
         Err(problem) => reader.problems.push(*problem),
     }
-    if reader.pods.is_empty() && reader.settings.is_empty() && reader.problems.is_empty() {
+    let is_empty = reader.pods.is_empty() && reader.settings.is_empty() && reader.claims.is_empty();
+    if is_empty && reader.problems.is_empty() {
         let problem = Problem::new(Cause::Malformed, "", "there is no Pod in it");
         reader.problems.push(problem.with_hint("a Pod begins with `apiVersion: v1` and `kind: Pod`"));
     }
     if !reader.problems.is_empty() {
         return Err(ManifestError { origin: origin.to_owned(), problems: cited(reader.problems, text) });
     }
-    Ok(Parsed { pods: reader.pods, settings: reader.settings, warnings: cited(reader.warnings, text) })
+    let Reader { pods, settings, claims, warnings, .. } = reader;
+    Ok(Parsed { pods, settings, claims, warnings: cited(warnings, text) })
 }
 
 /// In the order of the text, with their source lines, bounded.
@@ -86,10 +90,22 @@ fn cited(mut problems: Vec<Problem>, text: &str) -> Vec<Problem> {
     problems
 }
 
+/// Checks a claim that came without a text: its namespace and name.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_claim(claim: &v1::PersistentVolumeClaim) -> Result<(String, String), Vec<Problem>> {
+    let (problems, _) = check::claims::check(claim);
+    let namespace = claim.metadata.namespace.clone().filter(|namespace| !namespace.is_empty());
+    let name = claim.metadata.name.clone().unwrap_or_default();
+    if problems.is_empty() { Ok((namespace.unwrap_or_else(|| "default".to_owned()), name)) } else { Err(problems) }
+}
+
 #[derive(Default)]
 struct Reader {
     pods: Vec<v1::Pod>,
     settings: Vec<SettingsObject>,
+    claims: Vec<v1::PersistentVolumeClaim>,
     names: HashSet<(&'static str, String, String)>,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
@@ -105,6 +121,7 @@ impl Reader {
         match kinds::of(document, prefix) {
             Ok(Kind::Pod) => self.pod(document, prefix),
             Ok(Kind::Settings(kind)) => self.settings(document, kind, prefix),
+            Ok(Kind::Claim) => self.claim(document, prefix),
             Ok(Kind::List) => self.list(document, prefix),
             Err(problem) => self.problems.push(*problem),
         }
@@ -170,6 +187,28 @@ impl Reader {
         self.settings.push(object);
     }
 
+    fn claim(&mut self, document: &Node, prefix: &str) {
+        let findings = walk::claim(document);
+        if !findings.problems.is_empty() {
+            return self.problems.extend(findings.problems.into_iter().map(|problem| under(prefix, problem)));
+        }
+        let claim: v1::PersistentVolumeClaim = match serde_json::from_value(document.to_json()) {
+            Ok(claim) => claim,
+            Err(error) => {
+                let message = format!("not a PersistentVolumeClaim: {error}");
+                return self.problem(document, prefix, Problem::new(Cause::Type, "", message));
+            }
+        };
+        let (problems, warnings) = check::claims::check(&claim);
+        problems.into_iter().for_each(|problem| self.problem(document, prefix, problem));
+        for warning in warnings {
+            let warning = located(document, warning);
+            self.warnings.push(under(prefix, warning));
+        }
+        self.unique("PersistentVolumeClaim", &claim.metadata, document, prefix);
+        self.claims.push(claim);
+    }
+
     fn unique(&mut self, kind: &'static str, meta: &ObjectMeta, document: &Node, prefix: &str) {
         let Some(name) = meta.name.clone().filter(|name| !name.is_empty()) else {
             return;
@@ -182,11 +221,15 @@ impl Reader {
     }
 
     /// Keeps a problem of a document, with the place that its path leads to.
-    fn problem(&mut self, document: &Node, prefix: &str, mut problem: Problem) {
-        let at = document.locate(&problem.path);
-        problem.at = (at.line > 0).then_some(at);
-        self.problems.push(under(prefix, problem));
+    fn problem(&mut self, document: &Node, prefix: &str, problem: Problem) {
+        self.problems.push(under(prefix, located(document, problem)));
     }
+}
+
+fn located(document: &Node, mut problem: Problem) -> Problem {
+    let at = document.locate(&problem.path);
+    problem.at = (at.line > 0).then_some(at);
+    problem
 }
 
 fn oversized(document: &Node) -> Vec<Problem> {

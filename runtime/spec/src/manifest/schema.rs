@@ -99,6 +99,20 @@ pub fn settings(kind: SettingsKind) -> &'static Type {
     &shapes[usize::from(kind == SettingsKind::Secret)]
 }
 
+/// The shape of a PersistentVolumeClaim.
+pub fn claim() -> &'static Type {
+    static CLAIM: OnceLock<Type> = OnceLock::new();
+    CLAIM.get_or_init(|| {
+        Type::Struct(vec![
+            ("apiVersion", Type::Text),
+            ("kind", Type::Text),
+            ("metadata", trace::<ObjectMeta>()),
+            ("spec", trace::<v1::PersistentVolumeClaimSpec>()),
+            ("status", trace::<v1::PersistentVolumeClaimStatus>()),
+        ])
+    })
+}
+
 fn trace<'de, T: Deserialize<'de>>() -> Type {
     let mut found = Type::Any;
     // A type that refuses the invented value is still known down to the place of refusal; a test looks for the whole.

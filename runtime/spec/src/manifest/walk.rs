@@ -36,8 +36,18 @@ pub fn pod(document: &Node) -> Findings {
 /// Walks a ConfigMap or a Secret: all of it is honoured, so there is no table.
 #[must_use]
 pub fn settings(document: &Node, kind: SettingsKind) -> Findings {
+    untabled(document, schema::settings(kind))
+}
+
+/// Walks a PersistentVolumeClaim; what means nothing here is told by its check.
+#[must_use]
+pub fn claim(document: &Node) -> Findings {
+    untabled(document, schema::claim())
+}
+
+fn untabled(document: &Node, of: &Type) -> Findings {
     let mut walk = Walk { findings: Findings::default() };
-    walk.value(document, schema::settings(kind), &Place { shown: String::new(), table: None }, document.at);
+    walk.value(document, of, &Place { shown: String::new(), table: None }, document.at);
     walk.findings
 }
 

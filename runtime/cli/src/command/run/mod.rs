@@ -133,22 +133,29 @@ pub fn run(args: RunArgs, layout: &Layout) -> Outcome {
 
 fn dry_run(wanted: &Wanted, format: ObjectFormat) -> Outcome {
     let settings = wanted.settings.iter().map(|settings| object::render(settings, format));
+    let claims = wanted.claims.iter().map(|claim| object::render(claim, format));
     let pods = wanted.pods.iter().map(|pod| object::render(pod, format));
-    let texts: Result<Vec<String>, Failure> = settings.chain(pods).collect();
+    let texts: Result<Vec<String>, Failure> = settings.chain(claims).chain(pods).collect();
     let separator = if format == ObjectFormat::Yaml { "---\n" } else { "" };
     print(&texts?.join(separator))?;
     Ok(0)
 }
 
 async fn run_wanted(wanted: Wanted, args: &RunArgs, layout: &Layout) -> Outcome {
-    let Wanted { pods, settings } = wanted;
+    let Wanted { pods, settings, claims } = wanted;
     refuse_twins(&pods)?;
     let client = node::connect(layout).await?;
     for object in &settings {
         client.put_settings(object).await?;
     }
+    for claim in &claims {
+        client.put_claim(claim).await?;
+    }
     if pods.is_empty() {
-        print(&settings.iter().map(|object| shown_settings(object) + "\n").collect::<String>())?;
+        let claims = claims.iter().filter_map(|claim| claim.metadata.name.as_deref());
+        let claims = claims.map(|name| format!("persistentvolumeclaim/{name}"));
+        let kept: Vec<String> = settings.iter().map(shown_settings).chain(claims).collect();
+        print(&(kept.join("\n") + "\n"))?;
         return Ok(0);
     }
     if args.replace {

@@ -8,7 +8,7 @@ use std::path::Path;
 use dwell_spec::manifest;
 use dwell_spec::settings::{Settings, SettingsObject};
 use dwell_sys::complain::complain;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 
 use super::{RunArgs, short};
 use crate::failure::Failure;
@@ -25,12 +25,14 @@ pub struct Wanted {
     pub pods: Vec<Pod>,
     /// ConfigMaps and Secrets, in order.
     pub settings: Vec<SettingsObject>,
+    /// PersistentVolumeClaims, in order.
+    pub claims: Vec<PersistentVolumeClaim>,
 }
 
 /// What `dwell run` is to run, and to keep.
 pub fn wanted(args: &RunArgs) -> Result<Wanted, Failure> {
     let mut wanted = match short::pod(args)? {
-        Some(pod) => Wanted { pods: vec![pod], settings: Vec::new() },
+        Some(pod) => Wanted { pods: vec![pod], ..Wanted::default() },
         None => from_manifests(&args.words)?,
     };
     if let Some(name) = &args.name {
@@ -62,11 +64,12 @@ fn rename(pods: &mut [Pod], name: &str) -> Result<(), Failure> {
 fn from_manifests(files: &[String]) -> Result<Wanted, Failure> {
     let mut all = Wanted::default();
     for file in files {
-        let Wanted { pods, settings } = parse(file)?;
+        let Wanted { pods, settings, claims } = parse(file)?;
         all.pods.extend(pods);
         all.settings.extend(settings);
+        all.claims.extend(claims);
     }
-    match all.pods.is_empty() && all.settings.is_empty() {
+    match all.pods.is_empty() && all.settings.is_empty() && all.claims.is_empty() {
         true => Err(Failure::new(format!("no Pod in {}", files.join(", ")))),
         false => Ok(all),
     }
@@ -74,7 +77,7 @@ fn from_manifests(files: &[String]) -> Result<Wanted, Failure> {
 
 /// The same, as the planners take it.
 pub fn checked(files: &[String]) -> Result<(Vec<dwell_spec::pod::Pod>, Vec<Settings>), Failure> {
-    let Wanted { pods, settings } = from_manifests(files)?;
+    let Wanted { pods, settings, .. } = from_manifests(files)?;
     let pods = pods.iter().map(check).collect::<Result<_, _>>()?;
     // Checked already when they were parsed.
     Ok((pods, settings.iter().filter_map(|object| Settings::try_from(object).ok()).collect()))
@@ -90,7 +93,7 @@ fn parse(file: &str) -> Result<Wanted, Failure> {
     let base = base_of(file)?;
     let mut pods = parsed.pods;
     pods.iter_mut().for_each(|pod| prepare(pod, &base));
-    Ok(Wanted { pods, settings: parsed.settings })
+    Ok(Wanted { pods, settings: parsed.settings, claims: parsed.claims })
 }
 
 fn read_manifest(file: &str) -> Result<String, Failure> {
