@@ -45,7 +45,7 @@ def timed(argv: list, lines: int = 1, fifo: Optional[Fifo] = None, env: Optional
         pid = os.posix_spawnp(argv[0], argv, os.environ if env is None else env, file_actions=actions)
         os.close(write)
         write = -1
-        first, printed = _await_lines(fifo.fd if fifo else read, lines, pid)
+        first, printed = _await_lines(fifo.fd if fifo else read, lines, pid, outlives=fifo is not None)
         status = _end(pid)
         end = time.monotonic_ns()
         said = os.pread(log, 4000, 0).decode(errors="replace").strip()
@@ -57,12 +57,14 @@ def timed(argv: list, lines: int = 1, fifo: Optional[Fifo] = None, env: Optional
             os.close(fd)
 
 
-def _await_lines(fd: int, lines: int, pid: int):
-    """Time of the last awaited line, and all that was printed by then. Stops early when the command has ended."""
+def _await_lines(fd: int, lines: int, pid: int, outlives: bool):
+    """Time of the last awaited line, and all that was printed by then. Stops early when the command has ended, unless the
+    program outlives it: `podman kube play` may come back before its Pod has said a word."""
     pidfd = os.pidfd_open(pid)
     poll = select.poll()
     poll.register(fd, select.POLLIN)
-    poll.register(pidfd, select.POLLIN)
+    if not outlives:
+        poll.register(pidfd, select.POLLIN)
     printed = b""
     try:
         while lines and printed.count(b"\n") < lines:
