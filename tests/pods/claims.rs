@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use dwell_tests::node::Node;
+use dwell_tests::node::{Node, wait_until};
 
 use crate::{before_containers, guest, shell};
 
@@ -33,8 +33,9 @@ fn a_claim_outlives_pods_and_nodes_and_is_removed_by_its_name_alone() {
     node.wait_for_phase("third", "Running");
     let refused = node.dwell(&["rm", "pvc/kept"]);
     assert!(refused.code != 0 && refused.err.contains("third"), "{refused:#?}");
-    node.dwell(&["rm", "-f", "third"]).ok();
-    assert_eq!(node.dwell(&["rm", "persistentvolumeclaim/kept"]).ok(), "persistentvolumeclaim/kept\n");
+    // Pods go first.
+    let both = node.dwell(&["rm", "-f", "persistentvolumeclaim/kept", "third"]).ok();
+    assert_eq!(both, "third\npersistentvolumeclaim/kept\n");
     let gone = node.dwell(&["rm", "pvc/kept"]);
     assert!(gone.code != 0 && gone.err.contains("default/kept"), "{gone:#?}");
     assert_eq!(node.run(&claiming(&node, "fourth", "ls -A /data | wc -l", "")).ok(), "0\n", "a new one is empty");
@@ -97,6 +98,33 @@ fn a_secret_and_empty_folders_are_the_groups_too() {
                   -c %g $d/f; done";
     let said = node.run(&(all + &before_containers(&(shell(&node, "one", "Never", script) + mounts), &volumes))).ok();
     assert_eq!(said, "hidden\n0 4321 440\n4321 2777\n4321\n4321 2777\n4321\n");
+}
+
+/// A database that keeps its folder to itself must find it so after a new node has come.
+#[test]
+fn what_a_member_made_of_its_volume_stays_and_sub_folders_are_the_groups() {
+    let node = Node::new();
+    let mounts = "    volumeMounts: [{name: v, mountPath: /v, subPath: a/b}, {name: w, mountPath: /w}]\n";
+    let volumes = "  securityContext: {fsGroup: 4321}\n  volumes: [{name: v, emptyDir: {}}, {name: w, emptyDir: {}}]\n";
+    let script = "stat -c '%g %a' /v; chmod 700 /w; echo up; until [ -e /w/go ]; do sleep 0.05; done; stat -c %a /w";
+    node.start(&before_containers(&(shell(&node, "db", "Never", script) + mounts), volumes));
+    assert!(wait_until(|| node.dwell(&["logs", "db"]).out.contains("up")));
+    assert!(node.kill_node());
+    node.dwell(&["exec", "db", "--", "touch", "/w/go"]).ok();
+    node.wait_for_phase("db", "Succeeded");
+    assert_eq!(node.dwell(&["logs", "db"]).ok(), "4321 2777\nup\n700\n");
+}
+
+#[test]
+fn a_claim_that_may_only_be_read_changes_no_hands() {
+    let node = Node::new();
+    node.run(&claiming(&node, "writer", "echo x > /data/file; chmod 600 /data/file", "")).ok();
+    let reader = claiming(&node, "reader", "stat -c '%g %a' /data/file", GROUP);
+    let said = node.run(&reader.replace("kept}", "kept, readOnly: true}")).ok();
+    assert_eq!(said, "0 600\n");
+    let missing = claiming(&node, "missing", "true", "").replace("kept}", "kept, readOnly: true}");
+    let missing = node.run(&missing.replace("mountPath: /data", "mountPath: /data, subPath: none"));
+    assert!(missing.code == 125 && missing.err.contains("subPath none"), "{missing:#?}");
 }
 
 /// A container that lives beside others in one claim plants links; the next Pod's start must not follow them.

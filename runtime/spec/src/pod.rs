@@ -313,6 +313,8 @@ pub enum VolumeSource {
         /// Bytes; a hard limit when in memory, else the Pod is ended when it takes more.
         size_limit: Option<u64>,
     },
+    /// A folder on disk that lives as long as the Pod and counts as no storage of its own: `ephemeral`.
+    Ephemeral,
     /// A file or directory of the host.
     HostPath {
         /// Absolute path on the host.

@@ -1,74 +1,59 @@
 //! Visiting all that lies below a folder that others may change meanwhile, and may have filled with bad intent: follows no
-//! link, leaves neither the folder nor its file system, and needs a bounded stack and few descriptors however deep it is.
+//! link, leaves neither the folder nor its file system, and takes a bounded stack, few descriptors and little memory
+//! however much there is. A folder is entered as soon as it is met, so that there is no time to move it away.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
-/// Bytes of a path after which the folder that it leads to is held open, and paths begin anew from there.
-const LONG: usize = 1024;
-/// Folders that are held open at once; deeper than some sixteen thousand bytes of path nobody works.
-const HELD: usize = 16;
+/// Folders within one another that are entered; each holds a descriptor.
+const DEEPEST: usize = 256;
 
-/// Calls `visit` with the folder and the name of each entry, and goes on below those for which it says so and that are
-/// folders of the same file system. What goes away meanwhile is passed over.
+/// Calls `visit` with the folder and the name of each entry, and enters those for which it says so and that are folders of
+/// the same file system. What goes away meanwhile is passed over. Says whether everything was visited: `false` where
+/// something lay too deep.
 ///
 /// # Errors
-/// Those of `visit`; `ENAMETOOLONG` where something lies too deep; what else the file system said.
-pub fn walk(top: BorrowedFd<'_>, mut visit: impl FnMut(BorrowedFd<'_>, &CStr) -> io::Result<bool>) -> io::Result<()> {
-    let mut waiting = vec![Place { base: Rc::new(top.try_clone_to_owned()?), bases: 0, path: PathBuf::from(".") }];
-    while let Some(place) = waiting.pop() {
-        let Some(folder) = open(place.base.as_fd(), &place.path)? else { continue };
-        let place = place.shortened(folder.as_fd())?;
-        for entry in Dir::read_from(&folder)? {
-            let entry = match entry {
-                Err(Errno::NOENT) => break,
-                entry => entry?,
-            };
-            let name = entry.file_name();
-            if !matches!(name.to_bytes(), b"." | b"..") && visit(folder.as_fd(), name)? {
-                waiting.push(place.join(name));
-            }
+/// Those of `visit`; what else the file system said.
+pub fn walk(top: BorrowedFd<'_>, mut visit: impl FnMut(BorrowedFd<'_>, &CStr) -> io::Result<bool>) -> io::Result<bool> {
+    let (mut levels, mut whole) = (Vec::new(), true);
+    levels.extend(enter(top, c".")?);
+    while let Some(level) = levels.last_mut() {
+        let Some(entry) = level.entries.read() else {
+            levels.pop();
+            continue;
+        };
+        let entry = match entry {
+            // The folder itself is gone.
+            Err(Errno::NOENT) => continue,
+            entry => entry?,
+        };
+        let (folder, name) = (level.folder.as_fd(), entry.file_name());
+        if matches!(name.to_bytes(), b"." | b"..") || !visit(folder, name)? {
+            continue;
+        }
+        match levels.len() < DEEPEST {
+            true => levels.extend(enter(levels[levels.len() - 1].folder.as_fd(), name)?),
+            false => whole = false,
         }
     }
-    Ok(())
+    Ok(whole)
 }
 
-/// A folder by its way from one that is held open.
-struct Place {
-    base: Rc<OwnedFd>,
-    bases: usize,
-    path: PathBuf,
+struct Level {
+    folder: OwnedFd,
+    entries: Dir,
 }
 
-impl Place {
-    fn join(&self, name: &CStr) -> Place {
-        let path = self.path.join(OsStr::from_bytes(name.to_bytes()));
-        Place { base: self.base.clone(), bases: self.bases, path }
-    }
-
-    fn shortened(self, folder: BorrowedFd<'_>) -> io::Result<Place> {
-        if self.path.as_os_str().len() < LONG {
-            return Ok(self);
-        }
-        if self.bases == HELD {
-            return Err(Errno::NAMETOOLONG.into());
-        }
-        Ok(Place { base: Rc::new(folder.try_clone_to_owned()?), bases: self.bases + 1, path: PathBuf::from(".") })
-    }
-}
-
-/// `None` if it is gone, is none any more, or belongs to another file system.
-fn open(base: BorrowedFd<'_>, path: &Path) -> io::Result<Option<OwnedFd>> {
+/// `None` if it is gone, is no folder any more, or belongs to another file system.
+fn enter(at: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<Level>> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    match openat2(base, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty(), resolve) {
-        Ok(fd) => Ok(Some(fd)),
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat2(at, name, flags, Mode::empty(), resolve) {
+        Ok(folder) => Ok(Some(Level { entries: Dir::new(folder.try_clone()?)?, folder })),
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Ok(None),
         Err(errno) => Err(errno.into()),
     }
@@ -79,26 +64,29 @@ mod tests {
     use super::*;
     use std::fs::{self, File};
     use std::os::unix::fs::symlink;
+    use std::path::Path;
 
-    fn names(top: &Path) -> io::Result<Vec<String>> {
+    fn names(top: &Path) -> (Vec<String>, bool) {
         let mut found = Vec::new();
-        walk(File::open(top)?.as_fd(), |_, name| {
+        let whole = walk(File::open(top).unwrap().as_fd(), |_, name| {
             found.push(name.to_string_lossy().into_owned());
             Ok(true)
-        })?;
+        });
         found.sort();
-        Ok(found)
+        (found, whole.unwrap())
     }
 
     #[test]
     fn everything_is_visited_once_and_no_link_followed() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("top/a/b")).unwrap();
+        fs::create_dir_all(dir.path().join("top/c")).unwrap();
         fs::write(dir.path().join("top/a/b/file"), "x").unwrap();
         fs::write(dir.path().join("outside"), "x").unwrap();
         symlink("..", dir.path().join("top/a/up")).unwrap();
         symlink("../..", dir.path().join("top/out")).unwrap();
-        assert_eq!(names(&dir.path().join("top")).unwrap(), ["a", "b", "file", "out", "up"]);
+        let all = ["a", "b", "c", "file", "out", "up"].map(str::to_owned).to_vec();
+        assert_eq!(names(&dir.path().join("top")), (all, true));
     }
 
     fn deep(levels: usize) -> tempfile::TempDir {
@@ -113,12 +101,12 @@ mod tests {
     }
 
     #[test]
-    fn a_deep_tree_is_walked_to_its_end_and_a_much_deeper_one_refused() {
+    fn a_deep_tree_is_walked_to_its_end_and_of_a_deeper_one_that_is_told() {
+        let (found, whole) = names(deep(200).path());
+        assert_eq!((found.last().map(String::as_str), whole), (Some("end"), true));
         let dir = deep(5000);
-        assert_eq!(names(dir.path()).unwrap().last().map(String::as_str), Some("end"));
-        crate::remove::remove_tree(&dir.path().join("d")).unwrap();
-        let dir = deep(10_000);
-        assert_eq!(names(dir.path()).unwrap_err().raw_os_error(), Some(Errno::NAMETOOLONG.raw_os_error()));
+        let (found, whole) = names(dir.path());
+        assert_eq!((found.len(), whole), (DEEPEST, false));
         crate::remove::remove_tree(&dir.path().join("d")).unwrap();
     }
 }

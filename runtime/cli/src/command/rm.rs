@@ -30,18 +30,23 @@ pub struct RmArgs {
 pub async fn run(mut args: RmArgs, layout: &Layout) -> Outcome {
     let (kept, pods): (Vec<_>, Vec<_>) = args.names.pods.into_iter().partition(|name| kept_named(name).is_some());
     args.names.pods = pods;
+    if !args.names.pods.is_empty() || args.names.all {
+        remove_pods(&args, layout).await?;
+    }
+    // What Pods use goes after them.
     if !kept.is_empty() {
         remove_kept(&kept, args.names.namespace.as_deref(), layout).await?;
     }
-    if args.names.pods.is_empty() && !args.names.all {
-        return Ok(0);
-    }
+    Ok(0)
+}
+
+async fn remove_pods(args: &RmArgs, layout: &Layout) -> Result<(), Failure> {
     let pods = node::supervised_pods(layout).await?;
     let chosen = select::many(&pods, &args.names.pods, args.names.namespace.as_deref(), args.names.all)?;
     let chosen: Vec<&Pod> =
         chosen.into_iter().filter(|pod| args.force || !args.names.all || is_finished(pod)).collect();
     if chosen.is_empty() {
-        return Ok(0);
+        return Ok(());
     }
     let client = node::connect(layout).await?;
     if !args.force {
@@ -57,7 +62,7 @@ pub async fn run(mut args: RmArgs, layout: &Layout) -> Outcome {
         Progress::new().during(format!("removing {}", shown(pod)), wait_for(layout, pod, Until::Gone)).await?;
         print(&format!("{}\n", shown(pod)))?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// What is kept beside Pods.

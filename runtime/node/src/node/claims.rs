@@ -1,17 +1,16 @@
-//! The folders of claims (`persistentVolumeClaim`): made when a Pod first names one, kept over Pods, nodes and boots,
-//! until somebody removes it, which no Pod that may still run lets happen.
+//! The folders of claims (`persistentVolumeClaim`): made when a Pod or a document first names one, kept over Pods, nodes
+//! and boots, until somebody removes it, which no Pod that may still run lets happen.
 //!
 //! One that is removed goes by its name first, at once, and then by its contents: whoever claims the name meanwhile has an
 //! empty folder, and what a node that was killed left of the contents is removed by the next one.
 
-use std::io;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use k8s_openapi::api::core::v1::Pod;
 
 use super::failure::{NodeError, NodeErrorKind};
 use crate::blocking::{begin, blocking};
+use crate::clock::now_ns;
 use crate::pod::shared::Shared;
 use crate::tidy::tidy;
 
@@ -27,16 +26,21 @@ pub(crate) async fn remove(shared: &Shared, namespace: &str, name: &str) -> Resu
         return Err(NodeError::new(NodeErrorKind::Conflict, message));
     }
     let aside = shared.layout.removed_claims();
-    let to = aside.join(format!("{}.{}", std::process::id(), REMOVALS.fetch_add(1, Ordering::Relaxed)));
-    match set_aside(&shared.layout.claim(namespace, name), &aside, &to) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let message = format!("no persistentvolumeclaim named {namespace}/{name}");
-            return Err(NodeError::new(NodeErrorKind::NotFound, message));
-        }
-        other => other.map_err(|error| NodeError::internal("remove the claim", error))?,
+    let to = aside.join(format!("{}.{}", now_ns(), REMOVALS.fetch_add(1, Ordering::Relaxed)));
+    let folder = shared.layout.claim(namespace, name);
+    if std::fs::symlink_metadata(&folder).is_err() {
+        let message = format!("no persistentvolumeclaim named {namespace}/{name}");
+        return Err(NodeError::new(NodeErrorKind::NotFound, message));
     }
-    let removed = blocking(move || dwell_sys::remove::remove_tree(&to)).await.flatten();
-    removed.map_err(|error| NodeError::internal("remove what was in the claim", error))
+    // In one go with the look at who uses it.
+    let set_aside = std::fs::create_dir_all(&aside).and_then(|()| std::fs::rename(&folder, &to));
+    set_aside.map_err(|error| NodeError::internal("remove the claim", error))?;
+    let removed = blocking(move || {
+        let parent = folder.parent().unwrap_or(&folder);
+        [&aside, parent].into_iter().try_for_each(|folder| std::fs::File::open(folder)?.sync_all())?;
+        dwell_sys::remove::remove_tree(&to)
+    });
+    removed.await.flatten().map_err(|error| NodeError::internal("remove what was in the claim", error))
 }
 
 /// Makes one, unless it is there already.
@@ -49,18 +53,16 @@ pub(crate) async fn keep(shared: &Shared, namespace: &str, name: &str) -> Result
     made.map_err(|error| NodeError::internal("make the folder of the claim", error))
 }
 
-/// Begins to remove what was left of claims that were being removed.
+/// Begins to remove what was left of claims that were being removed when the node before ended.
 pub(crate) fn remove_rest(shared: &Shared) {
-    let aside = shared.layout.removed_claims();
-    begin(move || tidy("remove what is left of removed claims", || dwell_sys::remove::remove_tree(&aside)));
-}
-
-fn set_aside(folder: &Path, aside: &Path, to: &Path) -> io::Result<()> {
-    std::fs::symlink_metadata(folder)?;
-    std::fs::create_dir_all(aside)?;
-    std::fs::rename(folder, to)?;
-    let parent = folder.parent().unwrap_or(folder);
-    [aside, parent].into_iter().try_for_each(|folder| std::fs::File::open(folder)?.sync_all())
+    let left = std::fs::read_dir(shared.layout.removed_claims()).into_iter().flatten().flatten();
+    let left: Vec<_> = left.map(|entry| entry.path()).collect();
+    if !left.is_empty() {
+        begin(move || {
+            let remove = || left.iter().try_for_each(|folder| dwell_sys::remove::remove_tree(folder));
+            tidy("remove what is left of removed claims", remove);
+        });
+    }
 }
 
 /// The name of a Pod that may still use the claim.

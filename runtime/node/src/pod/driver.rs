@@ -271,10 +271,10 @@ impl Driver {
         self.end_for("DeadlineExceeded", message.into(), None);
     }
 
-    /// Without time to say good-bye: it may go on taking what is not its own.
+    /// With hardly a moment to say good-bye, as the kubelet has it: it may go on taking what is not its own.
     pub(super) fn evict(&mut self, message: String) {
         if self.journal.intent == Intent::Run && !self.journal.finished {
-            self.end_for("Evicted", message, Some(0));
+            self.end_for("Evicted", message, Some(1));
         }
     }
 

@@ -12,7 +12,7 @@ use dwell_spec::facts::{PodIp, VolumePart};
 use dwell_spec::plan::container::{ContainerPlan, SHARED_MEMORY, Stdio};
 use dwell_spec::plan::projection::{self, ProjectedFiles};
 use dwell_spec::plan::{self, PlanError};
-use dwell_spec::pod::{Container, MemberKind, Volume};
+use dwell_spec::pod::{Container, MemberKind, Volume, VolumeSource};
 use dwell_spec::settings::Settings;
 use dwell_sys::complain::complain;
 
@@ -96,8 +96,8 @@ impl Driver {
             let Some(part) = mount.part().map(str::to_owned) else { continue };
             let volume = self.volumes.get(&mount.volume).ok_or("the Pod has no such volume")?;
             let mut volumes = self.pod.volumes.iter();
-            let projected = volumes.any(|volume| volume.name == mount.volume && volume.source.is_projected());
-            let open = volume.part(&part, !projected);
+            let sealed = volumes.any(|volume| volume.name == mount.volume && volume.source.is_read_only());
+            let open = volume.part(&part, !sealed);
             let open = open.map_err(|e| format!("subPath {part} of volume {}: {e}", mount.volume))?;
             parts.insert((mount.volume, Some(part)), open);
         }
@@ -193,7 +193,7 @@ impl Driver {
 
     async fn make_sandbox(&mut self) -> Result<(), Failed> {
         let plan = plan::plan_pod(&self.pod, &self.shared.facts).map_err(|error| chain(&error))?;
-        self.give_claims().await?;
+        self.open_claims().await?;
         self.journal.sandbox = Some(SandboxRecord::default());
         self.journal.sandboxes += 1;
         self.save().map_err(|error| format!("write the sandbox down: {error}"))?;
@@ -224,16 +224,14 @@ impl Driver {
         Ok(())
     }
 
-    /// What lies in claims becomes the Pod's group's, before anybody uses it.
-    async fn give_claims(&mut self) -> Result<(), Failed> {
-        let Some(group) = self.pod.volume_group else { return Ok(()) };
-        for volume in self.pod.volumes.clone() {
-            let (name, folders) = (volume.name.clone(), self.volume_folders());
-            let given = blocking(move || volume::give_claim(&volume, &folders, group)).await;
-            let given = given.map_err(|error| format!("volume {name}: {error}"))?;
-            if let Some(open) = given.map_err(|error| chain(&error))? {
-                self.volumes.insert(name, open);
-            }
+    /// Opens the claims. What lies in them becomes the Pod's group's, before anybody uses it.
+    async fn open_claims(&mut self) -> Result<(), Failed> {
+        let is_claim = |volume: &&Volume| matches!(volume.source, VolumeSource::Claim { .. });
+        for volume in self.pod.volumes.iter().filter(is_claim).cloned().collect::<Vec<_>>() {
+            let (name, folders, group) = (volume.name.clone(), self.volume_folders(), self.pod.volume_group);
+            let opened = blocking(move || volume::open_claim(&volume, &folders, group)).await;
+            let opened = opened.map_err(|error| format!("volume {name}: {error}"))?;
+            self.volumes.insert(name, opened.map_err(|error| chain(&error))?);
         }
         Ok(())
     }
@@ -265,7 +263,8 @@ impl Driver {
             Err(_) if self.sandbox.is_some() => None,
             Err(error) => return Err(chain(&error)),
         };
-        let group = self.pod.volume_group;
+        // What members have made of a folder since it was given to the group stays.
+        let group = self.pod.volume_group.filter(|_| self.sandbox.is_none() || wanted.source.is_projected());
         volume::ensure_open(wanted, &self.volume_folders(), files.as_ref(), group).map_err(|error| chain(&error))
     }
 

@@ -1,6 +1,6 @@
 //! What a Pod takes of the disk, measured from time to time where it is limited, on a thread of its own: whoever takes
-//! more than it may is evicted, as the kubelet does. A measure takes as long as there are files, and the next waits
-//! twenty times as long.
+//! more than it may is evicted, as the kubelet does. A measure takes as long as there are files, unless a limit is passed
+//! sooner, and the next waits twenty times as long.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use dwell_spec::pod::VolumeSource;
 use dwell_sys::complain::complain;
 use dwell_sys::usage::disk_usage;
-use rustix::io::Errno;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::driver::Driver;
@@ -19,11 +19,13 @@ use crate::supervise::journal::Intent;
 use crate::supervise::storage::{self, Usage};
 use crate::volume::VolumeFolders;
 
-/// Between two measures at least, and at most.
+/// Between two measures at least.
 const SOONEST: Duration = Duration::from_secs(1);
-const LATEST: Duration = Duration::from_secs(60);
 /// A measure takes a twentieth of a processor at most.
 const RESTS: u32 = 20;
+
+/// Pods that are measured at once: whoever has millions of files holds up the measures of others, and nothing else.
+static TURNS: Semaphore = Semaphore::const_new(2);
 
 /// When the next measure is due, and the one under way.
 #[derive(Debug, Default)]
@@ -48,6 +50,7 @@ impl Driver {
         }
         let places = Places::of(self);
         self.measures.done.spawn(async move {
+            let _turn = TURNS.acquire().await;
             let began = Instant::now();
             let usage = blocking(move || places.usage()).await.flatten();
             (usage, began.elapsed())
@@ -56,7 +59,7 @@ impl Driver {
     }
 
     pub(super) fn measured(&mut self, (usage, took): Measured) {
-        self.measures.due_ns = Some(now_ns() + nanoseconds((took * RESTS).clamp(SOONEST, LATEST)));
+        self.measures.due_ns = Some(now_ns() + nanoseconds((took * RESTS).max(SOONEST)));
         match usage {
             Ok(usage) => {
                 if let Some(message) = storage::excess(&self.pod, &usage) {
@@ -78,6 +81,8 @@ struct Places {
     folders: VolumeFolders,
     layout: Layout,
     uid: String,
+    /// Bytes after which no limit holds.
+    enough: u64,
 }
 
 impl Places {
@@ -90,28 +95,21 @@ impl Places {
             folders: driver.volume_folders(),
             layout: driver.shared.layout.clone(),
             uid: driver.handle.uid.clone(),
+            enough: storage::largest_limit(&driver.pod),
         }
     }
 
     fn usage(&self) -> io::Result<Usage> {
-        let volume = |name: &String| Ok((name.clone(), bounded(disk_usage(&self.folders.disk.join(name)))?));
+        let volume = |name: &String| Ok((name.clone(), disk_usage(&self.folders.disk.join(name), self.enough)?));
         let container = |name: &String| {
-            let layers = bounded(disk_usage(&self.layout.container_dir(&self.uid, name)))?;
-            let logs = bounded(disk_usage(&self.layout.logs(&self.uid, name)))?;
+            let layers = disk_usage(&self.layout.container_dir(&self.uid, name), self.enough)?;
+            let logs = disk_usage(&self.layout.logs(&self.uid, name), self.enough)?;
             Ok((name.clone(), layers.saturating_add(logs)))
         };
         Ok(Usage {
             volumes: self.volumes.iter().map(volume).collect::<io::Result<_>>()?,
             containers: self.containers.iter().map(container).collect::<io::Result<_>>()?,
         })
-    }
-}
-
-/// Folders so deep that they cannot be measured are no place to hide in.
-fn bounded(usage: io::Result<u64>) -> io::Result<u64> {
-    match usage {
-        Err(error) if error.raw_os_error() == Some(Errno::NAMETOOLONG.raw_os_error()) => Ok(u64::MAX),
-        other => other,
     }
 }
 

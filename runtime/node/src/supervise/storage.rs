@@ -19,6 +19,14 @@ pub fn is_limited(pod: &Pod) -> bool {
     limited_volumes(pod).next().is_some() || all(pod).any(|container| container.resources.storage_limit.is_some())
 }
 
+/// Bytes of which one more passes every limit there is.
+pub fn largest_limit(pod: &Pod) -> u64 {
+    let volumes = limited_volumes(pod).map(|(_, limit)| limit);
+    let limits =
+        volumes.chain(all(pod).filter_map(|container| container.resources.storage_limit)).chain(pod_limit(pod));
+    limits.max().unwrap_or(u64::MAX)
+}
+
 /// Why the Pod is to be evicted, if so.
 pub fn excess(pod: &Pod, usage: &Usage) -> Option<String> {
     let volume = limited_volumes(pod).find(|(name, limit)| of(&usage.volumes, name) > *limit);
@@ -50,11 +58,21 @@ fn limited_volumes(pod: &Pod) -> impl Iterator<Item = (&str, u64)> {
     })
 }
 
-/// What its members, or an init container, may take together: of those that have a limit, once one has.
+/// What its members, or an init container with the sidecars before it, may take together: of those that have a limit, once
+/// one has.
 fn pod_limit(pod: &Pod) -> Option<u64> {
     let limit = |container: &Container| container.resources.storage_limit;
-    let members = pod.sidecars().chain(&pod.containers).filter_map(limit).reduce(u64::saturating_add);
-    members.max(pod.init_containers.iter().filter_map(limit).max())
+    let together =
+        |sum: Option<u64>, one: Option<u64>| one.map_or(sum, |one| Some(sum.unwrap_or(0).saturating_add(one)));
+    let (mut sidecars, mut most) = (None, None);
+    for container in &pod.init_containers {
+        let with_those_before = together(sidecars, limit(container));
+        most = most.max(with_those_before);
+        if container.is_sidecar() {
+            sidecars = with_those_before;
+        }
+    }
+    most.max(pod.containers.iter().map(limit).fold(sidecars, together))
 }
 
 fn of(usage: &BTreeMap<String, u64>, name: &str) -> u64 {

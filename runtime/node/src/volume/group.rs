@@ -9,11 +9,22 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use dwell_spec::pod::VolumeGroup;
+use dwell_sys::complain::complain;
 use dwell_sys::walk::walk;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags};
 use rustix::io::Errno;
 
-/// Gives the folder alone to the group: for one that is new.
+/// Gives the folder alone to the group: for one that is new. What a member has made of it since stays.
+///
+/// # Errors
+/// What the file system said.
+pub fn give_new_folder(folder: BorrowedFd<'_>, gid: u32) -> io::Result<()> {
+    let found = rustix::fs::fstat(folder)?;
+    let was_given = found.st_gid == gid && Mode::from_raw_mode(found.st_mode).contains(Mode::SGID);
+    if was_given { Ok(()) } else { give_folder(folder, gid, true) }
+}
+
+/// Gives the folder alone to the group.
 ///
 /// # Errors
 /// What the file system said.
@@ -32,10 +43,23 @@ pub fn give_tree(folder: BorrowedFd<'_>, group: VolumeGroup, writable: bool) -> 
     if group.on_root_mismatch && is_given {
         return Ok(());
     }
-    walk(folder, |directory, name| match open(directory, name)? {
-        Some(child) => Ok(give(child.as_fd(), group.gid, writable)? == FileType::Directory),
-        None => Ok(false),
+    let mut kept = 0u64;
+    let whole = walk(folder, |directory, name| {
+        let Some(child) = open(directory, name)? else { return Ok(false) };
+        match give(child.as_fd(), group.gid, writable) {
+            Ok(kind) => Ok(kind == FileType::Directory),
+            // As the kubelet does: one file that nobody can change keeps no Pod from starting.
+            Err(Errno::PERM | Errno::ROFS) => {
+                kept += 1;
+                Ok(false)
+            }
+            Err(errno) => Err(errno.into()),
+        }
     })?;
+    if kept > 0 || !whole {
+        let deep = if whole { "" } else { ", and what lies too deep" };
+        complain(format_args!("{kept} files cannot be given to group {}{deep}: they stay as they are", group.gid));
+    }
     give_folder(folder, group.gid, writable)
 }
 

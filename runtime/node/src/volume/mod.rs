@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use dwell_spec::plan::container::SHARED_MEMORY;
 use dwell_spec::plan::projection::ProjectedFiles;
 use dwell_spec::pod::{HostPathKind, Volume, VolumeGroup, VolumeSource};
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 
 mod group;
 mod projected;
@@ -48,7 +48,7 @@ impl OpenVolume {
     }
 
     fn make_part(&self, path: &str) -> io::Result<OwnedFd> {
-        let mode = Mode::from_raw_mode(rustix::fs::fstat(&self.fd)?.st_mode & 0o777);
+        let mode = Mode::from_raw_mode(rustix::fs::fstat(&self.fd)?.st_mode & 0o7777);
         let mut folder = self.fd.try_clone()?;
         for name in path.split('/').filter(|name| !name.is_empty() && *name != ".") {
             let made = match rustix::fs::mkdirat(&folder, name, mode) {
@@ -83,7 +83,7 @@ pub struct VolumeFolders {
 }
 
 /// Opens the volume, making what its kind says must be made. Idempotent. `files` are those of a projected volume; none
-/// leaves it as it is. The volume becomes the group's, except that what lies in a claim stays as it is (`give_claim`).
+/// leaves it as it is. The volume becomes the group's, except that what lies in a claim stays as it is (`open_claim`).
 ///
 /// # Errors
 /// Names the volume, the path and what was wrong with it.
@@ -94,7 +94,9 @@ pub fn ensure_open(
     group: Option<VolumeGroup>,
 ) -> Result<OpenVolume, VolumeError> {
     match &volume.source {
-        VolumeSource::EmptyDir { memory: false, .. } => given(disk_dir(&folders.disk.join(&volume.name)), group),
+        VolumeSource::EmptyDir { memory: false, .. } | VolumeSource::Ephemeral => {
+            given(disk_dir(&folders.disk.join(&volume.name)), group)
+        }
         VolumeSource::EmptyDir { memory: true, size_limit } => {
             let size = size_limit.map(|bytes| format!(",size={bytes}")).unwrap_or_default();
             given(memory_dir(&folders.memory.join(&volume.name), &format!("mode=0777{size}")), group)
@@ -112,24 +114,26 @@ fn named(volume: &str, (path, what, source): Failure) -> VolumeError {
     VolumeError { volume: volume.to_owned(), path, what, source }
 }
 
-/// Opens a claim and gives what lies in it to the group, as its policy says; nothing where the volume is no claim. May
-/// take as long as there is much in it.
+/// Opens a claim and gives what lies in it to the group, if there is one, as its policy says; a claim that may only be read
+/// stays as it is. Waits for the disk, and as long as there is much in it.
 ///
 /// # Errors
 /// As `ensure_open`.
-pub fn give_claim(
+pub fn open_claim(
     volume: &Volume,
     folders: &VolumeFolders,
-    group: VolumeGroup,
-) -> Result<Option<OpenVolume>, VolumeError> {
-    let VolumeSource::Claim { name, read_only } = &volume.source else { return Ok(None) };
+    group: Option<VolumeGroup>,
+) -> Result<OpenVolume, VolumeError> {
     let open = ensure_open(volume, folders, None, None)?;
-    // Opened anew, to be listed.
-    let given = rustix::fs::openat(open.fd(), ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(io::Error::from)
-        .and_then(|folder| group::give_tree(folder.as_fd(), group, !read_only));
-    given.map_err(|error| named(&volume.name, (folders.claims.join(name), GIVE, error)))?;
-    Ok(Some(open))
+    if let Some(group) = group.filter(|_| !volume.source.is_read_only()) {
+        // Opened anew, to be listed.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let given = rustix::fs::openat(open.fd(), ".", flags, Mode::empty())
+            .map_err(io::Error::from)
+            .and_then(|folder| group::give_tree(folder.as_fd(), group, true));
+        given.map_err(|error| named(&volume.name, (folders.claims.clone(), GIVE, error)))?;
+    }
+    Ok(open)
 }
 
 /// Opens the memory that all members of the Pod share, a tmpfs of its own; with `anew`, an empty one for a new sandbox.
@@ -180,7 +184,7 @@ const GIVE: &str = "give to the group of the Pod (fsGroup)";
 /// A folder that is new, and what members make in it will be the group's.
 fn given(open: Result<(PathBuf, OpenVolume), Failure>, group: Option<VolumeGroup>) -> Result<OpenVolume, Failure> {
     let (path, open) = open?;
-    let given = group.map_or(Ok(()), |group| group::give_folder(open.fd(), group.gid, true));
+    let given = group.map_or(Ok(()), |group| group::give_new_folder(open.fd(), group.gid));
     given.map_err(|error| (path, GIVE, error)).map(|()| open)
 }
 
@@ -239,12 +243,20 @@ fn is_mount_point(path: &Path) -> io::Result<bool> {
     Ok(own.st_dev != parent.st_dev)
 }
 
+/// With its mode or not at all, whenever the node is killed.
 fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    let fresh = parent.join(format!(".{}.new", path.file_name().unwrap_or_default().to_string_lossy()));
+    // One that was left is as good.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&fresh)?;
+    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(mode))?;
+    match rustix::fs::renameat_with(rustix::fs::CWD, &fresh, rustix::fs::CWD, path, RenameFlags::NOREPLACE) {
+        Err(rustix::io::Errno::EXIST) if path.is_dir() => std::fs::remove_dir(&fresh),
+        other => Ok(other?),
+    }
 }
 
 fn open_dir(path: &Path) -> Result<OpenVolume, Failure> {

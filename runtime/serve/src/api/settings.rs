@@ -1,5 +1,5 @@
 //! What is kept beside Pods, over HTTP: make or replace a ConfigMap or Secret, forget one (their values are never
-//! answered); remove a claim.
+//! answered); make or remove a claim.
 
 use std::sync::Arc;
 

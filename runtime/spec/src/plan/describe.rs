@@ -92,6 +92,7 @@ impl Display for Shown<'_, Volume> {
                 write!(f, "{medium}")?;
                 size_limit.map_or(Ok(()), |size| write!(f, ", at most {size} bytes"))
             }
+            VolumeSource::Ephemeral => f.write_str("a folder on disk, for the Pod's life"),
             VolumeSource::Claim { name, read_only } => {
                 write!(f, "claim {name}, kept beyond the Pod{}", if *read_only { ", read-only" } else { "" })
             }

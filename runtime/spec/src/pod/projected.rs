@@ -62,7 +62,7 @@ impl VolumeSource {
     pub fn settings(&self) -> impl Iterator<Item = &SettingsName> {
         let sources: &[Projection] = match self {
             Self::Projected { sources } => sources,
-            Self::EmptyDir { .. } | Self::HostPath { .. } | Self::Claim { .. } => &[],
+            Self::EmptyDir { .. } | Self::Ephemeral | Self::HostPath { .. } | Self::Claim { .. } => &[],
         };
         sources.iter().filter_map(|source| match source {
             Projection::Settings { from, .. } => Some(from),

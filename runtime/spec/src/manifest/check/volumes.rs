@@ -96,7 +96,7 @@ fn ephemeral(source: &v1::EphemeralVolumeSource, path: &str, out: &mut Problems)
     if source.volume_claim_template.is_none() {
         out.push(Problem::required(format!("{path}.volumeClaimTemplate"), ""));
     }
-    VolumeSource::EmptyDir { memory: false, size_limit: None }
+    VolumeSource::Ephemeral
 }
 
 fn host_path(source: &v1::HostPathVolumeSource, path: &str, out: &mut Problems) -> VolumeSource {

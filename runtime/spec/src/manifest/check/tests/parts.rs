@@ -88,7 +88,7 @@ fn volumes_and_mounts() {
     let claim = json!({"name": "v", "persistentVolumeClaim": {"claimName": "c", "readOnly": true}});
     assert_eq!(source(claim), VolumeSource::Claim { name: "c".into(), read_only: true });
     let ephemeral = json!({"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}});
-    assert_eq!(source(ephemeral), VolumeSource::EmptyDir { memory: false, size_limit: None });
+    assert_eq!(source(ephemeral), VolumeSource::Ephemeral);
     let at = "spec.volumes[0]";
     let claim = |name: &str| volume(json!({"name": "v", "persistentVolumeClaim": {"claimName": name}}));
     refused(claim(""), &format!("{at}.persistentVolumeClaim.claimName"), "Required");
