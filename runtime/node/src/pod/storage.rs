@@ -41,14 +41,15 @@ impl Driver {
     /// Begins a measure that is due; when the next one is.
     pub(super) fn measure(&mut self) -> Option<u64> {
         let runs = self.sandbox.is_some() && self.journal.intent == Intent::Run && !self.journal.finished;
-        if !runs || !self.measures.done.is_empty() || !storage::is_limited(&self.pod) {
+        if !runs || !self.measures.done.is_empty() {
             return None;
         }
+        let enough = storage::largest_limit(&self.pod)?;
         let due = *self.measures.due_ns.get_or_insert_with(|| now_ns() + nanoseconds(SOONEST));
         if due > now_ns() {
             return Some(due);
         }
-        let places = Places::of(self);
+        let places = Places::of(self, enough);
         self.measures.done.spawn(async move {
             let _turn = TURNS.acquire().await;
             let began = Instant::now();
@@ -86,7 +87,7 @@ struct Places {
 }
 
 impl Places {
-    fn of(driver: &Driver) -> Places {
+    fn of(driver: &Driver, enough: u64) -> Places {
         let on_disk = |source: &VolumeSource| matches!(source, VolumeSource::EmptyDir { memory: false, .. });
         let volumes = driver.pod.volumes.iter().filter(|volume| on_disk(&volume.source));
         Places {
@@ -95,7 +96,7 @@ impl Places {
             folders: driver.volume_folders(),
             layout: driver.shared.layout.clone(),
             uid: driver.handle.uid.clone(),
-            enough: storage::largest_limit(&driver.pod),
+            enough,
         }
     }
 

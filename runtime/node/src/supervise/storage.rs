@@ -14,17 +14,11 @@ pub struct Usage {
     pub containers: BTreeMap<String, u64>,
 }
 
-/// Whether anything of the Pod is limited, so that it is worth measuring.
-pub fn is_limited(pod: &Pod) -> bool {
-    limited_volumes(pod).next().is_some() || all(pod).any(|container| container.resources.storage_limit.is_some())
-}
-
-/// Bytes of which one more passes every limit there is.
-pub fn largest_limit(pod: &Pod) -> u64 {
+/// Bytes of which one more passes every limit there is; `None` where there is none, and nothing worth measuring.
+pub fn largest_limit(pod: &Pod) -> Option<u64> {
     let volumes = limited_volumes(pod).map(|(_, limit)| limit);
-    let limits =
-        volumes.chain(all(pod).filter_map(|container| container.resources.storage_limit)).chain(pod_limit(pod));
-    limits.max().unwrap_or(u64::MAX)
+    // No container may have more than all of them together.
+    volumes.chain(pod_limit(pod)).max()
 }
 
 /// Why the Pod is to be evicted, if so.
@@ -58,21 +52,11 @@ fn limited_volumes(pod: &Pod) -> impl Iterator<Item = (&str, u64)> {
     })
 }
 
-/// What its members, or an init container with the sidecars before it, may take together: of those that have a limit, once
-/// one has.
+/// What its containers may take together: of those that have a limit, once one has.
 fn pod_limit(pod: &Pod) -> Option<u64> {
     let limit = |container: &Container| container.resources.storage_limit;
-    let together =
-        |sum: Option<u64>, one: Option<u64>| one.map_or(sum, |one| Some(sum.unwrap_or(0).saturating_add(one)));
-    let (mut sidecars, mut most) = (None, None);
-    for container in &pod.init_containers {
-        let with_those_before = together(sidecars, limit(container));
-        most = most.max(with_those_before);
-        if container.is_sidecar() {
-            sidecars = with_those_before;
-        }
-    }
-    most.max(pod.containers.iter().map(limit).fold(sidecars, together))
+    let is_limited = all(pod).any(|container| limit(container).is_some());
+    is_limited.then(|| pod.at_one_time(|container| limit(container).unwrap_or(0)))
 }
 
 fn of(usage: &BTreeMap<String, u64>, name: &str) -> u64 {
@@ -112,9 +96,10 @@ mod tests {
 
     #[test]
     fn nothing_is_exceeded_where_there_is_no_limit_or_just_enough() {
-        assert!(!is_limited(&pod(None, &[None])));
+        assert_eq!(largest_limit(&pod(None, &[None])), None);
         assert_eq!(excess(&pod(None, &[None]), &usage(u64::MAX, &[u64::MAX])), None);
-        assert!(is_limited(&pod(Some(5), &[None])) && is_limited(&pod(None, &[None, Some(1)])));
+        assert_eq!(largest_limit(&pod(Some(5), &[None])), Some(5));
+        assert_eq!(largest_limit(&pod(Some(5), &[None, Some(6), Some(1)])), Some(7));
         assert_eq!(excess(&pod(Some(5), &[Some(9), None]), &usage(5, &[3, 1])), None);
     }
 

@@ -78,21 +78,11 @@ fn shares(millis: u64) -> u64 {
     (millis.saturating_mul(1024) / 1000).clamp(*SHARES.start(), *SHARES.end())
 }
 
+/// `None` where one container has none.
 fn pod_total(pod: &Pod, of: fn(&Resources) -> Option<u64>) -> Option<u64> {
-    let regular = pod.containers.iter().map(|container| of(&container.resources)).try_fold(0u64, add)?;
-    let (mut sidecars, mut most) = (0u64, 0u64);
-    for container in &pod.init_containers {
-        let with_those_before = add(sidecars, of(&container.resources))?;
-        if container.is_sidecar() {
-            sidecars = with_those_before;
-        }
-        most = most.max(with_those_before);
-    }
-    Some(most.max(regular.saturating_add(sidecars)))
-}
-
-fn add(sum: u64, value: Option<u64>) -> Option<u64> {
-    value.map(|value| sum.saturating_add(value))
+    let mut all = pod.init_containers.iter().chain(&pod.containers);
+    let each_has_one = all.all(|container| of(&container.resources).is_some());
+    each_has_one.then(|| pod.at_one_time(|container| of(&container.resources).unwrap_or(0)))
 }
 
 fn requested(pod: &Pod) -> Option<u64> {
