@@ -24,7 +24,6 @@ use crate::sandbox::Sandbox;
 use crate::sandbox::keeper::{Hello, Keeper};
 use crate::supervise::journal::{Journal, Member, MemberState, Termination};
 use crate::tidy::tidy;
-use crate::volume::VolumeFolders;
 
 /// What was found of a Pod's sandbox.
 #[derive(Debug)]
@@ -133,9 +132,8 @@ pub(crate) fn remove_orphans(shared: &Shared, known: &[String]) {
     }
     for uid in recorded(&shared.layout.run().join("pods")).iter().filter(|uid| !known.contains(uid)) {
         let memory = shared.layout.run_pod(uid).join("volumes");
-        let folders = VolumeFolders { disk: memory.clone(), claims: PathBuf::new(), memory };
         tidy(format_args!("remove the run folder of {uid}"), || {
-            crate::volume::remove_all(&folders)?;
+            crate::volume::remove_memory(&memory)?;
             dwell_sys::remove::remove_tree(&shared.layout.run_pod(uid))
         });
     }

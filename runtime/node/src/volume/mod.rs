@@ -95,11 +95,13 @@ pub fn ensure_open(
 ) -> Result<OpenVolume, VolumeError> {
     match &volume.source {
         VolumeSource::EmptyDir { memory: false, .. } | VolumeSource::Ephemeral => {
-            given(disk_dir(&folders.disk.join(&volume.name)), group)
+            let path = folders.disk.join(&volume.name);
+            disk_dir(&path).and_then(|open| given(&path, open, group))
         }
         VolumeSource::EmptyDir { memory: true, size_limit } => {
             let size = size_limit.map(|bytes| format!(",size={bytes}")).unwrap_or_default();
-            given(memory_dir(&folders.memory.join(&volume.name), &format!("mode=0777{size}")), group)
+            let path = folders.memory.join(&volume.name);
+            memory_dir(&path, &format!("mode=0777{size}")).and_then(|open| given(&path, open, group))
         }
         VolumeSource::Claim { name, .. } => claim_dir(&folders.claims.join(name)),
         VolumeSource::HostPath { path, kind } => host_path(Path::new(path), *kind),
@@ -146,7 +148,6 @@ pub fn shared_memory(folders: &VolumeFolders, anew: bool) -> Result<OpenVolume, 
     emptied
         .map_err(|error| (path.clone(), "unmount what was left of", error))
         .and_then(|()| memory_dir(&path, "mode=1777,size=64m"))
-        .map(|(_, open)| open)
         .map_err(|failure| named("of the shared memory", failure))
 }
 
@@ -155,11 +156,19 @@ pub fn shared_memory(folders: &VolumeFolders, anew: bool) -> Result<OpenVolume, 
 /// # Errors
 /// The first folder that would not go.
 pub fn remove_all(folders: &VolumeFolders) -> io::Result<()> {
-    for entry in read_dir_if_any(&folders.memory)? {
+    remove_memory(&folders.memory)?;
+    dwell_sys::remove::remove_tree(&folders.disk)
+}
+
+/// The same for those in memory alone.
+///
+/// # Errors
+/// The first folder that would not go.
+pub fn remove_memory(memory: &Path) -> io::Result<()> {
+    for entry in read_dir_if_any(memory)? {
         unmount_if_mounted(&entry.path())?;
     }
-    dwell_sys::remove::remove_tree(&folders.memory)?;
-    dwell_sys::remove::remove_tree(&folders.disk)
+    dwell_sys::remove::remove_tree(memory)
 }
 
 fn read_dir_if_any(path: &Path) -> io::Result<Vec<std::fs::DirEntry>> {
@@ -182,10 +191,9 @@ type Failure = (PathBuf, &'static str, io::Error);
 const GIVE: &str = "give to the group of the Pod (fsGroup)";
 
 /// A folder that is new, and what members make in it will be the group's.
-fn given(open: Result<(PathBuf, OpenVolume), Failure>, group: Option<VolumeGroup>) -> Result<OpenVolume, Failure> {
-    let (path, open) = open?;
+fn given(path: &Path, open: OpenVolume, group: Option<VolumeGroup>) -> Result<OpenVolume, Failure> {
     let given = group.map_or(Ok(()), |group| group::give_new_folder(open.fd(), group.gid));
-    given.map_err(|error| (path, GIVE, error)).map(|()| open)
+    given.map_err(|error| (path.into(), GIVE, error)).map(|()| open)
 }
 
 fn claim_dir(path: &Path) -> Result<OpenVolume, Failure> {
@@ -205,17 +213,17 @@ pub fn make_claim(path: &Path) -> io::Result<()> {
     path.ancestors().skip(1).take(3).try_for_each(|folder| std::fs::File::open(folder)?.sync_all())
 }
 
-fn disk_dir(path: &Path) -> Result<(PathBuf, OpenVolume), Failure> {
+fn disk_dir(path: &Path) -> Result<OpenVolume, Failure> {
     make_dir(path, 0o777).map_err(|e| (path.into(), "make the folder of the volume", e))?;
-    open_dir(path).map(|open| (path.into(), open))
+    open_dir(path)
 }
 
-fn memory_dir(path: &Path, options: &str) -> Result<(PathBuf, OpenVolume), Failure> {
+fn memory_dir(path: &Path, options: &str) -> Result<OpenVolume, Failure> {
     make_dir(path, 0o777).map_err(|e| (path.into(), "make the folder of the volume", e))?;
     if !is_mount_point(path).map_err(|e| (path.into(), "look at the volume", e))? {
         mount_tmpfs(path, options).map_err(|e| (path.into(), "mount a tmpfs for the volume at", e))?;
     }
-    open_dir(path).map(|open| (path.into(), open))
+    open_dir(path)
 }
 
 /// The run folder is in memory on any ordinary host, but a Secret asks for certainty.
@@ -224,7 +232,7 @@ fn projected_dir(
     secret: bool,
     files: Option<(&ProjectedFiles, Option<VolumeGroup>)>,
 ) -> Result<OpenVolume, Failure> {
-    let (_, open) = if secret { memory_dir(path, "mode=0777")? } else { disk_dir(path)? };
+    let open = if secret { memory_dir(path, "mode=0777")? } else { disk_dir(path)? };
     if let Some((files, group)) = files {
         projected::write(path, files, group.map(|group| group.gid))
             .map_err(|e| (path.into(), "write the files of", e))?;
