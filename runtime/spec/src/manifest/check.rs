@@ -92,8 +92,8 @@ fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
         restart_policy: restart_policy.unwrap_or(RestartPolicy::Always),
         termination_grace_period_seconds: grace,
         active_deadline_seconds: deadline,
+        volume_group: containers.volume_group,
         volumes,
-        volume_group: rights::volume_group(spec.security_context.as_ref(), out),
         init_containers,
         containers: regular,
     }

@@ -95,10 +95,8 @@ fn cited(mut problems: Vec<Problem>, text: &str) -> Vec<Problem> {
 /// # Errors
 /// What is wrong with it.
 pub fn check_claim(claim: &v1::PersistentVolumeClaim) -> Result<(String, String), Vec<Problem>> {
-    let (problems, _) = check::claims::check(claim);
-    let namespace = claim.metadata.namespace.clone().filter(|namespace| !namespace.is_empty());
-    let name = claim.metadata.name.clone().unwrap_or_default();
-    if problems.is_empty() { Ok((namespace.unwrap_or_else(|| "default".to_owned()), name)) } else { Err(problems) }
+    let (metadata, problems, _) = check::claims::check(claim);
+    if problems.is_empty() { Ok((metadata.namespace, metadata.name)) } else { Err(problems) }
 }
 
 #[derive(Default)]
@@ -199,7 +197,7 @@ impl Reader {
                 return self.problem(document, prefix, Problem::new(Cause::Type, "", message));
             }
         };
-        let (problems, warnings) = check::claims::check(&claim);
+        let (_, problems, warnings) = check::claims::check(&claim);
         problems.into_iter().for_each(|problem| self.problem(document, prefix, problem));
         for warning in warnings {
             let warning = located(document, warning);

@@ -68,15 +68,7 @@ impl Type {
 /// The shape of a Pod.
 pub fn pod() -> &'static Type {
     static POD: OnceLock<Type> = OnceLock::new();
-    POD.get_or_init(|| {
-        Type::Struct(vec![
-            ("apiVersion", Type::Text),
-            ("kind", Type::Text),
-            ("metadata", trace::<ObjectMeta>()),
-            ("spec", trace::<v1::PodSpec>()),
-            ("status", trace::<v1::PodStatus>()),
-        ])
-    })
+    POD.get_or_init(object::<v1::PodSpec, v1::PodStatus>)
 }
 
 /// The shape of a ConfigMap or a Secret.
@@ -102,15 +94,18 @@ pub fn settings(kind: SettingsKind) -> &'static Type {
 /// The shape of a PersistentVolumeClaim.
 pub fn claim() -> &'static Type {
     static CLAIM: OnceLock<Type> = OnceLock::new();
-    CLAIM.get_or_init(|| {
-        Type::Struct(vec![
-            ("apiVersion", Type::Text),
-            ("kind", Type::Text),
-            ("metadata", trace::<ObjectMeta>()),
-            ("spec", trace::<v1::PersistentVolumeClaimSpec>()),
-            ("status", trace::<v1::PersistentVolumeClaimStatus>()),
-        ])
-    })
+    CLAIM.get_or_init(object::<v1::PersistentVolumeClaimSpec, v1::PersistentVolumeClaimStatus>)
+}
+
+/// An object with a specification and a status.
+fn object<'de, Spec: Deserialize<'de>, Status: Deserialize<'de>>() -> Type {
+    Type::Struct(vec![
+        ("apiVersion", Type::Text),
+        ("kind", Type::Text),
+        ("metadata", trace::<ObjectMeta>()),
+        ("spec", trace::<Spec>()),
+        ("status", trace::<Status>()),
+    ])
 }
 
 fn trace<'de, T: Deserialize<'de>>() -> Type {

@@ -1,9 +1,9 @@
 //! What a native member finds mounted, in the order in which it is mounted.
 //!
 //! First the kernel's file systems, then what covers parts of them, then the Pod's shared memory, then volumes (shallow
-//! before deep), last the Pod's own files. Masks come before volumes so that the `/dev/null` they use is the one just made (CVE-2025-31133), and
-//! nothing a volume holds can be in their way. The lists of masked and read-only paths are the field's common ones.
-//! Volumes are always nodev (devices are the allow-list's matter), but as everywhere keep exec and setuid bits.
+//! before deep), last the Pod's own files. Masks come before volumes so that the `/dev/null` they use is the one just
+//! made (CVE-2025-31133), and nothing a volume holds can be in their way. The lists of masked and read-only paths are the
+//! field's common ones. Volumes are always nodev (devices are the allow-list's matter), but as everywhere keep exec and setuid bits.
 
 use super::container::{FdSource, MountFlags};
 use super::init::Op;

@@ -5,19 +5,21 @@
 
 use k8s_openapi::api::core::v1;
 
-use super::{Problems, metadata};
+use super::Problems;
+use super::metadata::{self, Metadata};
 use crate::manifest::problem::{Cause, Problem};
 use crate::quantity::Quantity;
 
 const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
 
-/// What is wrong with it, and what means nothing here.
-pub fn check(claim: &v1::PersistentVolumeClaim) -> (Problems, Problems) {
+/// Who it is, what is wrong with it, and what means nothing here.
+pub fn check(claim: &v1::PersistentVolumeClaim) -> (Metadata, Problems, Problems) {
     let (mut problems, mut warnings) = (Problems::new(), Problems::new());
-    metadata::check(&claim.metadata, &mut problems);
-    let spec = claim.spec.clone().unwrap_or_default();
-    modes(&spec, &mut problems);
-    storage(&spec, &mut problems);
+    let metadata = metadata::check(&claim.metadata, &mut problems);
+    let nothing = v1::PersistentVolumeClaimSpec::default();
+    let spec = claim.spec.as_ref().unwrap_or(&nothing);
+    modes(spec, &mut problems);
+    storage(spec, &mut problems);
     match spec.volume_mode.as_deref() {
         None | Some("" | "Filesystem") => {}
         Some("Block") => {
@@ -42,7 +44,7 @@ pub fn check(claim: &v1::PersistentVolumeClaim) -> (Problems, Problems) {
             problems.push(Problem::new(Cause::Refused, format!("spec.{field}"), why));
         }
     }
-    (problems, warnings)
+    (metadata, problems, warnings)
 }
 
 fn warning(field: &str, message: &str) -> Problem {

@@ -15,7 +15,8 @@ use crate::image_ref::ImageRefError;
 use crate::manifest::problem::{Cause, Problem, quoted};
 use crate::manifest::suggest;
 use crate::pod::{
-    Container, Groups, ImageRef, RestartPolicy, SeccompChoice, SubPath, UserRef, Volume, VolumeMount, sub_path_fault,
+    Container, Groups, ImageRef, RestartPolicy, SeccompChoice, SubPath, UserRef, Volume, VolumeGroup, VolumeMount,
+    sub_path_fault,
 };
 
 /// What the containers of one Pod share.
@@ -28,6 +29,8 @@ pub struct All<'a> {
     volumes: BTreeMap<&'a str, &'a Volume>,
     budget: Budget,
     groups: Groups,
+    /// `fsGroup`, which is among the groups.
+    pub volume_group: Option<VolumeGroup>,
     seccomp: Option<SeccompChoice>,
     /// Names of all containers so far.
     pub names: HashSet<String>,
@@ -44,6 +47,7 @@ impl<'a> All<'a> {
         let security = spec.security_context.as_ref();
         id(security.and_then(|pod| pod.run_as_user), "spec.securityContext.runAsUser", out);
         id(security.and_then(|pod| pod.run_as_group), "spec.securityContext.runAsGroup", out);
+        let volume_group = rights::volume_group(security, out);
         Self {
             annotations: pod.metadata.annotations.clone().unwrap_or_default(),
             pod: security,
@@ -52,7 +56,8 @@ impl<'a> All<'a> {
             os: spec.os.as_ref().map(|os| os.name.as_str()),
             volumes: volumes.iter().map(|volume| (volume.name.as_str(), volume)).collect(),
             budget: Budget::default(),
-            groups: rights::groups(security, out),
+            groups: rights::groups(security, volume_group, out),
+            volume_group,
             seccomp: rights::pod_seccomp(security, out),
             names: HashSet::new(),
         }

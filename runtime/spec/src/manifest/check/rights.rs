@@ -13,8 +13,8 @@ use crate::pod::{Groups, ImageRef, Rights, SeccompChoice, VolumeGroup};
 
 const SECCOMP_TYPES: [&str; 3] = ["Localhost", "RuntimeDefault", "Unconfined"];
 
-/// `supplementalGroups` and their policy.
-pub fn groups(pod: Option<&v1::PodSecurityContext>, out: &mut Problems) -> Groups {
+/// `supplementalGroups` and their policy, and the group of the volumes.
+pub fn groups(pod: Option<&v1::PodSecurityContext>, volumes: Option<VolumeGroup>, out: &mut Problems) -> Groups {
     let Some(pod) = pod else { return Groups::default() };
     let listed = pod.supplemental_groups.iter().flatten().enumerate();
     let more =
@@ -29,7 +29,7 @@ pub fn groups(pod: Option<&v1::PodSecurityContext>, out: &mut Problems) -> Group
             false
         }
     };
-    more.extend(volume_group(Some(pod), &mut Problems::new()).map(|group| group.gid).filter(|gid| !more.contains(gid)));
+    more.extend(volumes.map(|group| group.gid).filter(|gid| !more.contains(gid)));
     Groups { more, strict }
 }
 
