@@ -42,18 +42,17 @@ pub async fn supervised_pods(layout: &Layout) -> Result<Vec<Pod>, Failure> {
         return Ok(pods);
     }
     match connect(layout).await {
-        Ok(client) => Ok(sorted(client.pods().await?)),
+        Ok(client) => {
+            let mut pods = client.pods().await?;
+            records::sort(&mut pods);
+            Ok(pods)
+        }
         Err(failure) => {
             complain(format_args!("warning: nobody supervises these Pods, and a node could not be started:"));
             failure.report();
             Ok(pods)
         }
     }
-}
-
-fn sorted(mut pods: Vec<Pod>) -> Vec<Pod> {
-    pods.sort_by(|a, b| records::key(a).cmp(&records::key(b)));
-    pods
 }
 
 async fn has_node(layout: &Layout) -> bool {

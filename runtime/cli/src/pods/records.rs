@@ -18,8 +18,9 @@ const OBJECT_MAX: u64 = 16 * 1024 * 1024;
 
 /// All Pods, by namespace and name. An object that makes no sense is named on standard error and left out.
 pub fn read_all(layout: &Layout) -> Result<Vec<Pod>, Failure> {
-    let mut pods = Vec::new();
-    for uid in uids(layout)? {
+    let uids = uids(layout)?;
+    let mut pods = Vec::with_capacity(uids.len());
+    for uid in uids {
         match read_newest(layout, &uid) {
             Ok(pod) => pods.extend(pod),
             Err(e) => complain(format_args!(
@@ -29,8 +30,14 @@ pub fn read_all(layout: &Layout) -> Result<Vec<Pod>, Failure> {
             )),
         }
     }
-    pods.sort_by(|a, b| key(a).cmp(&key(b)));
+    sort(&mut pods);
     Ok(pods)
+}
+
+/// By namespace and name.
+pub fn sort(pods: &mut [Pod]) {
+    // In place: a Pod is large, and no two have the same key.
+    pods.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
 }
 
 /// One Pod; `None` if its record is gone.
