@@ -12,6 +12,7 @@ mod short_forms;
 mod signals;
 mod statuses;
 mod terminal;
+mod watching;
 
 use std::process::Stdio;
 

@@ -47,8 +47,8 @@ fn an_unknown_field_comes_with_a_suggestion() {
         run_text(&node, text),
         &["pod.yaml:8:5: spec.containers[0].comand: unknown field", "hint: did you mean command?"],
     );
-    let text = text.replace("comand: [a]", "securityContext: {privileged: true}");
-    refused(run_text(&node, &text), &["spec.containers[0].securityContext.privileged", "not yet honoured"]);
+    let text = text.replace("comand: [a]", "securityContext: {procMount: Unmasked}");
+    refused(run_text(&node, &text), &["spec.containers[0].securityContext.procMount", "not yet honoured"]);
 }
 
 #[test]

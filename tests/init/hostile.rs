@@ -96,10 +96,10 @@ fn cve_2025_31133_a_null_that_is_no_null_covers_nothing() {
     }
     let mut start = Start::script("echo never");
     for op in &mut start.plan.ops {
-        if let Op::MakeDevice { path, minor, .. } = op
+        if let Op::MakeDevice { path, device, .. } = op
             && path == "/dev/null"
         {
-            *minor = 5;
+            device.minor = 5;
         }
     }
     assert_eq!(start.run().failure().op, "Mask", "another device is not null either");

@@ -1,7 +1,7 @@
 //! Manifests and facts that the tests plan from.
 
 use dwell_spec::facts::HostFacts;
-use dwell_spec::pod::{Container, ImageRef, Pod, Volume, VolumeMount, VolumeSource};
+use dwell_spec::pod::{Container, ImageRef, Pod, Propagation, Volume, VolumeMount, VolumeSource};
 
 /// A container whose program is this shell script.
 pub fn scripted(script: &str) -> Container {
@@ -11,7 +11,13 @@ pub fn scripted(script: &str) -> Container {
 
 /// A mount of the one volume there is.
 pub fn volume_at(path: &str, read_only: bool) -> VolumeMount {
-    VolumeMount { volume: "data".to_owned(), mount_path: path.to_owned(), read_only, sub_path: None }
+    VolumeMount {
+        volume: "data".to_owned(),
+        mount_path: path.to_owned(),
+        read_only,
+        sub_path: None,
+        propagation: Propagation::None,
+    }
 }
 
 /// A Pod `demo` of that container, with the volume `data`.
@@ -31,6 +37,7 @@ pub fn host() -> HostFacts {
         hostname: "machine".to_owned(),
         nofile_hard: 4096,
         seccomp: true,
+        capabilities: u64::MAX,
         arch: std::env::consts::ARCH.to_owned(),
         addresses: Vec::new(),
         cpus: 2,

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 
 use dwell_tests::node::wait_until;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{Kind, Native, Wasm, ask, free_port, host_addresses, net, pod, shared};
 
@@ -37,8 +37,13 @@ fn a_wasm_server_is_on_the_host() {
 
 /// A member asks a server of the host's own over localhost; without hostNetwork it would find nobody (see `directions`).
 fn reaches_the_host(kind: Kind, name: &str) {
+    is_heard_by_the_host(kind, name, ("127.0.0.1:0", "127.0.0.1"), json!({"hostNetwork": true}));
+}
+
+/// A server of the host's own listens on the one address, and a member asks at the other.
+fn is_heard_by_the_host(kind: Kind, name: &str, (listens_on, asked_at): (&str, &str), more: Value) {
     let node = shared();
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let listener = TcpListener::bind(listens_on).expect("a port");
     let port = listener.local_addr().expect("an address").port().to_string();
     let server = std::thread::spawn(move || {
         use std::io::{Read, Write};
@@ -47,8 +52,8 @@ fn reaches_the_host(kind: Kind, name: &str) {
         stream.read_to_string(&mut asked).expect("it asks");
         stream.write_all(format!("the host heard {asked}").as_bytes()).expect("it is answered");
     });
-    let container = net(&node, kind, "main", &["ask", "127.0.0.1", &port, "something"], json!({}));
-    let out = node.run(&pod(name, &[container], json!({"hostNetwork": true}))).ok();
+    let container = net(&node, kind, "main", &["ask", asked_at, &port, "something"], json!({}));
+    let out = node.run(&pod(name, &[container], more)).ok();
     assert_eq!(out, "the host heard something\n");
     server.join().expect("the server ends");
     node.dwell(&["rm", name]).ok();
@@ -77,5 +82,14 @@ fn names_of_the_hosts_file_are_known_to_both_kinds() {
         let said = node.run(&pod(name, &[container], json!({"hostNetwork": true})));
         assert!(said.code == 0 && said.out.lines().any(|line| line == words[0]), "{kind:?}: {words:?}: {said:#?}");
         node.dwell(&["rm", name]).ok();
+    }
+}
+
+#[test]
+fn the_host_has_a_name_in_pods_of_both_kinds() {
+    for (kind, name) in [(Native, "native-by-name"), (Wasm, "wasm-by-name")] {
+        let at = ("0.0.0.0:0", "host.containers.internal");
+        is_heard_by_the_host(kind, name, at, json!({}));
+        is_heard_by_the_host(kind, &format!("{name}-too"), at, json!({"hostNetwork": true}));
     }
 }

@@ -6,6 +6,7 @@ mod beside;
 mod claims;
 mod ends;
 mod hooks;
+mod host;
 mod members;
 mod probes;
 mod projected;

@@ -31,16 +31,24 @@ pub enum Command {
     Logs(command::logs::LogsArgs),
     /// Run a program in a running member; beside a Wasm one, a module
     Exec(command::exec::ExecArgs),
+    /// Lead ports of this machine into a Pod
+    PortForward(command::port_forward::PortForwardArgs),
     /// Stop Pods in order and keep their records and logs
     Stop(command::stop::StopArgs),
     /// Send a signal to a Pod's members
     Kill(command::kill::KillArgs),
     /// Stop a Pod's members in order and start them again
     Restart(command::restart::RestartArgs),
+    /// Wait until Pods have ended, or are as they should be
+    Wait(command::wait::WaitArgs),
     /// Remove Pods with their records, logs and volumes
     Rm(command::rm::RmArgs),
     /// Show everything that is known of Pods
     Inspect(command::inspect::InspectArgs),
+    /// Show what members use: processor, memory, processes
+    Stats(command::stats::StatsArgs),
+    /// Show what Pods use, as kubectl does
+    Top(command::stats::TopArgs),
     /// Show what would be done for a manifest, without doing it
     Plan(command::plan::PlanArgs),
     /// Show what this host offers, what is missing, and what to do about it

@@ -110,6 +110,10 @@ fn completions_and_man_pages_name_every_verb() {
     let (script, page) = (String::from_utf8(script).unwrap(), String::from_utf8(page).unwrap());
     for verb in Cli::command().get_subcommands() {
         assert!(script.contains(verb.get_name()), "{} in the completions", verb.get_name());
-        assert!(page.contains(&format!("dwell\\-{}", verb.get_name())), "{} in the man page", verb.get_name());
+        assert!(
+            page.contains(&format!("dwell\\-{}", verb.get_name().replace('-', "\\-"))),
+            "{} in the man page",
+            verb.get_name()
+        );
     }
 }

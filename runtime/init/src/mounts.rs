@@ -61,16 +61,26 @@ pub fn proc(root: BorrowedFd<'_>, target: &str) -> Result<(), Errno> {
     place(root, target, &instance("proc", &[], INERT)?)
 }
 
-pub fn sysfs(root: BorrowedFd<'_>, target: &str) -> Result<(), Errno> {
-    place(root, target, &instance("sysfs", &[], INERT | Attributes::MOUNT_ATTR_RDONLY)?)
+pub fn sysfs(root: BorrowedFd<'_>, target: &str, writable: bool) -> Result<(), Errno> {
+    place(root, target, &instance("sysfs", &[], inert(writable))?)
+}
+
+fn inert(writable: bool) -> Attributes {
+    if writable { INERT } else { INERT | Attributes::MOUNT_ATTR_RDONLY }
 }
 
 /// `controller` is one v1 hierarchy: a name, or several joined by commas.
-pub fn cgroup(root: BorrowedFd<'_>, target: &str, v2: bool, controller: Option<&str>) -> Result<(), Errno> {
+pub fn cgroup(
+    root: BorrowedFd<'_>,
+    target: &str,
+    v2: bool,
+    controller: Option<&str>,
+    writable: bool,
+) -> Result<(), Errno> {
     let names = controller.unwrap_or("").split(',').filter(|name| !name.is_empty());
     let options: Vec<(&str, Option<&str>)> = names.map(|name| (name, None)).collect();
     let kind = if v2 { "cgroup2" } else { "cgroup" };
-    place(root, target, &instance(kind, &options, INERT | Attributes::MOUNT_ATTR_RDONLY)?)
+    place(root, target, &instance(kind, &options, inert(writable))?)
 }
 
 /// Device nodes work in `/dev` only.

@@ -4,7 +4,8 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use dwell_sys::fs::{Target, ensure_in_root, open_in_root, open_plain_in_root};
+use dwell_spec::facts::DeviceNumber;
+use dwell_sys::fs::{Target, ensure_in_root, ensure_plain_dir_in_root, open_in_root, open_plain_in_root};
 use dwell_sys::mount;
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, fstatfs, major, makedev, mknodat, openat, symlinkat,
@@ -16,11 +17,22 @@ const DEVPTS_MAGIC: rustix::fs::FsWord = 0x1cd1;
 /// First and last major number of a devpts' terminals.
 const TERMINAL_MAJORS: std::ops::RangeInclusive<u32> = 136..=143;
 
-/// A character device.
-pub fn device(root: BorrowedFd<'_>, path: &str, (major, minor): (u32, u32), mode: u32) -> Result<(), Errno> {
+/// A device, and the directories above it.
+pub fn device(
+    root: BorrowedFd<'_>,
+    path: &str,
+    device: DeviceNumber,
+    mode: u32,
+    (uid, gid): (u32, u32),
+) -> Result<(), Errno> {
     let (parent, name) = split(path);
-    let parent = directory(root, parent)?;
-    mknodat(parent, name, FileType::CharacterDevice, Mode::from_raw_mode(mode), makedev(major, minor))
+    let parent = ensure_plain_dir_in_root(root, parent)?;
+    let kind = if device.block { FileType::BlockDevice } else { FileType::CharacterDevice };
+    mknodat(&parent, name, kind, Mode::from_raw_mode(mode), makedev(device.major, device.minor))?;
+    if (uid, gid) == (0, 0) {
+        return Ok(());
+    }
+    chownat(&parent, name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::SYMLINK_NOFOLLOW)
 }
 
 /// A symbolic link; `to` is text for whoever reads it.

@@ -62,17 +62,17 @@ impl<'a> Replay<'a> {
                 mounts::attach(self.root.open()?, descriptor(*mount)?, target, *is_dir)
             }
             Op::MountProc { target } => mounts::proc(self.root.open()?, target),
-            Op::MountSysfs { target } => mounts::sysfs(self.root.open()?, target),
-            Op::MountCgroup { target, v2, controller } => {
-                mounts::cgroup(self.root.open()?, target, *v2, controller.as_deref())
+            Op::MountSysfs { target, writable } => mounts::sysfs(self.root.open()?, target, *writable),
+            Op::MountCgroup { target, v2, controller, writable } => {
+                mounts::cgroup(self.root.open()?, target, *v2, controller.as_deref(), *writable)
             }
             Op::MountTmpfs { target, size, mode, noexec } => {
                 mounts::tmpfs(self.root.open()?, target, *size, *mode, *noexec)
             }
             Op::MountMqueue { target } => mounts::mqueue(self.root.open()?, target),
             Op::MountDevpts { target } => mounts::devpts(self.root.open()?, target),
-            Op::MakeDevice { path, major, minor, mode } => {
-                nodes::device(self.root.open()?, path, (*major, *minor), *mode)
+            Op::MakeDevice { path, device, mode, owner } => {
+                nodes::device(self.root.open()?, path, *device, *mode, *owner)
             }
             Op::MakeSymlink { path, to } => nodes::symlink(self.root.open()?, path, to),
             Op::BindConsole { target } => nodes::console(self.root.open()?, target),
@@ -169,7 +169,7 @@ fn named(op: &Op) -> (&'static str, &str) {
         Op::TmpfsRoot { .. } => ("TmpfsRoot", "/"),
         Op::Attach { target, .. } => ("Attach", target),
         Op::MountProc { target } => ("MountProc", target),
-        Op::MountSysfs { target } => ("MountSysfs", target),
+        Op::MountSysfs { target, .. } => ("MountSysfs", target),
         Op::MountCgroup { target, .. } => ("MountCgroup", target),
         Op::MountTmpfs { target, .. } => ("MountTmpfs", target),
         Op::MountMqueue { target } => ("MountMqueue", target),

@@ -38,6 +38,8 @@ pub use image::look::facts as image_facts;
 pub use node::failure::{NodeError, NodeErrorKind};
 pub use node::{Node, NodeConfig, WorkerExecutable};
 pub use pod::request::{Attached, ExecEnd, ExecRequest, ExecSession};
+pub use pod::usage::{MemberUsage, PodUsage, Usage};
+pub use volume::devices::list as host_devices;
 
 /// One change of one Pod.
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! What planning must know of the world. Gathered by IO in the node, plain values here; an unknown is `None`, and
 //! `dwell plan` prints it as unknown.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,8 @@ pub struct HostFacts {
     pub nofile_hard: u64,
     /// Whether `/proc/sys/kernel/seccomp` exists.
     pub seccomp: bool,
+    /// The capabilities that the node itself may have, which nobody below it can exceed.
+    pub capabilities: u64,
     /// `std::env::consts::ARCH`
     pub arch: String,
     /// Its addresses, the one that its default route leaves by first, without loopback.
@@ -43,11 +46,13 @@ pub struct PodIp {
     pub v4: Option<Ipv4Addr>,
     /// The Pod's IPv6 address.
     pub v6: Option<Ipv6Addr>,
+    /// Where the Pod reaches the host: the bridge's own address.
+    pub host: Option<Ipv4Addr>,
 }
 
 impl PodIp {
     /// As it is before the Pod is started.
-    pub const UNKNOWN: Self = Self { v4: None, v6: None };
+    pub const UNKNOWN: Self = Self { v4: None, v6: None, host: None };
 }
 
 /// What must be known of one container before it can be started.
@@ -67,6 +72,34 @@ pub struct ContainerFacts {
     pub settings: Vec<crate::settings::Settings>,
     /// The volumes, and parts of volumes, that are no directories.
     pub files: Vec<VolumePart>,
+    /// The devices behind the volumes that are one, by the volume's name.
+    pub devices: BTreeMap<String, DeviceNumber>,
+    /// Every device of the host, for a container that may use them all.
+    pub host_devices: Vec<HostDevice>,
+}
+
+/// Which device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceNumber {
+    /// A block device instead of a character device.
+    pub block: bool,
+    /// Its driver.
+    pub major: u32,
+    /// Which one of the driver's.
+    pub minor: u32,
+}
+
+/// A device as it lies in the host's `/dev`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostDevice {
+    /// `/dev/…`
+    pub path: String,
+    /// Which it is.
+    pub number: DeviceNumber,
+    /// Permission bits.
+    pub mode: u32,
+    /// Its user and group.
+    pub owner: (u32, u32),
 }
 
 /// A volume by name, and the part of it that is meant, if not all.

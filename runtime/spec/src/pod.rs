@@ -49,6 +49,12 @@ pub struct Pod {
     pub host_network: bool,
     /// Whether all members share the Pod's pid namespace (`spec.shareProcessNamespace`).
     pub share_process_namespace: bool,
+    /// Whether members live among the host's processes (`spec.hostPID`).
+    pub host_pid: bool,
+    /// Whether members share the host's System V and POSIX communication (`spec.hostIPC`).
+    pub host_ipc: bool,
+    /// Kernel parameters of the Pod's own namespaces: name with dots, value.
+    pub sysctls: Vec<(String, String)>,
     /// `spec.serviceAccountName`; `default` when none was given.
     pub service_account_name: String,
     /// What happens to a member that ends.
@@ -69,6 +75,11 @@ pub struct Pod {
 }
 
 impl Pod {
+    /// Whether each member is PID 1 of a pid namespace of its own.
+    pub fn members_are_alone(&self) -> bool {
+        !self.share_process_namespace && !self.host_pid
+    }
+
     /// The init containers that live beside the members.
     pub fn sidecars(&self) -> impl Iterator<Item = &Container> {
         self.init_containers.iter().filter(|container| container.is_sidecar())
@@ -287,6 +298,8 @@ pub struct VolumeMount {
     pub read_only: bool,
     /// What of the volume is mounted; all of it when absent.
     pub sub_path: Option<SubPath>,
+    /// Whether mounts that are made later are seen on the other side.
+    pub propagation: Propagation,
 }
 
 impl VolumeMount {
@@ -297,6 +310,18 @@ impl VolumeMount {
             Some(SubPath::Expanded(_)) | None => None,
         }
     }
+}
+
+/// `mountPropagation`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Propagation {
+    /// On neither side.
+    #[default]
+    None,
+    /// The member sees what the host mounts there.
+    HostToContainer,
+    /// The host sees what the member mounts there, too.
+    Bidirectional,
 }
 
 /// A file or folder of a volume: relative, without `..`.
@@ -365,6 +390,18 @@ pub enum HostPathKind {
     File,
     /// Must be a socket.
     Socket,
+    /// Must be a character device, which the member may then use.
+    CharDevice,
+    /// Must be a block device likewise.
+    BlockDevice,
+}
+
+impl HostPathKind {
+    /// Whether it gives the member a device.
+    #[must_use]
+    pub fn is_device(self) -> bool {
+        matches!(self, Self::CharDevice | Self::BlockDevice)
+    }
 }
 
 /// Requests and limits, in plain units.

@@ -35,8 +35,12 @@ pub struct RunArgs {
     pub env_files: Vec<(String, String)>,
     /// The command's own environment, for `-e K`.
     pub host_env: BTreeMap<String, String>,
-    /// `-v HOST:PATH[:ro]`
+    /// `-v HOST:PATH[:ro]`, or `-v CLAIM:PATH[:ro]`
     pub volumes: Vec<String>,
+    /// `--device HOST[:PATH[:r]]`, each with what it is on this machine: a block device, or a character device.
+    pub devices: Vec<(String, bool)>,
+    /// `--privileged`
+    pub privileged: bool,
     /// `-p [IP:]HOST:PORT[/udp]`
     pub publish: Vec<String>,
     /// `-u USER[:GROUP]`, by name or number.
@@ -98,7 +102,10 @@ impl ShortFormError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::OneImage => Some("dwell run app.wasm args…, or dwell run --image rootfs:DIR -- args…"),
-            Self::Flag { flag: "-v", .. } => Some("-v HOST:PATH or -v HOST:PATH:ro; HOST is a path, as /srv or ./data"),
+            Self::Flag { flag: "-v", .. } => Some(
+                "-v HOST:PATH or -v HOST:PATH:ro; HOST is a path, as /srv or ./data, or the name of a claim that is kept",
+            ),
+            Self::Flag { flag: "--device", .. } => Some("--device /dev/ttyUSB0, --device /dev/ttyUSB0:/dev/modem:r"),
             Self::Flag { flag: "-p", .. } => Some("-p HOST:PORT, -p IP:HOST:PORT, each with /udp for UDP"),
             Self::Flag { flag: "-m", .. } => Some("-m 64m or -m 64Mi is 64 MiB"),
             Self::Flag { flag: "-u", .. } => Some("-u USER or -u USER:GROUP"),
@@ -123,7 +130,7 @@ pub fn to_pod(run: &RunArgs) -> Result<v1::Pod, ShortFormError> {
     let name = run.name.clone().unwrap_or_else(|| base_name(&image));
     // A Pod's name may have dots, a container's may not.
     let container_name = name.replace('.', "-");
-    let (volumes, mounts) = flags::volumes(&run.volumes, &run.base_dir)?;
+    let (volumes, mounts) = flags::volumes(run)?;
     let user = run.user.as_deref().map(flags::user).transpose()?.unwrap_or_default();
     let memory = run.memory.as_deref().map(flags::memory).transpose()?;
     let container = v1::Container {
@@ -166,6 +173,7 @@ fn security(run: &RunArgs, user: &flags::User) -> Option<v1::SecurityContext> {
         run_as_user: user.uid,
         run_as_group: user.gid,
         read_only_root_filesystem: run.read_only.then_some(true),
+        privileged: run.privileged.then_some(true),
         ..v1::SecurityContext::default()
     };
     (context != v1::SecurityContext::default()).then_some(context)

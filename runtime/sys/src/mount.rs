@@ -35,12 +35,53 @@ pub fn set_attr(mount: BorrowedFd<'_>, attributes: Attributes, recursive: bool) 
     )
 }
 
-/// Nothing propagates into or out of `mount` and every mount below it.
+/// What becomes of mounts that are made below one, there and where it was cloned from (mount_namespaces(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagation {
+    /// Neither side sees the other's.
+    Private,
+    /// Those of the original are seen here.
+    Slave,
+    /// As it is: a clone of a shared mount shares.
+    Kept,
+}
+
+/// Adds `attributes` to a mount and settles its propagation, both for every mount below it, too, if `recursive`.
 ///
 /// # Errors
 /// As `set_attr`.
-pub fn make_private(mount: BorrowedFd<'_>) -> Result<(), Errno> {
-    change(mount, MountAttr { set: 0, clear: 0, propagation: libc::MS_PRIVATE, user_namespace: 0 }, true)
+pub fn restrict(
+    mount: BorrowedFd<'_>,
+    attributes: Attributes,
+    propagation: Propagation,
+    recursive: bool,
+) -> Result<(), Errno> {
+    let propagation = match propagation {
+        Propagation::Private => libc::MS_PRIVATE,
+        Propagation::Slave => libc::MS_SLAVE,
+        Propagation::Kept => 0,
+    };
+    change(mount, MountAttr { set: u64::from(attributes.bits()), clear: 0, propagation, user_namespace: 0 }, recursive)
+}
+
+/// Whether the mount that a file lies on is shared (what is mounted below it is seen by its peers, and by it what they
+/// mount) or, enough for `Slave`, the slave of one that is.
+///
+/// # Errors
+/// Those of reading `/proc`.
+pub fn can_be(propagation: Propagation, inside: BorrowedFd<'_>) -> std::io::Result<bool> {
+    let enough: &[&str] = match propagation {
+        Propagation::Private => return Ok(true),
+        Propagation::Slave => &["shared:", "master:"],
+        Propagation::Kept => &["shared:"],
+    };
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", inside.as_raw_fd()))?;
+    let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:")).map(str::trim).unwrap_or_default().to_owned();
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+    let own = mounts.lines().find(|line| line.split(' ').next() == Some(id.as_str()));
+    // Optional fields stand between the sixth and a lone hyphen.
+    let mut optional = own.into_iter().flat_map(|line| line.split(' ').skip(6).take_while(|field| *field != "-"));
+    Ok(optional.any(|field| enough.iter().any(|kind| field.starts_with(kind))))
 }
 
 fn change(mount: BorrowedFd<'_>, attr: MountAttr, recursive: bool) -> Result<(), Errno> {
@@ -76,13 +117,13 @@ pub fn clone_tree(dir: BorrowedFd<'_>, path: &str, recursive: bool) -> Result<Ow
     open_tree(dir, path, flags)
 }
 
-/// A detached copy of what `fd` refers to, through which nothing can be written.
+/// A detached copy of what `fd` refers to, through which nothing can be written and nothing propagates.
 ///
 /// # Errors
 /// As `clone_tree` and `set_attr`.
 pub fn clone_readonly(fd: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd, Errno> {
     let copy = clone_tree(fd, "", recursive)?;
-    set_attr(copy.as_fd(), Attributes::MOUNT_ATTR_RDONLY, recursive)?;
+    restrict(copy.as_fd(), Attributes::MOUNT_ATTR_RDONLY, Propagation::Private, recursive)?;
     Ok(copy)
 }
 

@@ -10,14 +10,16 @@ pub mod kill;
 pub mod logs;
 pub mod man;
 pub mod plan;
+pub mod port_forward;
 pub mod ps;
 pub mod restart;
 pub mod rm;
 pub mod run;
 pub mod serve;
+pub mod stats;
 pub mod stop;
 pub mod version;
-mod wait;
+pub mod wait;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -61,6 +63,10 @@ fn dispatch(command: Command, layout: Layout) -> Outcome {
         Command::Exec(args) => on_runtime(exec::run(args, &layout)),
         Command::Stop(args) => on_runtime(stop::run(args, &layout)),
         Command::Kill(args) => on_runtime(kill::run(args, &layout)),
+        Command::PortForward(args) => on_runtime(port_forward::run(args, &layout)),
+        Command::Stats(args) => on_runtime(stats::run(args, &layout)),
+        Command::Top(args) => on_runtime(stats::top(args, &layout)),
+        Command::Wait(args) => on_runtime(wait::run(args, &layout)),
         Command::Restart(args) => on_runtime(restart::run(args, &layout)),
         Command::Rm(args) => on_runtime(rm::run(args, &layout)),
         Command::Inspect(args) => on_runtime(inspect::run(args, &layout)),

@@ -79,6 +79,9 @@ fn plan(pod: &Pod, container: &Container, host: &HostFacts, settings: &[Settings
         looked => looked.map_err(|e| e.to_string())?,
     };
     facts.settings = settings.to_vec();
+    if container.rights.privileged {
+        facts.host_devices = dwell::host_devices();
+    }
     let plan = plan_container(pod, container, host, &facts, PodIp::UNKNOWN);
     plan.map(|plan| Planned::Plan(Box::new(plan))).map_err(|e| e.to_string())
 }

@@ -6,12 +6,12 @@ use dwell_serve::client::{Client, Kind};
 use dwell_spec::settings::SettingsKind;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::wait::{Until, wait_for};
 use super::{Outcome, print};
 use crate::args::{Grace, PodNames};
 use crate::failure::Failure;
 use crate::output::progress::Progress;
 use crate::pods::records::{is_finished, key, shown};
+use crate::pods::until::{Until, wait_for};
 use crate::pods::{node, select};
 
 /// Arguments of `dwell rm`.
@@ -59,7 +59,7 @@ async fn remove_pods(args: &RmArgs, layout: &Layout) -> Result<(), Failure> {
         }
     }
     for pod in chosen {
-        Progress::new().during(format!("removing {}", shown(pod)), wait_for(layout, pod, Until::Gone)).await?;
+        Progress::new().during(format!("removing {}", shown(pod)), wait_for(layout, pod, &Until::Gone)).await?;
         print(&format!("{}\n", shown(pod)))?;
     }
     Ok(())

@@ -2,11 +2,11 @@
 
 use dwell::layout::Layout;
 
-use super::wait::{Until, wait_for};
 use super::{Outcome, print};
 use crate::args::{Grace, PodNames};
 use crate::output::progress::Progress;
 use crate::pods::records::{is_finished, key, shown};
+use crate::pods::until::{Until, wait_for};
 use crate::pods::{node, select};
 
 /// Arguments of `dwell stop`.
@@ -31,7 +31,7 @@ pub async fn run(args: StopArgs, layout: &Layout) -> Outcome {
         client.stop_pod(key(pod).0, key(pod).1, args.grace.seconds).await?;
     }
     for pod in chosen {
-        let waiting = wait_for(layout, pod, Until::Finished);
+        let waiting = wait_for(layout, pod, &Until::Finished);
         Progress::new().during(format!("stopping {}", shown(pod)), waiting).await?;
         print(&format!("{}\n", shown(pod)))?;
     }

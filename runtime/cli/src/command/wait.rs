@@ -1,67 +1,100 @@
-//! Waiting until Pods have ended or are gone, by the node's watch; through the node's own end, too.
+//! `dwell wait`: until Pods are as they should be, for scripts.
+//!
+//! All are waited for at once, with one time limit, and each is told as it comes about. Waiting costs the node nothing: it
+//! tells of every change to whoever watches.
 
 use std::time::Duration;
 
 use dwell::layout::Layout;
-use dwell_serve::client::{Client, ClientFailure, Kind, PodEvent};
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::SignedDuration;
 
+use super::{Outcome, print};
+use crate::args::PodNames;
 use crate::failure::Failure;
-use crate::pods::records::{is_finished, key, uid};
+use crate::output::progress::Progress;
+use crate::pods::condition::Condition;
+use crate::pods::records::shown;
+use crate::pods::until::{Became, Until, wait_for};
+use crate::pods::{node, select};
 
-/// Between two attempts to find a node again.
-const PAUSE: Duration = Duration::from_millis(20);
-/// Attempts without any event in between.
-const ATTEMPTS: u32 = 50;
+/// As long as kubectl waits for ever.
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// What is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Until {
-    /// The Pod has ended, or is gone.
-    Finished,
-    /// Its record is gone.
-    Gone,
+/// Arguments of `dwell wait`.
+#[derive(Debug, clap::Args)]
+pub struct WaitArgs {
+    #[command(flatten)]
+    names: PodNames,
+    /// What to wait for: condition=TYPE[=STATUS], jsonpath={.PATH}[=VALUE], delete; without it, their end
+    #[arg(long = "for", value_name = "WHAT", value_parser = until)]
+    until: Option<Until>,
+    /// How long at most: 30s, 5m; 0s looks once, less waits for a week
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, allow_hyphen_values = true)]
+    timeout: Duration,
 }
 
-/// Waits for one Pod. A Pod of the same name with another uid means that this one is gone.
-///
-/// # Errors
-/// No node could be reached or started any more.
-pub async fn wait_for(layout: &Layout, pod: &Pod, until: Until) -> Result<(), Failure> {
-    let mut failure = None;
-    for _ in 0..ATTEMPTS {
-        match watch_until(layout, pod, until).await {
-            Ok(true) => return Ok(()),
-            Ok(false) => {}
-            Err(e) if e.kind() == Kind::NoNode => failure = Some(e),
-            Err(e) => return Err(e.into()),
+/// Waits; 125 if the time was over, or a Pod is gone that should have become something else.
+pub async fn run(args: WaitArgs, layout: &Layout) -> Outcome {
+    let pods = node::supervised_pods(layout).await?;
+    let chosen = select::many(&pods, &args.names.pods, args.names.namespace.as_deref(), args.names.all)?;
+    let until = args.until.unwrap_or(Until::Finished);
+    let deadline = tokio::time::Instant::now() + args.timeout;
+    let mut failed = None;
+    for pod in chosen {
+        if let Err(failure) = one(layout, pod, &until, deadline).await {
+            failed.replace(failure).iter().for_each(Failure::report);
         }
-        tokio::time::sleep(PAUSE).await;
     }
-    Err(failure.map_or_else(|| Failure::new("the node keeps closing its watch"), Failure::from))
+    failed.map_or(Ok(0), Err)
 }
 
-/// Whether it came about before the node closed the watch.
-async fn watch_until(layout: &Layout, pod: &Pod, until: Until) -> Result<bool, ClientFailure> {
-    let client = Client::connect_or_start(layout).await?;
-    let (namespace, name) = key(pod);
-    let mut watch = client.watch_pod(namespace, name).await?;
-    match client.pod(namespace, name).await {
-        Err(e) if e.kind() == Kind::NotFound => return Ok(true),
-        Ok(now) if has_come_about(&PodEvent::Modified(Box::new(now.clone())), pod, until) => {
-            return Ok(true);
-        }
-        other => drop(other?),
+async fn one(layout: &Layout, pod: &Pod, until: &Until, deadline: tokio::time::Instant) -> Result<(), Failure> {
+    let mut progress = Progress::new();
+    let waiting = progress.during(format!("waiting for {}", shown(pod)), wait_for(layout, pod, until));
+    // What is so already counts, however little time there is.
+    let limit = deadline.max(tokio::time::Instant::now() + AT_LEAST);
+    match tokio::time::timeout_at(limit, waiting).await {
+        Ok(became) => match became? {
+            Became::Wanted => Ok(print(&format!("pod/{} condition met\n", shown(pod)))?),
+            Became::Gone => Err(Failure::new(format!("Pod {} is gone", shown(pod)))),
+        },
+        Err(_) => Err(Failure::new(format!("timed out waiting for Pod {}", shown(pod)))
+            .with_hint("--timeout says how long to wait; `dwell inspect` shows how the Pod is")),
     }
-    while let Some(event) = watch.next().await? {
-        if has_come_about(&event, pod, until) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
-fn has_come_about(event: &PodEvent, pod: &Pod, until: Until) -> bool {
-    let gone = matches!(event, PodEvent::Deleted(_)) || uid(event.pod()) != uid(pod);
-    gone || (until == Until::Finished && is_finished(event.pod()))
+/// For one look.
+const AT_LEAST: Duration = Duration::from_millis(500);
+
+fn until(text: &str) -> Result<Until, String> {
+    match text {
+        "delete" => Ok(Until::Gone),
+        other => Condition::parse(other).map(Until::Meets),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let parsed: SignedDuration = text.parse().map_err(|_| "expected a duration such as 30s, 5m or 1h30m")?;
+    Ok(if parsed.is_negative() { WEEK } else { parsed.unsigned_abs() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed() {
+        assert_eq!(until("delete"), Ok(Until::Gone));
+        assert!(matches!(until("condition=Ready"), Ok(Until::Meets(_))) && until("gone").is_err());
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(
+            (duration("0"), duration("0s"), duration("-1s")),
+            (Ok(Duration::ZERO), Ok(Duration::ZERO), Ok(WEEK))
+        );
+        assert!(duration("soon").is_err() && duration("5").is_err());
+    }
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use dwell_spec::facts::VolumePart;
 use dwell_spec::plan::container::{FdSource, MountFlags, SHARED_MEMORY};
 use dwell_spec::plan::worker::WorkerPlan;
+use dwell_spec::pod::Propagation;
 use dwell_sys::{memfd, mount};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountAttrFlags;
@@ -121,6 +122,9 @@ fn volume(parts: &Parts<'_>, wanted: VolumePart, flags: MountFlags) -> io::Resul
         .volumes
         .get(&wanted)
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the Pod has no such volume"))?;
+    if !mount::can_be(propagation(flags), fd)? {
+        return Err(io::Error::other("it is not on a shared mount, as mountPropagation needs (mount --make-shared)"));
+    }
     with_rights(mount::clone_tree(fd, "", true)?, flags, true)
 }
 
@@ -140,8 +144,16 @@ fn with_rights(tree: OwnedFd, flags: MountFlags, recursive: bool) -> io::Result<
     attributes.set(MountAttrFlags::MOUNT_ATTR_NOEXEC, flags.noexec);
     attributes.set(MountAttrFlags::MOUNT_ATTR_NOSUID, flags.nosuid);
     attributes.set(MountAttrFlags::MOUNT_ATTR_NODEV, flags.nodev);
-    mount::set_attr(tree.as_fd(), attributes, recursive)?;
+    mount::restrict(tree.as_fd(), attributes, propagation(flags), recursive)?;
     Ok(tree)
+}
+
+fn propagation(flags: MountFlags) -> mount::Propagation {
+    match flags.propagation {
+        Propagation::None => mount::Propagation::Private,
+        Propagation::HostToContainer => mount::Propagation::Slave,
+        Propagation::Bidirectional => mount::Propagation::Kept,
+    }
 }
 
 fn tasks(files: &[(String, OwnedFd)], controller: &str) -> io::Result<OwnedFd> {

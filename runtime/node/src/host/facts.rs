@@ -24,11 +24,19 @@ pub fn facts() -> HostFacts {
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         nofile_hard: getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX),
         seccomp: fs::exists("/proc/sys/kernel/seccomp").unwrap_or(false),
+        capabilities: capabilities(),
         arch: std::env::consts::ARCH.to_owned(),
         addresses: addresses(),
         cpus: std::thread::available_parallelism().map_or(1, |number| number.get() as u64),
         memory: memory(),
     }
+}
+
+/// Our bounding set; all, where `/proc` does not tell.
+fn capabilities() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let set = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+    set.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(u64::MAX)
 }
 
 fn memory() -> u64 {

@@ -80,7 +80,7 @@ pub fn make(socket: &mut Socket, identity: &Identity) -> Result<Bridge, NetworkE
     let link = make_link(socket, identity, mtu)?;
     let ipv6 = host_has_ipv6();
     let own = |address, prefix| address::add(link.index, Subnet { address, prefix });
-    let mut additions = vec![own(gateway4(subnet4), subnet::PREFIX)];
+    let mut additions = vec![own(gateway4(subnet4).into(), subnet::PREFIX)];
     if ipv6 {
         additions.push(own(gateway6(identity), subnet::PREFIX6));
     }
@@ -136,8 +136,8 @@ fn network4(subnet: Subnet) -> Option<Network4> {
 }
 
 /// The bridge's own IPv4 address: the Pods' gateway.
-pub fn gateway4(subnet4: Ipv4Addr) -> IpAddr {
-    Ipv4Addr::from_bits(subnet4.to_bits() + 1).into()
+pub fn gateway4(subnet4: Ipv4Addr) -> Ipv4Addr {
+    Ipv4Addr::from_bits(subnet4.to_bits() + 1)
 }
 
 /// The bridge's own IPv6 address: the Pods' gateway.

@@ -9,6 +9,7 @@
 //! 10 to 30 ms and stalls everybody's). Calls block; call them from a thread that may. Nothing here touches a link,
 //! route, or table that is not the folder's own, but for the settings in `forwarding`.
 
+pub(crate) mod dial;
 pub mod forwarding;
 mod host_port;
 pub mod identity;
@@ -36,6 +37,11 @@ mod state;
 pub use host_port::bind_host_port;
 pub use namespace::POD_LINK;
 use state::State;
+
+/// Where a Pod of this address reaches the host: its bridge's own address.
+pub fn host_of(pod: Ipv4Addr) -> Ipv4Addr {
+    bridge::gateway4(subnet::base(pod))
+}
 
 /// What a node's network is made from.
 #[derive(Debug, Clone)]

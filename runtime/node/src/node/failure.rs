@@ -22,6 +22,8 @@ pub enum NodeErrorKind {
     Invalid,
     /// The request itself makes no sense.
     BadRequest,
+    /// Nobody in the Pod answers.
+    BadGateway,
     /// Ask again: this node is leaving.
     Unavailable,
     /// dwell or the machine failed.

@@ -6,6 +6,8 @@
 //! nothing for the Pods.
 
 use std::fs::File;
+use std::net::TcpStream;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +20,10 @@ use tokio::sync::{broadcast, oneshot};
 use crate::blocking::{blocking, settled};
 use crate::host;
 use crate::layout::Layout;
+use crate::network::dial;
 use crate::pod::request::{Attached, ExecRequest, ExecSession, Refusal, Reply, Request};
 use crate::pod::shared::{PodHandle, Shared};
+use crate::pod::usage::PodUsage;
 use crate::pod::{record, recover};
 use crate::supervise::journal::Journal;
 
@@ -29,6 +33,9 @@ use crate::{EventKind, NodeError, NodeErrorKind, PodEvent, SignalName};
 mod claims;
 pub mod failure;
 mod open;
+
+/// A driver that does not answer for as long has something better to do.
+const USAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How to open a node.
 #[derive(Debug)]
@@ -245,6 +252,41 @@ impl Node {
         if let Ok(handle) = self.find(namespace, name) {
             let _ = handle.requests.send(Request::CloseStdin { container: container.to_owned() }).await;
         }
+    }
+
+    /// A connection to a TCP port inside the Pod, over its own loopback: what a member that listens on `localhost` only
+    /// answers, too.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` when it is not running, `BadGateway` when nobody there takes the connection.
+    pub async fn connect(&self, namespace: &str, name: &str, port: u16) -> Result<TcpStream, NodeError> {
+        let network = self.ask(namespace, name, |reply| Request::Network { reply }).await?;
+        let dialled = blocking(move || dial::loopback(network.as_fd(), port)).await.flatten();
+        dialled.map_err(|error| {
+            let message = format!("Pod {namespace}/{name}: connect to port {port} inside: {error}");
+            NodeError::new(NodeErrorKind::BadGateway, message)
+        })
+    }
+
+    /// What every Pod that lives uses, by namespace and name. One whose driver is busy for longer than two seconds is left
+    /// out.
+    pub async fn usage(&self) -> Vec<PodUsage> {
+        let living: Vec<_> = self.shared.pods().by_key.values().filter(|pod| !pod.is_finished()).cloned().collect();
+        let mut asked = Vec::new();
+        for pod in living {
+            let (reply, answer) = oneshot::channel();
+            if pod.requests.try_send(Request::Usage { reply }).is_ok() {
+                asked.push(answer);
+            }
+        }
+        let deadline = tokio::time::Instant::now() + USAGE_TIMEOUT;
+        let mut found = Vec::new();
+        for answer in asked {
+            if let Ok(Ok(Ok(usage))) = tokio::time::timeout_at(deadline, answer).await {
+                found.extend(usage);
+            }
+        }
+        found
     }
 
     fn find(&self, namespace: &str, name: &str) -> Result<Arc<PodHandle>, NodeError> {

@@ -242,6 +242,8 @@ impl Driver {
             Request::Attach { container, reply } => {
                 let _ = reply.send(self.attach(container.as_deref()).await);
             }
+            Request::Network { reply } => drop(reply.send(self.network())),
+            Request::Usage { reply } => drop(reply.send(Ok(self.usage()))),
             Request::Refresh => self.refresh_volumes(),
             Request::CloseStdin { container } => self.close_stdin(&container).await,
         }

@@ -48,6 +48,10 @@ impl Driver {
         self.errands.end(None);
         self.reports.clear();
         if let Some(sandbox) = self.sandbox.take() {
+            if self.pod.host_pid {
+                // They are not in a namespace that ends with pause.
+                sandbox.end_members().await;
+            }
             sandbox.end().await;
         }
         self.clear_after_sandbox();

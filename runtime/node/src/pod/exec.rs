@@ -42,7 +42,7 @@ pub(super) struct Target {
 pub(super) struct ExecReady {
     request: ExecRequest,
     /// The module that was asked for, or why it cannot be run; nothing for a member that was being set up a moment ago.
-    compiled: Option<(Target, Result<Ready, Failure>)>,
+    compiled: Option<(Target, Result<Box<Ready>, Failure>)>,
     reply: Reply<ExecSession>,
 }
 
@@ -67,7 +67,7 @@ impl Driver {
                 let shared = Arc::clone(&self.shared);
                 self.modules.spawn(async move {
                     let compiled = prepare::compile(&shared, module, ContainerFacts::default()).await;
-                    ExecReady { request, compiled: Some((target, compiled)), reply }
+                    ExecReady { request, compiled: Some((target, compiled.map(Box::new))), reply }
                 });
             }
         }
@@ -83,7 +83,7 @@ impl Driver {
         let answer = match compiled {
             _ if self.journal.member_of(target.seq).is_none() => Err(Refusal::Gone),
             Err(failure) => Err(Refusal::Invalid(failure.message)),
-            Ok(ready) => self.born_beside(target, &request, Some(ready)).await,
+            Ok(ready) => self.born_beside(target, &request, Some(*ready)).await,
         };
         let _ = reply.send(answer);
     }

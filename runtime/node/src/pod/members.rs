@@ -161,6 +161,13 @@ impl Driver {
         sandbox.keeper.take(seq, what).await.map_err(|error| Refusal::Failed(chain(&error)))
     }
 
+    pub(super) fn network(&self) -> Result<OwnedFd, Refusal> {
+        let state = if self.journal.finished { "ended" } else { "waiting to start" };
+        let not_running = || Refusal::NotRunning { what: "the Pod".into(), state: state.into() };
+        let sandbox = self.sandbox.as_ref().ok_or_else(not_running)?;
+        sandbox.network_namespace().map_err(|error| Refusal::Failed(format!("open the Pod's network: {error}")))
+    }
+
     pub(super) async fn attach(&mut self, container: Option<&str>) -> Result<Attached, Refusal> {
         let index = self.pick_interactive(container)?;
         let seq = require_running(&self.journal.members[index])?;

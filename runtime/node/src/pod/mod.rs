@@ -16,3 +16,4 @@ pub(crate) mod shared;
 pub mod start;
 pub mod status;
 mod storage;
+pub mod usage;

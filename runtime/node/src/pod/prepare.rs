@@ -29,7 +29,7 @@ pub(crate) enum Prepared {
         /// Index of the member.
         index: usize,
         /// Facts for the planner, or why it cannot be started.
-        result: Result<Ready, Failure>,
+        result: Result<Box<Ready>, Failure>,
     },
     /// It takes a while.
     Slow {
@@ -82,7 +82,8 @@ impl Driver {
             Prepared::Slow { index, message }
         });
         let shared = self.shared.clone();
-        self.prepared.spawn(async move { Prepared::Done { index, result: learn(shared, container).await } });
+        self.prepared
+            .spawn(async move { Prepared::Done { index, result: learn(shared, container).await.map(Box::new) } });
         true
     }
 
@@ -93,7 +94,7 @@ impl Driver {
             }
             Prepared::Slow { .. } => {}
             Prepared::Done { index, .. } if !self.preparing.remove(&index) => {}
-            Prepared::Done { index, result: Ok(ready) } => self.bring_to_life(index, ready).await,
+            Prepared::Done { index, result: Ok(ready) } => self.bring_to_life(index, *ready).await,
             Prepared::Done { index, result: Err(failure) } => {
                 self.begin_run(index);
                 self.start_failed(index, &failure.reason, failure.message, failure.exit_code);

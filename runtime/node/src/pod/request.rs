@@ -5,6 +5,8 @@ use std::os::fd::OwnedFd;
 
 use tokio::sync::oneshot;
 
+use super::usage::PodUsage;
+
 use crate::supervise::journal::{Journal, Member, MemberState};
 
 /// One request to a Pod's driver.
@@ -46,6 +48,16 @@ pub enum Request {
         container: Option<String>,
         /// Answered with the descriptors.
         reply: Reply<Attached>,
+    },
+    /// The Pod's network namespace.
+    Network {
+        /// Answered with a descriptor.
+        reply: Reply<OwnedFd>,
+    },
+    /// What the Pod and its members use.
+    Usage {
+        /// Answered with nothing when nobody lives.
+        reply: Reply<Option<PodUsage>>,
     },
     /// A ConfigMap or Secret has changed: fill the volumes that hold one anew.
     Refresh,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use dwell_spec::facts::{PodIp, VolumePart};
+use dwell_spec::facts::{DeviceNumber, PodIp, VolumePart};
 use dwell_spec::plan::container::{ContainerPlan, SHARED_MEMORY, Stdio};
 use dwell_spec::plan::projection::{self, ProjectedFiles};
 use dwell_spec::plan::{self, PlanError};
@@ -70,13 +70,36 @@ impl Driver {
     fn plan(&mut self, index: usize, ready: &mut Ready) -> Result<ContainerPlan, Failed> {
         let container = self.container(index);
         ready.facts.settings = self.settings(container.settings());
+        let mounted = container.mounts.iter().map(|mount| mount.volume.clone()).collect();
+        let devices = self.open_devices(mounted)?;
+        let container = self.container(index);
         ready.parts = self.open_parts(container, &ready.facts.settings)?;
         let files = self.mountable(&ready.parts).filter(|(_, volume)| volume.is_file);
         ready.facts.files = files.map(|(part, _)| part).collect();
+        ready.facts.devices = devices;
+        if container.rights.privileged {
+            ready.facts.host_devices = volume::devices::list();
+        }
         let plan = plan::plan_container(&self.pod, container, &self.shared.facts, &ready.facts, self.pod_ip())
             .map_err(|error| chain(&error))?;
         self.journal.members[index].kind = Some(kind_word(plan.kind).to_owned());
         Ok(plan)
+    }
+
+    /// Opens anew what the container's mounts take of devices, and says which they are: one that was unplugged meanwhile
+    /// may have come back as another.
+    fn open_devices(&mut self, mounts: Vec<String>) -> Result<BTreeMap<String, DeviceNumber>, Failed> {
+        let mut found = BTreeMap::new();
+        let is_device = |volume: &&Volume| {
+            matches!(volume.source, VolumeSource::HostPath { kind, .. } if kind.is_device())
+                && mounts.contains(&volume.name)
+        };
+        for volume in self.pod.volumes.iter().filter(is_device) {
+            let open = self.open_volume(volume)?;
+            found.extend(open.device.map(|device| (volume.name.clone(), device)));
+            self.volumes.insert(volume.name.clone(), open);
+        }
+        Ok(found)
     }
 
     /// The Pod's volumes, and these parts of them.
@@ -176,7 +199,11 @@ impl Driver {
     /// The Pod's addresses as planners know them.
     pub(super) fn pod_ip(&self) -> PodIp {
         let network = self.journal.sandbox.as_ref().and_then(|sandbox| sandbox.network.as_ref());
-        PodIp { v4: network.map(|n| n.v4), v6: network.and_then(|n| n.v6) }
+        PodIp {
+            v4: network.map(|n| n.v4),
+            v6: network.and_then(|n| n.v6),
+            host: network.map(|n| network::host_of(n.v4)),
+        }
     }
 
     /// Makes the sandbox if the Pod has none.
@@ -214,6 +241,9 @@ impl Driver {
         if !self.pod.host_network {
             self.attach_network(&plan.host_ports)?;
         }
+        if let Some(sandbox) = &self.sandbox {
+            sandbox.set_sysctls(&plan.sandbox.sysctls)?;
+        }
         files::write(&self.shared, &self.handle.uid, &self.pod, &plan, self.pod_ip())
             .map_err(|e| format!("write the Pod's files: {e}"))?;
         self.start_relay(sockets).await?;
@@ -237,7 +267,11 @@ impl Driver {
     }
 
     fn open_shared_memory(&mut self, anew: bool) -> Result<(), Failed> {
-        let open = volume::shared_memory(&self.volume_folders(), anew).map_err(|error| chain(&error))?;
+        let open = match self.pod.host_ipc {
+            true => volume::shared_memory_of_host(),
+            false => volume::shared_memory(&self.volume_folders(), anew),
+        };
+        let open = open.map_err(|error| chain(&error))?;
         self.volumes.insert(SHARED_MEMORY.to_owned(), open);
         Ok(())
     }

@@ -51,7 +51,13 @@ pub struct Keeper {
 
 /// The block that pause reads first.
 pub fn setup_block(plan: &SandboxPlan, tasks: usize, cgroup_directory: bool) -> Vec<u8> {
-    let mut flags = Setup::NEW_IPC | Setup::NEW_PID;
+    let mut flags = 0;
+    if !plan.host_ipc {
+        flags |= Setup::NEW_IPC;
+    }
+    if !plan.host_pid {
+        flags |= Setup::NEW_PID;
+    }
     if !plan.host_network {
         flags |= Setup::NEW_NET | Setup::NEW_UTS;
     }

@@ -11,6 +11,7 @@ pub mod keeper;
 #[allow(dead_code, missing_docs, reason = "pause's own side is in the same file")]
 #[path = "../../../../pause/src/protocol.rs"]
 pub mod protocol;
+mod sysctl;
 
 use std::ffi::CString;
 use std::io;
@@ -92,8 +93,33 @@ impl Sandbox {
     /// # Errors
     /// pause is gone.
     pub fn network_namespace(&self) -> io::Result<OwnedFd> {
+        self.namespace("net")
+    }
+
+    /// Sets kernel parameters (name with dots, value) in the Pod's network and IPC namespaces.
+    ///
+    /// # Errors
+    /// Names the parameter that the kernel refused.
+    pub fn set_sysctls(&self, sysctls: &[(String, String)]) -> Result<(), String> {
+        if sysctls.is_empty() {
+            return Ok(());
+        }
+        let open = |kind| self.namespace(kind).map_err(|error| format!("open the Pod's {kind} namespace: {error}"));
+        sysctl::set(open("net")?.as_fd(), open("ipc")?.as_fd(), sysctls)
+    }
+
+    /// Kills every member by the Pod's cgroup and waits until none is left.
+    pub async fn end_members(&self) {
+        let deadline = tokio::time::Instant::now() + END_TIMEOUT;
+        tidy("kill the Pod's members", || self.cgroup.group.kill());
+        while self.cgroup.group.pids_current().is_some_and(|left| left > 0) && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    fn namespace(&self, kind: &str) -> io::Result<OwnedFd> {
         let pid = pid_of(&self.pidfd)?;
-        let path = format!("/proc/{pid}/ns/net");
+        let path = format!("/proc/{pid}/ns/{kind}");
         let namespace = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         // If pause still lives, the number was its own all the time.
         rustix::process::pidfd_send_signal(&self.pidfd, Signal::CONT)?;

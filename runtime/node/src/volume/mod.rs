@@ -10,11 +10,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use dwell_spec::facts::DeviceNumber;
 use dwell_spec::plan::container::SHARED_MEMORY;
 use dwell_spec::plan::projection::ProjectedFiles;
 use dwell_spec::pod::{HostPathKind, Volume, VolumeGroup, VolumeSource};
 use rustix::fs::{FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 
+pub mod devices;
 mod group;
 mod projected;
 
@@ -24,6 +26,8 @@ pub struct OpenVolume {
     fd: OwnedFd,
     /// Whether it is a single file (a hostPath may be).
     pub is_file: bool,
+    /// The device that it gives to members, if its kind says that it is one.
+    pub device: Option<DeviceNumber>,
 }
 
 impl OpenVolume {
@@ -44,7 +48,7 @@ impl OpenVolume {
             other => other?,
         };
         let is_file = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) != FileType::Directory;
-        Ok(OpenVolume { fd, is_file })
+        Ok(OpenVolume { fd, is_file, device: None })
     }
 
     fn make_part(&self, path: &str) -> io::Result<OwnedFd> {
@@ -149,6 +153,14 @@ pub fn shared_memory(folders: &VolumeFolders, anew: bool) -> Result<OpenVolume, 
         .map_err(|error| (path.clone(), "unmount what was left of", error))
         .and_then(|()| memory_dir(&path, "mode=1777,size=64m"))
         .map_err(|failure| named("of the shared memory", failure))
+}
+
+/// Opens the host's shared memory, which members with `hostIPC` have.
+///
+/// # Errors
+/// As `ensure_open`.
+pub fn shared_memory_of_host() -> Result<OpenVolume, VolumeError> {
+    open_dir(Path::new("/dev/shm")).map_err(|failure| named("of the shared memory", failure))
 }
 
 /// Unmounts and removes every volume folder of a Pod. Idempotent.
@@ -270,7 +282,7 @@ fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
 fn open_dir(path: &Path) -> Result<OpenVolume, Failure> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| (path.into(), "open the volume", e.into()))?;
-    Ok(OpenVolume { fd, is_file: false })
+    Ok(OpenVolume { fd, is_file: false, device: None })
 }
 
 fn host_path(path: &Path, kind: HostPathKind) -> Result<OpenVolume, Failure> {
@@ -286,10 +298,12 @@ fn host_path(path: &Path, kind: HostPathKind) -> Result<OpenVolume, Failure> {
     }
     let fd = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .map_err(|e| fail("open the hostPath", e.into()))?;
-    let found = rustix::fs::fstat(&fd).map_err(|e| fail("look at the hostPath", e.into()))?;
-    let found = FileType::from_raw_mode(found.st_mode);
+    let stat = rustix::fs::fstat(&fd).map_err(|e| fail("look at the hostPath", e.into()))?;
+    let found = FileType::from_raw_mode(stat.st_mode);
     check_kind(found, kind).map_err(|e| fail("use the hostPath", e))?;
-    Ok(OpenVolume { fd, is_file: found != FileType::Directory })
+    let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+    let device = kind.is_device().then(|| DeviceNumber { block: kind == HostPathKind::BlockDevice, major, minor });
+    Ok(OpenVolume { fd, is_file: found != FileType::Directory, device })
 }
 
 fn make_file(path: &Path) -> io::Result<()> {
@@ -303,6 +317,8 @@ fn check_kind(found: FileType, kind: HostPathKind) -> io::Result<()> {
         HostPathKind::Directory | HostPathKind::DirectoryOrCreate => ("a directory", found == FileType::Directory),
         HostPathKind::File | HostPathKind::FileOrCreate => ("a regular file", found == FileType::RegularFile),
         HostPathKind::Socket => ("a socket", found == FileType::Socket),
+        HostPathKind::CharDevice => ("a character device", found == FileType::CharacterDevice),
+        HostPathKind::BlockDevice => ("a block device", found == FileType::BlockDevice),
     };
     if fits { Ok(()) } else { Err(io::Error::other(format!("it is not {expected}"))) }
 }

@@ -55,6 +55,7 @@ fn code_and_reason(kind: NodeErrorKind) -> (StatusCode, &'static str) {
         NodeErrorKind::Conflict => (StatusCode::CONFLICT, "Conflict"),
         NodeErrorKind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
         NodeErrorKind::BadRequest => (StatusCode::BAD_REQUEST, "BadRequest"),
+        NodeErrorKind::BadGateway => (StatusCode::BAD_GATEWAY, "BadGateway"),
         NodeErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
         NodeErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
     }

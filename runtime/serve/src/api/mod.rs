@@ -2,6 +2,7 @@
 //! today; kubectl's port will be this one grown.
 
 pub mod answer;
+pub mod forward;
 pub mod pods;
 pub mod route;
 pub mod settings;
@@ -50,6 +51,7 @@ async fn answer(node: Arc<Node>, request: Request<Incoming>) -> Result<Answer, I
         Route::Health => answer::ok(&"ok"),
         Route::Info => answer::ok(&node.info()),
         Route::Check => answer::ok(&node.check().await),
+        Route::Usage => answer::ok(&node.usage().await),
         Route::Shutdown => {
             node.shutdown();
             answer::success()
@@ -62,6 +64,7 @@ async fn answer(node: Arc<Node>, request: Request<Incoming>) -> Result<Answer, I
         Route::Claim { key, delete: true } => settings::remove_claim(&node, &key).await,
         Route::Claim { key, .. } => settings::put_claim(&node, &key, request.into_body()).await,
         Route::Pod { key, verb: Verb::Exec } => stream::exec(&node, &key, &query, request).await,
+        Route::Pod { key, verb: Verb::Connect } => forward::connect(&node, &key, &query, request).await,
         Route::Pod { key, verb: Verb::Attach } => stream::attach(&node, &key, &query, request).await,
         Route::Pod { key, verb } => pods::verb(&node, &key, &verb, &query).await,
     })

@@ -136,7 +136,7 @@ pub async fn verb(node: &Arc<Node>, key: &Key, verb: &Verb, query: &Query) -> An
             Ok(signal) => node.kill(namespace, name, query.get("container"), signal).await,
             Err(error) => return answer::bad_request(&error.to_string()),
         },
-        Verb::Exec | Verb::Attach => return answer::bad_request("a WebSocket is needed here"),
+        Verb::Exec | Verb::Attach | Verb::Connect => return answer::bad_request("a WebSocket is needed here"),
     };
     match done {
         Ok(Some(pod)) => answer::ok(&*pod),

@@ -15,6 +15,8 @@ pub enum Route {
     Info,
     /// `GET /dwell/v1/check`
     Check,
+    /// `GET /dwell/v1/usage`
+    Usage,
     /// `POST /dwell/v1/shutdown`
     Shutdown,
     /// `GET /api/v1[/namespaces/NS]/pods`
@@ -83,6 +85,8 @@ pub enum Verb {
     Exec,
     /// Connect to a member's stdio (WebSocket).
     Attach,
+    /// Connect to a port inside (an upgrade to plain bytes).
+    Connect,
 }
 
 /// The decoded query of a request, in order.
@@ -143,6 +147,7 @@ pub fn route(method: &Method, path: &str, query: &Query) -> Option<Route> {
         ["healthz" | "readyz" | "livez"] if get => Some(Route::Health),
         ["dwell", "v1", "info"] if get => Some(Route::Info),
         ["dwell", "v1", "check"] if get => Some(Route::Check),
+        ["dwell", "v1", "usage"] if get => Some(Route::Usage),
         ["dwell", "v1", "shutdown"] if post => Some(Route::Shutdown),
         ["api", "v1", "pods"] if get => Some(list(None, query)),
         ["api", "v1", "namespaces", namespace, "pods"] if get => Some(list(Some(namespace), query)),
@@ -179,6 +184,7 @@ pub fn route(method: &Method, path: &str, query: &Query) -> Option<Route> {
                 "stop" => Verb::Stop,
                 "restart" => Verb::Restart,
                 "kill" => Verb::Kill,
+                "connect" => Verb::Connect,
                 _ => return None,
             };
             Some(pod(namespace, name, verb))

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::{Method, Request, Response};
+use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
+use hyper::upgrade::Upgraded;
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use serde::de::DeserializeOwned;
@@ -67,6 +69,25 @@ impl Client {
             return Ok(response);
         }
         Err(refusal(&what, response).await)
+    }
+}
+
+impl Client {
+    /// Sends a request that asks for plain bytes both ways, and hands back the connection.
+    pub(super) async fn upgrade(&self, target: &Target, to: &'static str) -> Result<TokioIo<Upgraded>, ClientFailure> {
+        let what = described(&Method::POST, target);
+        let broken = |e| ClientFailure::Broken(what.clone(), e);
+        let io = TokioIo::new(self.stream().await?);
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(broken)?;
+        tokio::spawn(connection.with_upgrades());
+        let mut request = request(Method::POST, target, None);
+        request.headers_mut().insert(UPGRADE, HeaderValue::from_static(to));
+        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        let response = sender.send_request(request).await.map_err(broken)?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(refusal(&what, response).await);
+        }
+        hyper::upgrade::on(response).await.map(TokioIo::new).map_err(broken)
     }
 }
 

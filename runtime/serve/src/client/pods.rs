@@ -1,14 +1,17 @@
 //! The verbs on Pods, typed.
 
+use dwell::PodUsage;
 use hyper::Method;
 use k8s_openapi::List;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::failure::ClientFailure;
 use super::http::Client;
 use super::target::Target;
 use super::watch::PodWatch;
+use crate::api::forward::PROTOCOL;
 
 impl Client {
     /// Asks the node to run the Pod in its `metadata.namespace`. Returns when the wish is on disk, with uid and status.
@@ -107,6 +110,28 @@ impl Client {
     /// What broke.
     pub async fn check(&self) -> Result<Value, ClientFailure> {
         self.call(Method::GET, &Target::new("/dwell/v1/check", &[]), None).await
+    }
+
+    /// A connection to a TCP port inside the Pod.
+    ///
+    /// # Errors
+    /// `Kind::NotFound`, `Kind::Conflict` (not running), `Kind::Other` (nobody answers there); else what broke.
+    pub async fn connect_port(
+        &self,
+        namespace: &str,
+        name: &str,
+        port: u16,
+    ) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<>, ClientFailure> {
+        let target = Target::dwell_pod(namespace, name, "connect").query("port", &port.to_string());
+        self.upgrade(&target, PROTOCOL).await
+    }
+
+    /// What every Pod that lives uses.
+    ///
+    /// # Errors
+    /// What broke.
+    pub async fn usage(&self) -> Result<Vec<PodUsage>, ClientFailure> {
+        self.call(Method::GET, &Target::new("/dwell/v1/usage", &[]), None).await
     }
 
     /// The node itself: pid, version, folders, Pods.

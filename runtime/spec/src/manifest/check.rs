@@ -27,6 +27,7 @@ mod restart_rules;
 mod rights;
 mod selectors;
 mod settings;
+mod sysctls;
 mod volumes;
 
 /// What is wrong, in the order in which it was found.
@@ -67,6 +68,10 @@ fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
     let deadline = deadline(spec.active_deadline_seconds, out);
     let naming = naming::names_of(spec, &meta.name, &meta.namespace, out);
     os(spec.os.as_ref(), out);
+    if spec.share_process_namespace == Some(true) && spec.host_pid == Some(true) {
+        let why = "ShareProcessNamespace and HostPID cannot both be enabled";
+        out.push(Problem::invalid("spec.shareProcessNamespace", "true", why));
+    }
     let volumes = volumes::check(spec.volumes.as_deref().unwrap_or_default(), out);
     let mut containers = container::All::new(source, spec, &volumes, grace, out);
     let init_containers = containers.check(spec.init_containers.as_deref().unwrap_or_default(), "initContainers", out);
@@ -88,6 +93,9 @@ fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
         dns: naming::dns(spec, out),
         host_network: spec.host_network.unwrap_or(false),
         share_process_namespace: spec.share_process_namespace.unwrap_or(false),
+        host_pid: spec.host_pid.unwrap_or(false),
+        host_ipc: spec.host_ipc.unwrap_or(false),
+        sysctls: sysctls::check(spec, out),
         service_account_name: account(spec),
         restart_policy: restart_policy.unwrap_or(RestartPolicy::Always),
         termination_grace_period_seconds: grace,

@@ -99,6 +99,11 @@ pub fn check_claim(claim: &v1::PersistentVolumeClaim) -> Result<(String, String)
     if problems.is_empty() { Ok((metadata.namespace, metadata.name)) } else { Err(problems) }
 }
 
+/// Whether a claim could have this name.
+pub(crate) fn is_claim_name(name: &str) -> bool {
+    check::names::subdomain(name).is_empty()
+}
+
 #[derive(Default)]
 struct Reader {
     pods: Vec<v1::Pod>,

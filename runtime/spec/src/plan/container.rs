@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::init::{InitPlan, Slot};
 use super::worker::WorkerPlan;
-use crate::pod::MemberKind;
+use crate::pod::{MemberKind, Propagation};
 
 /// One start of one container, decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,8 @@ pub struct MountFlags {
     pub nosuid: bool,
     /// `MOUNT_ATTR_NODEV`
     pub nodev: bool,
+    /// What becomes of later mounts.
+    pub propagation: Propagation,
 }
 
 /// Limits of one cgroup, in the kernel's terms but no version's syntax.

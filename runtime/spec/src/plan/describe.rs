@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::container::{CgroupLimits, ContainerPlan, FdSource, Stdio};
+use super::container::{CgroupLimits, ContainerPlan, DeviceRule, FdSource, Stdio};
 use super::describe_op::{Line, source};
 use super::init::{Exec, InitPlan};
 use super::joined::ExecPlan;
@@ -18,9 +18,18 @@ impl Display for PodPlan {
         let network =
             if self.sandbox.host_network { "the host's" } else { "its own; addresses unknown until it starts" };
         writeln!(f, "  network      {network}")?;
-        let processes =
-            if self.sandbox.share_process_namespace { "members see each other" } else { "each member its own" };
+        let processes = match (self.sandbox.host_pid, self.sandbox.share_process_namespace) {
+            (true, _) => "the host's",
+            (false, true) => "members see each other",
+            (false, false) => "each member its own",
+        };
         writeln!(f, "  processes    {processes}")?;
+        if self.sandbox.host_ipc {
+            writeln!(f, "  IPC          the host's")?;
+        }
+        for (name, value) in &self.sandbox.sysctls {
+            writeln!(f, "  sysctl       {name}={}", value.escape_default())?;
+        }
         for port in &self.host_ports {
             let ip = port.host_ip.map_or("every address".to_owned(), |ip| ip.to_string());
             let protocol = protocol(port.protocol);
@@ -41,7 +50,7 @@ impl Display for ContainerPlan {
         writeln!(f, "  stdio        {}", stdio(self.stdio))?;
         let pids = if self.own_pid_namespace { "PID 1 of its own namespace" } else { "in the Pod's namespace" };
         writeln!(f, "  processes    {pids}")?;
-        write!(f, "{}", Shown(&self.cgroup))?;
+        write!(f, "{}{}", Shown(&self.cgroup), Shown(&self.cgroup.devices))?;
         write_steps(f, &self.sources, &self.init)?;
         match (&self.worker, self.kind) {
             (Some(worker), _) => write!(f, "{}", Shown(worker)),
@@ -72,9 +81,14 @@ impl Display for Shown<'_, CgroupLimits> {
         if let Some(shares) = self.0.cpu_shares {
             writeln!(f, "  cpu shares   {shares}")?;
         }
-        writeln!(f, "  pids         {}", limit(self.0.pids, ""))?;
+        writeln!(f, "  pids         {}", limit(self.0.pids, ""))
+    }
+}
+
+impl Display for Shown<'_, Vec<DeviceRule>> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let number = |number: Option<u32>| number.map_or("*".to_owned(), |number| number.to_string());
-        let devices = self.0.devices.iter().map(|rule| {
+        let devices = self.0.iter().map(|rule| {
             let kind = if rule.block { 'b' } else { 'c' };
             format!("{kind} {}:{} {}", number(rule.major), number(rule.minor), rule.access)
         });
@@ -184,5 +198,7 @@ fn host_path(kind: HostPathKind) -> &'static str {
         HostPathKind::FileOrCreate => "a file, made if absent",
         HostPathKind::File => "a file",
         HostPathKind::Socket => "a socket",
+        HostPathKind::CharDevice => "a character device, which may be used",
+        HostPathKind::BlockDevice => "a block device, which may be used",
     }
 }

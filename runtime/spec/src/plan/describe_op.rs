@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use super::container::{FdSource, MountFlags};
 use super::init::{Op, Slot};
 use super::wasm::UNKNOWN_DIGEST;
+use crate::pod::Propagation;
 
 /// An operation, with the descriptors that its slots mean.
 pub(super) struct Line<'a> {
@@ -37,20 +38,20 @@ impl Line<'_> {
     fn mounts(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.op {
             Op::MountProc { target } => write!(f, "{target}: proc"),
-            Op::MountSysfs { target } => write!(f, "{target}: sysfs, read-only"),
-            Op::MountCgroup { target, controller, .. } => {
-                write!(
-                    f,
-                    "{target}: own cgroups{}, read-only",
-                    controller.as_ref().map_or(String::new(), |c| format!(" ({c})"))
-                )
+            Op::MountSysfs { target, writable } => write!(f, "{target}: sysfs{}", unless_writable(*writable)),
+            Op::MountCgroup { target, controller, writable, .. } => {
+                let which = controller.as_ref().map_or(String::new(), |c| format!(" ({c})"));
+                write!(f, "{target}: own cgroups{which}{}", unless_writable(*writable))
             }
             Op::MountTmpfs { target, size, mode, noexec } => {
                 write!(f, "{target}: tmpfs of {size} bytes, mode {mode:o}{}", if *noexec { ", noexec" } else { "" })
             }
             Op::MountMqueue { target } => write!(f, "{target}: mqueue"),
             Op::MountDevpts { target } => write!(f, "{target}: devpts"),
-            Op::MakeDevice { path, major, minor, mode } => write!(f, "{path}: device {major}:{minor}, mode {mode:o}"),
+            Op::MakeDevice { path, device, mode, .. } => {
+                let kind = if device.block { "block device" } else { "device" };
+                write!(f, "{path}: {kind} {}:{}, mode {mode:o}", device.major, device.minor)
+            }
             Op::BindConsole { target } => write!(f, "{target}: the member's terminal"),
             Op::MakeSymlink { path, to } => write!(f, "{path}: link to {to}"),
             Op::Mask { path } => write!(f, "{path}: covered"),
@@ -113,10 +114,19 @@ pub(super) fn source(sources: &[FdSource], slot: Slot) -> String {
     }
 }
 
+fn unless_writable(writable: bool) -> &'static str {
+    if writable { "" } else { ", read-only" }
+}
+
 fn rights(flags: &MountFlags) -> String {
     let named = [(flags.noexec, "noexec"), (flags.nosuid, "nosuid"), (flags.nodev, "nodev")];
     let first = if flags.read_only { "read-only" } else { "read-write" };
-    named.iter().filter(|(set, _)| *set).fold(first.to_owned(), |text, (_, name)| text + ", " + name)
+    let rights = named.iter().filter(|(set, _)| *set).fold(first.to_owned(), |text, (_, name)| text + ", " + name);
+    match flags.propagation {
+        Propagation::None => rights,
+        Propagation::HostToContainer => rights + ", with later mounts of the host",
+        Propagation::Bidirectional => rights + ", with later mounts of either side",
+    }
 }
 
 fn rlimit(resource: u32) -> String {

@@ -7,8 +7,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::facts::DeviceNumber;
+
 /// Grows when the encoding changes; `init` refuses another version by name.
-pub const INIT_PLAN_VERSION: u32 = 1;
+pub const INIT_PLAN_VERSION: u32 = 2;
 
 /// Descriptor of the sealed plan in `init`.
 pub const PLAN_FD: i32 = 3;
@@ -54,18 +56,18 @@ pub enum Op {
     Attach { mount: Slot, target: String, is_dir: bool },
     /// A new proc of this pid namespace.
     MountProc { target: String },
-    /// A new sysfs, read-only.
-    MountSysfs { target: String },
-    /// A new read-only view of this process's own cgroups.
-    MountCgroup { target: String, v2: bool, controller: Option<String> },
+    /// A new sysfs.
+    MountSysfs { target: String, writable: bool },
+    /// A new view of this process's own cgroups.
+    MountCgroup { target: String, v2: bool, controller: Option<String>, writable: bool },
     /// A new tmpfs; nosuid always, nodev everywhere but at `/dev`.
     MountTmpfs { target: String, size: u64, mode: u32, noexec: bool },
     /// A new mqueue.
     MountMqueue { target: String },
     /// A new devpts (gid 5, ptmxmode 0666) and the `ptmx` link beside it.
     MountDevpts { target: String },
-    /// A character device node.
-    MakeDevice { path: String, major: u32, minor: u32, mode: u32 },
+    /// A device node, with the directories above it (0755) that are missing.
+    MakeDevice { path: String, device: DeviceNumber, mode: u32, owner: (u32, u32) },
     /// Standard input (a terminal of the devpts attached before) also at this path, as `/dev/console`.
     BindConsole { target: String },
     /// A symbolic link.

@@ -83,7 +83,7 @@ pub fn plan_exec(
         init: InitPlan { ops: steps.ops, exec: execute(container, request, &env)? },
         worker: None,
         stdio: native::stdio(request.tty, request.stdin),
-        own_pid_namespace: !pod.share_process_namespace,
+        own_pid_namespace: pod.members_are_alone(),
     })
 }
 

@@ -7,8 +7,8 @@
 
 use super::container::{CgroupLimits, DeviceRule};
 use super::init::Op;
-use crate::facts::HostFacts;
-use crate::pod::{Pod, Resources};
+use crate::facts::{ContainerFacts, HostFacts};
+use crate::pod::{Container, Pod, Resources};
 
 /// Processes and threads of a container that names no limit.
 pub const DEFAULT_PIDS: u64 = 4096;
@@ -37,10 +37,30 @@ const NOFILE_HARD: u64 = 524_288;
 const DEVICES: [(u32, Option<u32>); 8] =
     [(1, Some(3)), (1, Some(5)), (1, Some(7)), (1, Some(8)), (1, Some(9)), (5, Some(0)), (5, Some(2)), (136, None)];
 
-/// The allow-list of a native member. A Wasm member's is empty: it opens no device.
-pub fn devices() -> Vec<DeviceRule> {
-    let rule = |(major, minor)| DeviceRule { block: false, major: Some(major), minor, access: "rwm".to_owned() };
-    DEVICES.into_iter().map(rule).collect()
+/// The allow-list of a native member: every device for one that is privileged, else the usual ones and those of its
+/// volumes, to read only where the mount says so (the mount itself would not keep anybody from writing to a device). A
+/// Wasm member's is empty: it opens no device.
+pub fn devices(container: &Container, facts: &ContainerFacts) -> Vec<DeviceRule> {
+    if container.rights.privileged {
+        return [false, true].map(|block| rule(block, None, None, "rwm")).to_vec();
+    }
+    let mut rules = usual_devices();
+    for mount in &container.mounts {
+        if let Some(device) = facts.devices.get(&mount.volume) {
+            let access = if mount.read_only { "r" } else { "rw" };
+            rules.push(rule(device.block, Some(device.major), Some(device.minor), access));
+        }
+    }
+    rules
+}
+
+/// What every program expects.
+fn usual_devices() -> Vec<DeviceRule> {
+    DEVICES.into_iter().map(|(major, minor)| rule(false, Some(major), minor, "rwm")).collect()
+}
+
+fn rule(block: bool, major: Option<u32>, minor: Option<u32>, access: &str) -> DeviceRule {
+    DeviceRule { block, major, minor, access: access.to_owned() }
 }
 
 /// Limits of one container's cgroup.
@@ -57,7 +77,7 @@ pub fn container(resources: &Resources, devices: Vec<DeviceRule>) -> CgroupLimit
 /// Limits of the Pod's cgroup, above its containers': the larger of what all containers and sidecars together may use,
 /// and any init container with the sidecars before it; none where one of them has none (as the kubelet computes it). On
 /// top comes what pause has for itself, which lives in the same group: members that use up all that is theirs must not
-/// silence it. Its devices are those of its members, so that a container's group never starts with more.
+/// silence it. Devices are a container's matter.
 pub fn pod(pod: &Pod) -> CgroupLimits {
     let total = |of: fn(&Resources) -> Option<u64>| pod_total(pod, of);
     CgroupLimits {
@@ -66,7 +86,7 @@ pub fn pod(pod: &Pod) -> CgroupLimits {
             .map(|millis| quota(millis.saturating_add(PAUSE_MILLIS))),
         cpu_shares: requested(pod).map(shares),
         pids: None,
-        devices: devices(),
+        devices: Vec::new(),
     }
 }
 
@@ -104,6 +124,7 @@ pub fn rlimits(host: &HostFacts) -> [Op; 2] {
 mod tests {
     use super::super::samples;
     use super::*;
+    use crate::facts::DeviceNumber;
 
     #[test]
     fn units_are_the_kernels() {
@@ -138,7 +159,24 @@ mod tests {
 
     #[test]
     fn no_block_device_and_no_wildcard_but_terminals() {
-        assert!(devices().iter().all(|rule| !rule.block && rule.major.is_some()));
-        assert_eq!(devices().iter().filter(|rule| rule.minor.is_none()).count(), 1);
+        let rules = devices(&samples::container("a"), &ContainerFacts::default());
+        assert!(rules.iter().all(|rule| !rule.block && rule.major.is_some()));
+        assert_eq!(rules.iter().filter(|rule| rule.minor.is_none()).count(), 1);
+    }
+
+    #[test]
+    fn a_volume_that_is_a_device_allows_exactly_that() {
+        let usual = usual_devices().len();
+        let mut facts = ContainerFacts::default();
+        facts.devices.insert("data".into(), DeviceNumber { block: false, major: 188, minor: 0 });
+        facts.devices.insert("more".into(), DeviceNumber { block: true, major: 7, minor: 3 });
+        let mut container = samples::container("a");
+        assert_eq!(devices(&container, &facts).len(), usual, "the Pod has them, this member does not mount them");
+        container.mounts = vec![samples::mount("data", "/dev/ttyUSB0"), samples::mount("more", "/dev/disk")];
+        container.mounts[1].read_only = true;
+        let rules = devices(&container, &facts);
+        assert_eq!(rules[usual..], [rule(false, Some(188), Some(0), "rw"), rule(true, Some(7), Some(3), "r")]);
+        container.rights.privileged = true;
+        assert_eq!(devices(&container, &facts), [false, true].map(|block| rule(block, None, None, "rwm")));
     }
 }

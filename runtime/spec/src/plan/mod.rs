@@ -73,7 +73,7 @@ pub use refusal::{PlanError, Problem};
 #[cfg(feature = "manifest")]
 pub use values::resolved;
 #[cfg(feature = "manifest")]
-pub use worker_layout::{granted, place};
+pub use worker_layout::{NO_DEVICE, granted, place};
 
 #[cfg(all(test, feature = "manifest"))]
 pub(crate) mod samples;

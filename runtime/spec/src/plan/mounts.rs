@@ -3,19 +3,23 @@
 //! First the kernel's file systems, then what covers parts of them, then the Pod's shared memory, then volumes (shallow
 //! before deep), last the Pod's own files. Masks come before volumes so that the `/dev/null` they use is the one just
 //! made (CVE-2025-31133), and nothing a volume holds can be in their way. The lists of masked and read-only paths are the
-//! field's common ones. Volumes are always nodev (devices are the allow-list's matter), but as everywhere keep exec and setuid bits.
+//! field's common ones. Volumes are nodev unless they are a device themselves (which the allow-list then names), but as
+//! everywhere keep exec and setuid bits. For a privileged member nothing is covered, and it finds the host's devices.
 
 use super::container::{FdSource, MountFlags};
 use super::init::Op;
 use super::refusal::{PlanError, Problem};
 use super::steps::Steps;
-use crate::facts::{ContainerFacts, HostFacts};
+use crate::facts::{ContainerFacts, DeviceNumber, HostDevice, HostFacts};
 use crate::pod::{Container, LAST_WORDS_PATH, Pod, VolumeMount};
 
 /// Bytes of `/dev` itself, which holds nodes and links.
 const DEV_BYTES: u64 = 64 * 1024;
 /// Bytes of the tmpfs that holds the mount points of v1 cgroups.
 const CGROUP_BYTES: u64 = 64 * 1024;
+
+/// Not made: others stand there already, or a mount of its own.
+const NO_DEVICES: [&str; 5] = ["/dev/console", "/dev/ptmx", "/dev/pts", "/dev/shm", "/dev/mqueue"];
 
 /// Character devices: name, major, minor.
 const NODES: [(&str, u32, u32); 6] =
@@ -57,11 +61,18 @@ const POD_FILES: [(&str, &str); 3] =
     [("hosts", "/etc/hosts"), ("hostname", "/etc/hostname"), ("resolv.conf", "/etc/resolv.conf")];
 
 /// `/proc`, `/dev`, `/sys`, with their covers.
-pub fn system(steps: &mut Steps, host: &HostFacts, tty: bool) {
+pub fn system(steps: &mut Steps, host: &HostFacts, container: &Container, facts: &ContainerFacts) {
+    let privileged = container.rights.privileged;
     steps.then([Op::MountProc { target: "/proc".to_owned() }]);
-    dev(steps, tty);
-    steps.then([Op::MountSysfs { target: "/sys".to_owned() }]);
-    cgroup(steps, host);
+    dev(steps, container.tty);
+    if privileged {
+        steps.then(facts.host_devices.iter().filter(|device| is_more(&device.path)).map(host_device));
+    }
+    steps.then([Op::MountSysfs { target: "/sys".to_owned(), writable: privileged }]);
+    cgroup(steps, host, privileged);
+    if privileged {
+        return;
+    }
     steps.then(MASKED.map(|path| Op::Mask { path: path.to_owned() }));
     steps.then(READ_ONLY.map(|path| Op::ReadOnly { path: path.to_owned() }));
 }
@@ -70,13 +81,26 @@ fn dev(steps: &mut Steps, tty: bool) {
     steps.then([tmpfs("/dev", DEV_BYTES, 0o755)]);
     steps.then(NODES.map(|(name, major, minor)| Op::MakeDevice {
         path: format!("/dev/{name}"),
-        major,
-        minor,
+        device: DeviceNumber { block: false, major, minor },
         mode: 0o666,
+        owner: (0, 0),
     }));
     steps.then(LINKS.map(|(path, to)| link(path, to)));
     terminals(steps, tty);
     steps.then([Op::MountMqueue { target: "/dev/mqueue".to_owned() }]);
+}
+
+/// Whether a device of the host is none that a member has anyway.
+fn is_more(path: &str) -> bool {
+    let usual =
+        NODES.iter().map(|(name, ..)| *name).chain(LINKS.iter().filter_map(|(path, _)| path.strip_prefix("/dev/")));
+    let usual = usual.into_iter().any(|name| path.strip_prefix("/dev/") == Some(name));
+    let elsewhere = NO_DEVICES.iter().any(|other| parts(path).starts_with(&parts(other)));
+    is_plain(path) && first_component(path) == Some("dev") && !usual && !elsewhere
+}
+
+fn host_device(device: &HostDevice) -> Op {
+    Op::MakeDevice { path: device.path.clone(), device: device.number, mode: device.mode, owner: device.owner }
 }
 
 /// With a terminal, its devpts is the member's and its first terminal the console (CVE-2025-52565: by descriptor).
@@ -89,11 +113,11 @@ fn terminals(steps: &mut Steps, tty: bool) {
 }
 
 /// The member's own cgroups, to read: runtimes of languages size themselves by them.
-fn cgroup(steps: &mut Steps, host: &HostFacts) {
+fn cgroup(steps: &mut Steps, host: &HostFacts, writable: bool) {
     let root = "/sys/fs/cgroup";
     if host.cgroup_v1.is_empty() {
         if host.cgroup_v2 {
-            steps.then([Op::MountCgroup { target: root.to_owned(), v2: true, controller: None }]);
+            steps.then([Op::MountCgroup { target: root.to_owned(), v2: true, controller: None, writable }]);
         }
         return;
     }
@@ -103,6 +127,7 @@ fn cgroup(steps: &mut Steps, host: &HostFacts) {
             target: format!("{root}/{hierarchy}"),
             v2: false,
             controller: Some(hierarchy.clone()),
+            writable,
         }]);
         if hierarchy.contains(',') {
             steps.then(hierarchy.split(',').map(|name| link(&format!("{root}/{name}"), hierarchy)));
@@ -123,7 +148,8 @@ pub fn pod_owned(steps: &mut Steps, pod: &Pod, container: &Container, facts: &Co
     mounts.sort_by_key(|mount| depth(&mount.mount_path));
     for mount in mounts {
         check(pod, container, mount)?;
-        let flags = MountFlags { read_only: mount.read_only, nodev: true, ..MountFlags::default() };
+        let is_device = container.rights.privileged || facts.devices.contains_key(&mount.volume);
+        let flags = volume_flags(mount, is_device);
         let source = FdSource::Volume { name: mount.volume.clone(), part: mount.part().map(str::to_owned), flags };
         steps.attach(source, &mount.mount_path, !facts.is_file(mount));
     }
@@ -131,6 +157,12 @@ pub fn pod_owned(steps: &mut Steps, pod: &Pod, container: &Container, facts: &Co
         steps.attach(FdSource::PodFile { name: (*name).to_owned(), flags: inert() }, target, false);
     }
     last_words(steps, container)
+}
+
+/// Rights of a mounted volume.
+pub fn volume_flags(mount: &VolumeMount, is_device: bool) -> MountFlags {
+    let (read_only, propagation) = (mount.read_only, mount.propagation);
+    MountFlags { read_only, nodev: !is_device, propagation, ..MountFlags::default() }
 }
 
 /// The file for last words, last, since its place may lie in a volume. Where a volume brings its own `/dev`, the usual file
@@ -279,11 +311,15 @@ mod tests {
     }
 
     #[test]
-    fn volumes_are_always_nodev() {
+    fn volumes_are_nodev_unless_they_are_a_device() {
         let pod = samples::pod();
         let container = Container { mounts: vec![samples::mount("data", "/d")], ..samples::container("a") };
-        let mut steps = Steps::default();
-        pod_owned(&mut steps, &pod, &container, &ContainerFacts::default()).expect("plans");
+        let planned = |facts: &ContainerFacts| {
+            let mut steps = Steps::default();
+            pod_owned(&mut steps, &pod, &container, facts).expect("plans");
+            steps
+        };
+        let steps = planned(&ContainerFacts::default());
         let nodev = |source: &FdSource| match source {
             FdSource::Volume { flags, .. }
             | FdSource::PodFile { flags, .. }
@@ -292,5 +328,33 @@ mod tests {
             _ => false,
         };
         assert!(steps.sources.iter().all(nodev));
+        let number = DeviceNumber { block: false, major: 188, minor: 0 };
+        let facts = ContainerFacts { devices: [("data".to_owned(), number)].into(), ..ContainerFacts::default() };
+        assert_eq!(planned(&facts).sources.iter().filter(|source| !nodev(source)).count(), 1);
+    }
+
+    #[test]
+    fn a_privileged_member_finds_the_hosts_devices_and_nothing_covered() {
+        let of_host = |path: &str| HostDevice {
+            path: path.to_owned(),
+            number: DeviceNumber { block: true, major: 8, minor: 0 },
+            mode: 0o660,
+            owner: (0, 6),
+        };
+        let host_devices =
+            ["/dev/sda", "/dev/snd/timer", "/dev/null", "/dev/pts/0", "/dev/console", "/dev/a/../../x", "/etc/x"];
+        let facts = ContainerFacts { host_devices: host_devices.map(of_host).to_vec(), ..ContainerFacts::default() };
+        let planned = |privileged: bool| {
+            let mut container = samples::container("a");
+            container.rights.privileged = privileged;
+            let mut steps = Steps::default();
+            system(&mut steps, &samples::host(), &container, &facts);
+            steps.ops
+        };
+        let made =
+            |ops: &[Op]| ops.iter().filter(|op| matches!(op, Op::MakeDevice { device, .. } if device.block)).count();
+        let covered = |ops: &[Op]| ops.iter().any(|op| matches!(op, Op::Mask { .. } | Op::ReadOnly { .. }));
+        assert_eq!((made(&planned(true)), covered(&planned(true))), (2, false));
+        assert_eq!((made(&planned(false)), covered(&planned(false))), (0, true), "control");
     }
 }

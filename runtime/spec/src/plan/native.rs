@@ -7,6 +7,9 @@
 //! The default filter is on unless `Unconfined` is written (as Docker and containerd apply it; Kubernetes' own default
 //! is none).
 //!
+//! A privileged member has none of this: every capability, no filter, every device, nothing covered. What is left between
+//! it and the host are its namespaces.
+//!
 //! A read-only root is an overlay sealed at the end, not a read-only clone of the image: mount points and the working
 //! directory may have to be made, and they must not be made in the image.
 
@@ -36,7 +39,7 @@ pub fn plan(
     let mut steps = Steps::default();
     steps.enter_cgroups(host);
     root(&mut steps, container)?;
-    mounts::system(&mut steps, host, container.tty);
+    mounts::system(&mut steps, host, container, facts);
     mounts::pod_owned(&mut steps, pod, container, facts)?;
     steps.then([Op::PivotRoot, working_directory(container, &user)?]);
     if container.read_only_root {
@@ -59,9 +62,9 @@ pub fn plan(
         sources: steps.sources,
         init: InitPlan { ops: steps.ops, exec },
         worker: None,
-        cgroup: limits::container(&container.resources, limits::devices()),
+        cgroup: limits::container(&container.resources, limits::devices(container, facts)),
         stdio: stdio(container.tty, container.stdin),
-        own_pid_namespace: !pod.share_process_namespace,
+        own_pid_namespace: pod.members_are_alone(),
     })
 }
 
@@ -128,21 +131,22 @@ pub fn process(host: &HostFacts, tty: bool, user: &User) -> Vec<Op> {
 /// An architecture without a system call table.
 pub fn privileges(container: &Container, host: &HostFacts, user: &User) -> Result<Vec<Op>, PlanError> {
     let rights = &container.rights;
-    let bounding = rights.capabilities;
+    let bounding = rights.capabilities_of(host.capabilities);
     let effective = if user.uid == 0 { bounding } else { 0 };
     let become_user = [
         Op::SetUser { uid: user.uid, gid: user.gid, groups: user.groups.clone() },
         Op::SetCapabilities { bounding, effective },
     ];
     let filter = filter(container, host)?;
-    Ok(match rights.may_gain_privileges {
+    Ok(match rights.may_gain_privileges || rights.privileged {
         true => filter.into_iter().chain(become_user).collect(),
         false => become_user.into_iter().chain([Op::NoNewPrivileges]).chain(filter).collect(),
     })
 }
 
 fn filter(container: &Container, host: &HostFacts) -> Result<Option<Op>, PlanError> {
-    if !host.seccomp || container.rights.seccomp == SeccompChoice::Unconfined {
+    let rights = &container.rights;
+    if !host.seccomp || rights.seccomp == SeccompChoice::Unconfined || rights.privileged {
         return Ok(None);
     }
     let unknown = || PlanError::of(&container.name, "image", Problem::Architecture(host.arch.clone()));

@@ -35,6 +35,12 @@ pub struct SandboxPlan {
     pub host_network: bool,
     /// All members live in the Pod's pid namespace and see pause as PID 1.
     pub share_process_namespace: bool,
+    /// No pid namespace of its own: pause and members are among the host's processes.
+    pub host_pid: bool,
+    /// No IPC namespace of its own.
+    pub host_ipc: bool,
+    /// Kernel parameters that are set in its namespaces before anybody lives there: name with dots, value.
+    pub sysctls: Vec<(String, String)>,
 }
 
 /// One port of the host.

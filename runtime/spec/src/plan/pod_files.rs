@@ -3,7 +3,7 @@
 //! Written by the node, bound into native members, and handed to workers as text, so both kinds resolve alike.
 
 use std::fmt::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::resolver::Resolver;
 use crate::facts::{HostFacts, PodIp};
@@ -18,10 +18,17 @@ fe00::0\tip6-mcastprefix\n\
 fe00::1\tip6-allnodes\n\
 fe00::2\tip6-allrouters\n";
 
-/// `/etc/hosts`: the Pod's names stand for its own addresses. With the host's network it is the host's own. The
-/// manifest's aliases come last.
+/// What podman and docker call the host, from inside.
+const HOST_NAMES: &str = "host.containers.internal\thost.docker.internal";
+
+/// `/etc/hosts`: the Pod's names stand for its own addresses. With the host's network it is the host's own. Then where
+/// the host is, for programs written for other runtimes. The manifest's aliases come last.
 pub fn hosts(pod: &Pod, host: &HostFacts, ip: &PodIp) -> String {
-    let mut text = if pod.host_network { host.hosts.clone() } else { own_hosts(pod, ip) };
+    let mut text = if pod.host_network { whole_lines(&host.hosts) } else { own_hosts(pod, ip) };
+    let host = if pod.host_network { Some(Ipv4Addr::LOCALHOST) } else { ip.host };
+    if let Some(host) = host {
+        let _ = writeln!(text, "{host}\t{HOST_NAMES}");
+    }
     if !pod.host_aliases.is_empty() {
         text.push_str("\n# Entries added by HostAliases.\n");
     }
@@ -30,6 +37,10 @@ pub fn hosts(pod: &Pod, host: &HostFacts, ip: &PodIp) -> String {
         let _ = writeln!(text, "{}\t{}", alias.ip, alias.names.join("\t"));
     }
     text
+}
+
+fn whole_lines(text: &str) -> String {
+    if text.is_empty() || text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") }
 }
 
 fn own_hosts(pod: &Pod, ip: &PodIp) -> String {
@@ -89,16 +100,27 @@ mod tests {
         let tail = "\n# Entries added by HostAliases.\n10.0.0.9\tdb\tdb.local\n";
         assert_eq!(hosts(&pod, &samples::host(), &PodIp::UNKNOWN), format!("{HOSTS}{tail}"));
         pod.host_network = true;
-        assert_eq!(hosts(&pod, &samples::host(), &PodIp::UNKNOWN), format!("{}{tail}", samples::host().hosts));
+        assert_eq!(
+            hosts(&pod, &samples::host(), &PodIp::UNKNOWN),
+            format!("{}127.0.0.1\t{HOST_NAMES}\n{tail}", samples::host().hosts)
+        );
     }
 
     #[test]
     fn the_pods_name_is_its_addresses() {
-        let ip = PodIp { v4: Some("10.1.2.3".parse().expect("parses")), v6: Some("fd00::3".parse().expect("parses")) };
+        let ip = PodIp {
+            v4: Some("10.1.2.3".parse().expect("parses")),
+            v6: Some("fd00::3".parse().expect("parses")),
+            host: Some("10.1.0.1".parse().expect("parses")),
+        };
         let mut pod = samples::pod();
         let text = hosts(&pod, &samples::host(), &ip);
-        assert!(text.ends_with("10.1.2.3\tdemo\nfd00::3\tdemo\n"), "{text}");
+        assert!(
+            text.ends_with("10.1.2.3\tdemo\nfd00::3\tdemo\n10.1.0.1\thost.containers.internal\thost.docker.internal\n"),
+            "{text}"
+        );
         pod.host_network = true;
-        assert_eq!(hosts(&pod, &samples::host(), &ip), samples::host().hosts);
+        let text = hosts(&pod, &samples::host(), &ip);
+        assert_eq!(text, format!("{}127.0.0.1\t{HOST_NAMES}\n", samples::host().hosts));
     }
 }

@@ -1,7 +1,7 @@
 //! Values that the planners' tests start from.
 
 use crate::facts::HostFacts;
-use crate::pod::{Container, ImageRef, Pod, Volume, VolumeMount, VolumeSource};
+use crate::pod::{Container, ImageRef, Pod, Propagation, Volume, VolumeMount, VolumeSource};
 
 /// A native container with nothing asked for.
 pub fn container(name: &str) -> Container {
@@ -19,7 +19,13 @@ pub fn pod() -> Pod {
 
 /// A mount of a volume, read-write.
 pub fn mount(volume: &str, path: &str) -> VolumeMount {
-    VolumeMount { volume: volume.to_owned(), mount_path: path.to_owned(), read_only: false, sub_path: None }
+    VolumeMount {
+        volume: volume.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: false,
+        sub_path: None,
+        propagation: Propagation::None,
+    }
 }
 
 /// A pure v2 host.
@@ -32,6 +38,7 @@ pub fn host() -> HostFacts {
         hostname: "machine".to_owned(),
         nofile_hard: 20_000,
         seccomp: true,
+        capabilities: u64::MAX,
         arch: "x86_64".to_owned(),
         addresses: vec!["192.0.2.7".parse().expect("parses"), "2001:db8::7".parse().expect("parses")],
         cpus: 2,

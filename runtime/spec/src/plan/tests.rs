@@ -9,7 +9,7 @@ use super::{ExecRequest, plan_container, plan_exec, plan_pod, samples};
 use crate::facts::{ContainerFacts, EntryPoint, HostFacts, ModuleFacts, PodIp};
 use crate::pod::{Container, ContainerPort, EnvValue, ImageRef, Pod, Protocol, Rights, SeccompChoice, UserRef};
 
-const IP: PodIp = PodIp { v4: Some(std::net::Ipv4Addr::new(10, 1, 2, 3)), v6: None };
+const IP: PodIp = PodIp { v4: Some(std::net::Ipv4Addr::new(10, 1, 2, 3)), v6: None, host: None };
 
 fn module(kind: ModuleKind) -> ContainerFacts {
     let module = Some(ModuleFacts { digest: "sha256:00".to_owned(), file_name: "app.wasm".to_owned(), kind });
@@ -155,7 +155,7 @@ fn target(op: &Op) -> Option<&str> {
     match op {
         Op::Attach { target, .. }
         | Op::MountProc { target }
-        | Op::MountSysfs { target }
+        | Op::MountSysfs { target, .. }
         | Op::MountCgroup { target, .. }
         | Op::MountTmpfs { target, .. }
         | Op::MountMqueue { target }

@@ -133,7 +133,8 @@ mod tests {
     use crate::pod::{PodField, ResourceAmount};
     use crate::settings::SettingsKind;
 
-    const IP: PodIp = PodIp { v4: Some(std::net::Ipv4Addr::new(10, 1, 2, 3)), v6: Some(std::net::Ipv6Addr::LOCALHOST) };
+    const IP: PodIp =
+        PodIp { v4: Some(std::net::Ipv4Addr::new(10, 1, 2, 3)), v6: Some(std::net::Ipv6Addr::LOCALHOST), host: None };
 
     fn text(value: &str) -> EnvValue {
         EnvValue::Text(value.to_owned())

@@ -69,7 +69,7 @@ pub fn plan(
         worker: facts.module.as_ref().map(|module| told.worker(module, preopens)).transpose()?,
         cgroup: limits::container(&container.resources, Vec::new()),
         stdio: native::stdio(container.tty, container.stdin),
-        own_pid_namespace: !pod.share_process_namespace,
+        own_pid_namespace: pod.members_are_alone(),
     })
 }
 
@@ -103,7 +103,7 @@ pub(super) fn join(
         init: InitPlan { ops: steps.ops, exec },
         worker: Some(Told { container, ..*told }.worker(module, preopens)?),
         stdio: native::stdio(request.tty, request.stdin),
-        own_pid_namespace: !told.pod.share_process_namespace,
+        own_pid_namespace: told.pod.members_are_alone(),
     })
 }
 

@@ -7,12 +7,15 @@
 //! module is mounted over whatever is at its place, last.
 
 use super::container::{FdSource, MountFlags};
-use super::mounts::{has_own_last_words, is_plain, known_volume, last_words_source};
+use super::mounts::{has_own_last_words, is_plain, known_volume, last_words_source, volume_flags};
 use super::refusal::{PlanError, Problem};
 use super::steps::Steps;
 use super::worker::Preopen;
 use crate::facts::ContainerFacts;
-use crate::pod::{Container, ImageRef, LAST_WORDS_PATH, Pod, VolumeMount};
+use crate::pod::{Container, ImageRef, LAST_WORDS_PATH, Pod, Volume, VolumeMount, VolumeSource};
+
+/// Why a volume that is a device is not granted.
+pub const NO_DEVICE: &str = "a Wasm member opens no device; WASI has no calls for one";
 
 /// Attaches every grant and lists them as the worker opens them: the image's own root first, then volumes as written.
 ///
@@ -151,7 +154,7 @@ fn own_directory(preopens: &mut Vec<Preopen>, guest: &str, file: &str, writable:
 
 /// A guest executes no file and opens no device, so its grants say so.
 fn volume(mount: &VolumeMount) -> FdSource {
-    let flags = MountFlags { read_only: mount.read_only, noexec: true, nosuid: true, nodev: true };
+    let flags = MountFlags { noexec: true, nosuid: true, ..volume_flags(mount, false) };
     FdSource::Volume { name: mount.volume.clone(), part: mount.part().map(str::to_owned), flags }
 }
 
@@ -166,7 +169,12 @@ fn check(pod: &Pod, container: &Container, mount: &VolumeMount) -> Result<(), Pl
         let problem = Problem::PathSyntax(mount.mount_path.clone());
         return Err(PlanError::of(&container.name, "volumeMounts", problem));
     }
-    known_volume(pod, container, mount)
+    known_volume(pod, container, mount)?;
+    let is_device = |volume: &Volume| matches!(volume.source, VolumeSource::HostPath { kind, .. } if kind.is_device());
+    if pod.volumes.iter().any(|volume| volume.name == mount.volume && is_device(volume)) {
+        return Err(PlanError::of(&container.name, "volumeMounts", Problem::NotForWasm(NO_DEVICE)));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -25,12 +25,16 @@ pub struct VolumeGroup {
 pub struct Rights {
     /// The mask of capabilities: containerd's default set, as `capabilities` changes it.
     pub capabilities: u64,
+    /// Whether `ALL` was added: it means those that there are.
+    pub every_capability: bool,
     /// `allowPrivilegeEscalation: true`, written out: set-uid programs work.
     pub may_gain_privileges: bool,
     /// `seccompProfile`.
     pub seccomp: SeccompChoice,
     /// `runAsNonRoot`.
     pub must_not_be_root: bool,
+    /// `privileged`: every capability and device, no filter, nothing covered.
+    pub privileged: bool,
 }
 
 /// Which system call filter a native member gets.
@@ -48,18 +52,34 @@ impl Default for Rights {
     fn default() -> Self {
         Self {
             capabilities: crate::capabilities::DEFAULT,
+            every_capability: false,
             may_gain_privileges: false,
             seccomp: SeccompChoice::Default,
             must_not_be_root: false,
+            privileged: false,
         }
     }
 }
 
 #[cfg(feature = "manifest")]
 impl Rights {
+    /// The mask of capabilities that it may hold, where nobody can hold more than `there_are`. Who asked for all gets
+    /// those; one that was asked for by name and is not there is left in, to be refused by the kernel.
+    #[must_use]
+    pub fn capabilities_of(&self, there_are: u64) -> u64 {
+        match (self.privileged, self.every_capability) {
+            (true, _) => crate::capabilities::ALL & there_are,
+            (false, true) => self.capabilities & there_are,
+            (false, false) => self.capabilities,
+        }
+    }
+
     /// The field, and why, that asks for what a Wasm member cannot have: it makes no system call of its own, so more
     /// rights would be the worker's, which has none to give away.
     pub fn not_for_wasm(&self) -> Option<(&'static str, &'static str)> {
+        if self.privileged {
+            return Some(("privileged", "a Wasm member makes no system call of its own, so it has no use for rights"));
+        }
         if self.capabilities & !crate::capabilities::DEFAULT != 0 {
             return Some(("capabilities.add", "a Wasm member has no use for capabilities"));
         }

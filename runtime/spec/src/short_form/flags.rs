@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1;
 
 use super::{RunArgs, ShortFormError, literal};
+use crate::manifest;
 use crate::quantity::Quantity;
 
 fn wrong(flag: &'static str, value: &str, why: &'static str) -> ShortFormError {
@@ -54,10 +55,11 @@ fn env_var(text: &str, run: &RunArgs) -> Option<Option<v1::EnvVar>> {
     Some(value.map(var))
 }
 
-/// `-v`: a hostPath volume each, and its mount.
-pub fn volumes(flags: &[String], base: &str) -> Result<(Vec<v1::Volume>, Vec<v1::VolumeMount>), ShortFormError> {
-    let each = flags.iter().enumerate().map(|(n, flag)| volume(flag, &format!("v{n}"), base));
-    each.collect::<Result<Vec<_>, _>>().map(|pairs| pairs.into_iter().unzip())
+/// `-v` and `--device`: a volume each, and its mount.
+pub fn volumes(run: &RunArgs) -> Result<(Vec<v1::Volume>, Vec<v1::VolumeMount>), ShortFormError> {
+    let volumes = run.volumes.iter().enumerate().map(|(n, flag)| volume(flag, &format!("v{n}"), &run.base_dir));
+    let devices = run.devices.iter().enumerate().map(|(n, (flag, block))| device(flag, *block, &format!("d{n}")));
+    volumes.chain(devices).collect::<Result<Vec<_>, _>>().map(|pairs| pairs.into_iter().unzip())
 }
 
 fn volume(flag: &str, name: &str, base: &str) -> Result<(v1::Volume, v1::VolumeMount), ShortFormError> {
@@ -68,18 +70,44 @@ fn volume(flag: &str, name: &str, base: &str) -> Result<(v1::Volume, v1::VolumeM
         [host, path, "ro"] => (host, path, true),
         _ => return Err(wrong("-v", flag, "expected HOST:PATH or HOST:PATH:ro")),
     };
-    if !host.starts_with(['/', '.']) {
-        return Err(wrong("-v", flag, "volumes by name are not yet honoured"));
+    let mut volume = v1::Volume { name: name.to_owned(), ..v1::Volume::default() };
+    if host.starts_with(['/', '.']) {
+        volume.host_path = Some(v1::HostPathVolumeSource { path: joined(base, host), type_: None });
+    } else if manifest::is_claim_name(host) {
+        let claim = v1::PersistentVolumeClaimVolumeSource { claim_name: host.to_owned(), read_only: None };
+        volume.persistent_volume_claim = Some(claim);
+    } else {
+        return Err(wrong(
+            "-v",
+            flag,
+            "expected a path, or the name of a claim in lower-case letters, digits, - and .",
+        ));
     }
-    let source = v1::HostPathVolumeSource { path: joined(base, host), type_: None };
-    let volume = v1::Volume { name: name.to_owned(), host_path: Some(source), ..v1::Volume::default() };
-    let mount = v1::VolumeMount {
+    Ok((volume, mount(name, path, read_only)))
+}
+
+fn mount(name: &str, path: &str, read_only: bool) -> v1::VolumeMount {
+    v1::VolumeMount {
         name: name.to_owned(),
         mount_path: path.to_owned(),
         read_only: read_only.then_some(true),
         ..v1::VolumeMount::default()
+    }
+}
+
+/// `--device`: where it is in the container, if not said, is where it is on the host.
+fn device(flag: &str, block: bool, name: &str) -> Result<(v1::Volume, v1::VolumeMount), ShortFormError> {
+    let parts: Vec<_> = flag.split(':').collect();
+    let (host, path, read_only) = match parts[..] {
+        [host] => (host, host, false),
+        [host, path] | [host, path, "rw" | "rwm"] => (host, path, false),
+        [host, path, "r"] => (host, path, true),
+        _ => return Err(wrong("--device", flag, "expected HOST, HOST:PATH or HOST:PATH:r")),
     };
-    Ok((volume, mount))
+    let kind = if block { "BlockDevice" } else { "CharDevice" };
+    let source = v1::HostPathVolumeSource { path: host.to_owned(), type_: Some(kind.to_owned()) };
+    let volume = v1::Volume { name: name.to_owned(), host_path: Some(source), ..v1::Volume::default() };
+    Ok((volume, mount(name, path, read_only)))
 }
 
 /// Absolute, and without `..`, which a hostPath may not hold: what was typed is the caller's own folder, so parts are

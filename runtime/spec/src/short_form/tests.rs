@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::manifest::{assign_name, parse_manifests, to_yaml};
-use crate::pod::{EnvValue, ImageRef, Pod, RestartPolicy, UserRef, VolumeSource};
+use crate::pod::{EnvValue, HostPathKind, ImageRef, Pod, RestartPolicy, UserRef, VolumeSource};
 
 fn run() -> RunArgs {
     RunArgs { base_dir: "/home/x".into(), ..RunArgs::default() }
@@ -26,7 +26,7 @@ fn everything_typed_arrives() {
         env: vec!["A=1".into(), "B=$(A)".into(), "FROM_HOST".into(), "NOT_THERE".into()],
         env_files: vec![("f".into(), "# note\n\nA=0\nC=x = y\n".into())],
         host_env: BTreeMap::from([("FROM_HOST".into(), "h".into())]),
-        volumes: vec!["./d/../e:/data:ro".into(), "/abs:/abs".into()],
+        volumes: vec!["./d/../e:/data:ro".into(), "/abs:/abs".into(), "kept.1:/kept".into()],
         publish: vec!["8080:80".into(), "127.0.0.1:53:5353/udp".into(), "[::1]:81:80/tcp".into()],
         user: Some("1000:7".into()),
         memory: Some("64m".into()),
@@ -46,6 +46,7 @@ fn everything_typed_arrives() {
     assert_eq!(started.args, ["a b", "$(HOME)", "$$", "$x"]);
     assert!(matches!(&pod.volumes[0].source, VolumeSource::HostPath { path, .. } if path == "/home/x/e"));
     assert!(c.mounts[0].read_only && !c.mounts[1].read_only);
+    assert!(matches!(&pod.volumes[2].source, VolumeSource::Claim { name, .. } if name == "kept.1"));
     assert_eq!(
         c.ports.iter().map(|p| (p.host_port, p.container_port)).collect::<Vec<_>>(),
         [(Some(8080), 80), (Some(53), 5353), (Some(81), 80)]
@@ -76,7 +77,7 @@ fn what_is_typed_wrongly_says_so() {
         change(&mut typed);
         fails(&typed)
     };
-    for volume in ["x", "data:/x", "/a:/b:rx", "/a:/b:ro:z"] {
+    for volume in ["x", "Data_:/x", "/a:/b:rx", "/a:/b:ro:z"] {
         assert!(with(&|r| r.volumes = vec![volume.into()]).starts_with("-v "), "{volume}");
     }
     for port in ["80", "80:", ":80", "0:80", "1:65536", "::1:80:80", "host:80:80", "80:80/sctp", "[::1:80:80"] {
@@ -90,6 +91,25 @@ fn what_is_typed_wrongly_says_so() {
     }
     assert!(with(&|r| r.env = vec!["=x".into()]).starts_with("-e "));
     assert_eq!(with(&|r| r.env_files = vec![("f".into(), "A=1\n=x\n".into())]), "f:2: expected NAME=VALUE");
+}
+
+#[test]
+fn devices_and_rights() {
+    let devices = vec![("/dev/sda:/dev/disk:r".into(), true), ("/dev/ttyUSB0".into(), false)];
+    let pod = checked(&RunArgs { image: Some("rootfs:/r".into()), devices, privileged: true, ..run() });
+    let kinds = pod.volumes.iter().map(|volume| match &volume.source {
+        VolumeSource::HostPath { path, kind } => (path.as_str(), *kind),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(
+        kinds.collect::<Vec<_>>(),
+        [("/dev/sda", HostPathKind::BlockDevice), ("/dev/ttyUSB0", HostPathKind::CharDevice)]
+    );
+    let mounts = pod.containers[0].mounts.iter().map(|mount| (mount.mount_path.as_str(), mount.read_only));
+    assert_eq!(mounts.collect::<Vec<_>>(), [("/dev/disk", true), ("/dev/ttyUSB0", false)]);
+    assert!(pod.containers[0].rights.privileged);
+    let wrong = RunArgs { image: Some("rootfs:/r".into()), devices: vec![("/dev/a:/b:x".into(), false)], ..run() };
+    assert!(fails(&wrong).starts_with("--device "));
 }
 
 #[test]

@@ -25,7 +25,6 @@ use k8s_openapi::api::core::v1::Pod;
 pub use command_line::arguments;
 use source::Wanted;
 
-use super::wait::{Until, wait_for};
 use super::{Outcome, on_runtime, print};
 use crate::args::ObjectFormat;
 use crate::failure::Failure;
@@ -33,6 +32,7 @@ use crate::output::object;
 use crate::output::progress::Progress;
 use crate::pods::node;
 use crate::pods::records::{key, shown};
+use crate::pods::until::{Until, wait_for};
 
 /// Arguments of `dwell run`.
 #[derive(Debug, clap::Args)]
@@ -78,9 +78,15 @@ pub struct ShortArgs {
     /// The image: rootfs:DIR or wasm:FILE
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<String>,
-    /// Mount a file or directory of the host
+    /// Mount a file or directory of the host, or a claim by its name
     #[arg(short, long = "volume", value_name = "HOST:PATH[:ro]")]
     pub volumes: Vec<String>,
+    /// Give it a device of the host
+    #[arg(long = "device", value_name = "HOST[:PATH[:r]]")]
+    pub devices: Vec<String>,
+    /// Give it every right and every device: no wall but its namespaces
+    #[arg(long)]
+    pub privileged: bool,
     /// Set a variable; without a value, pass on our own
     #[arg(short, long = "env", value_name = "NAME[=VALUE]")]
     pub env: Vec<String>,
@@ -225,7 +231,7 @@ async fn remove(client: &Client, layout: &Layout, pods: &[Pod]) -> Result<(), Fa
             Err(e) if e.kind() == Kind::NotFound => continue,
             other => other?,
         };
-        Progress::new().during(format!("removing {}", shown(pod)), wait_for(layout, &removed, Until::Gone)).await?;
+        Progress::new().during(format!("removing {}", shown(pod)), wait_for(layout, &removed, &Until::Gone)).await?;
     }
     Ok(())
 }

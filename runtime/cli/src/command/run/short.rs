@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use dwell_spec::short_form;
@@ -12,6 +13,7 @@ use k8s_openapi::api::core::v1::Pod;
 use super::source::{prepare, working_directory};
 use super::{RunArgs, ShortArgs};
 use crate::failure::Failure;
+use crate::output::sanitise::printable;
 
 /// Bytes of an environment file at most.
 const ENV_FILE_MAX: u64 = 1024 * 1024;
@@ -49,6 +51,8 @@ fn typed(args: &RunArgs) -> Result<Option<short_form::RunArgs>, Failure> {
             .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
             .collect(),
         volumes: short.volumes.clone(),
+        devices: short.devices.iter().map(|flag| device(flag)).collect::<Result<_, _>>()?,
+        privileged: short.privileged,
         publish: short.publish.clone(),
         user: short.user.clone(),
         memory: short.memory.clone(),
@@ -74,10 +78,26 @@ fn read_start(path: &Path) -> io::Result<[u8; 4]> {
     Ok(start)
 }
 
+/// With what is on this machine: a block device, or a character device.
+fn device(flag: &str) -> Result<(String, bool), Failure> {
+    let path = flag.split(':').next().unwrap_or_default();
+    let failed = || Failure::new(format!("--device {}", printable(flag)));
+    let meta = std::fs::metadata(path).map_err(|error| failed().caused_by(&error))?;
+    let kind = meta.file_type();
+    if !kind.is_block_device() && !kind.is_char_device() {
+        return Err(failed()
+            .caused_by(&io::Error::other(format!("{} is no device", printable(path))))
+            .with_hint("-v mounts files and directories"));
+    }
+    Ok((flag.to_owned(), kind.is_block_device()))
+}
+
 /// Options that make one container need one.
 fn only_with_image(short: &ShortArgs) -> Result<(), Failure> {
     let given = [
         ("-v", !short.volumes.is_empty()),
+        ("--device", !short.devices.is_empty()),
+        ("--privileged", short.privileged),
         ("-e", !short.env.is_empty()),
         ("-p", !short.publish.is_empty()),
         ("--env-file", !short.env_files.is_empty()),

@@ -90,6 +90,15 @@ impl Group {
         self.number("memory", "memory.usage_in_bytes", "memory.current")
     }
 
+    /// Bytes in use, but for pages of files that the kernel can drop at once.
+    pub fn memory_working_set(&self) -> Option<u64> {
+        let droppable = match self.v1_dir("memory") {
+            Some(dir) => field(&dir.join("memory.stat"), "total_inactive_file"),
+            None => field(&self.v2.as_ref()?.join("memory.stat"), "inactive_file"),
+        };
+        Some(self.memory_current()?.saturating_sub(droppable.unwrap_or(0)))
+    }
+
     /// The most bytes that were ever in use (version 2: since 5.19).
     pub fn memory_peak(&self) -> Option<u64> {
         self.number("memory", "memory.max_usage_in_bytes", "memory.peak")

@@ -15,8 +15,8 @@ use crate::image_ref::ImageRefError;
 use crate::manifest::problem::{Cause, Problem, quoted};
 use crate::manifest::suggest;
 use crate::pod::{
-    Container, Groups, ImageRef, RestartPolicy, SeccompChoice, SubPath, UserRef, Volume, VolumeGroup, VolumeMount,
-    sub_path_fault,
+    Container, Groups, ImageRef, Propagation, RestartPolicy, SeccompChoice, SubPath, UserRef, Volume, VolumeGroup,
+    VolumeMount, VolumeSource, sub_path_fault,
 };
 
 /// What the containers of one Pod share.
@@ -78,7 +78,10 @@ impl<'a> All<'a> {
         self.budget.words(&command, &env, &format!("{path}.command"), out);
         self.budget.words(&args, &env, &format!("{path}.args"), out);
         let ports = ports::check(source.ports.as_deref().unwrap_or_default(), path, self.host_network, out);
-        let mounts = self.mounts(source.volume_mounts.as_deref().unwrap_or_default(), path, out);
+        let mounts = self.mounts(source, path, out);
+        if let ImageRef::Wasm(_) = image {
+            self.no_devices(&mounts, path, out);
+        }
         let mut resources = resources::check(source.resources.as_ref(), path, out);
         resources.pids_limit = annotations::pids_limit(&self.annotations, &source.name);
         let inherited = (self.seccomp, self.pod.and_then(|pod| pod.run_as_non_root));
@@ -145,12 +148,15 @@ impl<'a> All<'a> {
         own.or_else(pod)
     }
 
-    fn mounts(&self, mounts: &[v1::VolumeMount], path: &str, out: &mut Problems) -> Vec<VolumeMount> {
+    fn mounts(&self, source: &v1::Container, path: &str, out: &mut Problems) -> Vec<VolumeMount> {
+        let mounts = source.volume_mounts.as_deref().unwrap_or_default();
+        let privileged = source.security_context.as_ref().and_then(|own| own.privileged).unwrap_or(false);
         let (mut checked, mut places) = (Vec::new(), HashSet::new());
         for (n, mount) in mounts.iter().enumerate() {
             let path = format!("{path}.volumeMounts[{n}]");
             self.mounted_volume(&mount.name, &format!("{path}.name"), out);
-            let mount = self.mount(mount, &path, out);
+            let propagation = self.propagation(mount, privileged, &format!("{path}.mountPropagation"), out);
+            let mount = VolumeMount { propagation, ..self.mount(mount, &path, out) };
             if !places.insert(mount.mount_path.clone()) {
                 out.push(Problem::invalid(format!("{path}.mountPath"), &mount.mount_path, "must be unique"));
             }
@@ -185,6 +191,36 @@ impl<'a> All<'a> {
             // As the kubelet does: whatever the mount says.
             read_only: mount.read_only.unwrap_or(false) || sealed,
             sub_path,
+            propagation: Propagation::None,
+        }
+    }
+
+    /// Source: validateMountPropagation.
+    fn propagation(&self, mount: &v1::VolumeMount, privileged: bool, path: &str, out: &mut Problems) -> Propagation {
+        match mount.mount_propagation.as_deref() {
+            None | Some("None") => Propagation::None,
+            Some("HostToContainer") => Propagation::HostToContainer,
+            Some("Bidirectional") => {
+                if !privileged {
+                    let why = "Bidirectional mount propagation is available only to privileged containers";
+                    out.push(Problem::forbidden(path, why));
+                }
+                Propagation::Bidirectional
+            }
+            Some(other) => {
+                out.push(Problem::unsupported(path, other, &["Bidirectional", "HostToContainer", "None"]));
+                Propagation::None
+            }
+        }
+    }
+
+    fn no_devices(&self, mounts: &[VolumeMount], path: &str, out: &mut Problems) {
+        for (n, mount) in mounts.iter().enumerate() {
+            let source = self.volumes.get(mount.volume.as_str()).map(|volume| &volume.source);
+            if matches!(source, Some(VolumeSource::HostPath { kind, .. }) if kind.is_device()) {
+                let message = format!("refused: {}", crate::plan::NO_DEVICE);
+                out.push(Problem::new(Cause::Refused, format!("{path}.volumeMounts[{n}].name"), message));
+            }
         }
     }
 }

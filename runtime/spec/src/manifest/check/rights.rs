@@ -69,14 +69,25 @@ pub fn rights(
     let own_seccomp = own.seccomp_profile.as_ref().map(|p| seccomp(p, &format!("{path}.seccompProfile"), out));
     let rights = Rights {
         capabilities: capabilities_of(own, &path, out),
+        every_capability: adds_all(own),
         may_gain_privileges: own.allow_privilege_escalation.unwrap_or(false),
         seccomp: own_seccomp.or(inherited.0).unwrap_or_default(),
         must_not_be_root: own.run_as_non_root.or(inherited.1).unwrap_or(false),
+        privileged: own.privileged.unwrap_or(false),
     };
+    if rights.privileged && own.allow_privilege_escalation == Some(false) {
+        let why = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
+        out.push(Problem::forbidden(&path, why));
+    }
     if let (ImageRef::Wasm(_), Some((field, why))) = (image, rights.not_for_wasm()) {
         out.push(Problem::new(Cause::Refused, format!("{path}.{field}"), format!("refused: {why}")));
     }
     rights
+}
+
+fn adds_all(own: &v1::SecurityContext) -> bool {
+    let added = own.capabilities.iter().flat_map(|listed| listed.add.iter().flatten());
+    added.filter_map(|name| capabilities::by_name(name)).any(|mask| mask == capabilities::ALL)
 }
 
 fn capabilities_of(own: &v1::SecurityContext, path: &str, out: &mut Problems) -> u64 {

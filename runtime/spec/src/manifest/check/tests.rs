@@ -101,7 +101,7 @@ fn nothing_that_is_not_honoured_slips_through_the_types() {
         "spec.containers[0].volumeDevices",
         "not yet",
     );
-    refused(json!({"spec": {"hostPID": true}}), "spec.hostPID", "not yet");
+    refused(json!({"spec": {"hostUsers": false}}), "spec.hostUsers", "not yet");
 }
 
 #[test]

@@ -117,7 +117,8 @@ fn host_path_kind(text: &str, path: &str, out: &mut Problems) -> HostPathKind {
         "FileOrCreate" => return HostPathKind::FileOrCreate,
         "File" => return HostPathKind::File,
         "Socket" => return HostPathKind::Socket,
-        "CharDevice" | "BlockDevice" => out.push(Problem::not_yet(path, "devices as volumes")),
+        "CharDevice" => return HostPathKind::CharDevice,
+        "BlockDevice" => return HostPathKind::BlockDevice,
         _ => out.push(Problem::unsupported(path, text, &HOST_PATH_TYPES)),
     }
     HostPathKind::Unchecked

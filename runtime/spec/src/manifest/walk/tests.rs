@@ -28,7 +28,7 @@ spec:
     - {name: v, pth: /}
     stdin: \"true\"
     env: [{name: A, value: 8080}]
-    securityContext: {privileged: true}
+    securityContext: {procMount: Unmasked}
   - name: b
     resources: {limits: {cpu: [1]}}
   initContainers: {}
@@ -43,7 +43,7 @@ spec:
             "10:spec.containers[0].volumeDevices[0].pth: unknown field",
             "11:spec.containers[0].stdin: expected true or false, found the string \"true\"",
             "12:spec.containers[0].env[0].value: expected a string, found the number 8080",
-            "13:spec.containers[0].securityContext.privileged: not yet honoured: lets the member do everything",
+            "13:spec.containers[0].securityContext.procMount: not yet honoured: whether parts of `/proc` are masked",
             "15:spec.containers[1].resources.limits[cpu]: expected a quantity, found a list",
             "16:spec.initContainers: expected a list, found a mapping",
         ]
@@ -55,7 +55,7 @@ spec:
 fn defaults_of_kubernetes_pass_and_others_do_not() {
     let with = |field: &str| walk(&format!("spec:\n  {field}\n")).0.len();
     for (default, other) in [
-        ("hostPID: false", "hostPID: true"),
+        ("hostUsers: true", "hostUsers: false"),
         ("readinessGates: []", "readinessGates: [{conditionType: a/b}]"),
         (
             "containers: [{securityContext: {procMount: Default}}]",
@@ -63,7 +63,7 @@ fn defaults_of_kubernetes_pass_and_others_do_not() {
         ),
         ("containers: [{volumeDevices: null}]", "containers: [{volumeDevices: [{name: a, devicePath: /a}]}]"),
         ("initContainers: [{stdin: true}]", "initContainers: [{resizePolicy: [{resourceName: cpu}]}]"),
-        ("securityContext: {sysctls: []}", "securityContext: {sysctls: [{name: a, value: b}]}"),
+        ("imagePullSecrets: []", "imagePullSecrets: [{name: a}]"),
     ] {
         assert_eq!(with(default), 0, "{default}");
         assert_eq!(with(other), 1, "{other}");

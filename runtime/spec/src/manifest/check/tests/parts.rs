@@ -85,6 +85,8 @@ fn volumes_and_mounts() {
     assert_eq!(source(disk), VolumeSource::EmptyDir { memory: false, size_limit: Some(1 << 30) });
     let host = json!({"name": "v", "hostPath": {"path": "/a//b/", "type": "Directory"}});
     assert_eq!(source(host), VolumeSource::HostPath { path: "/a/b".into(), kind: HostPathKind::Directory });
+    let device = json!({"name": "v", "hostPath": {"path": "/dev/x", "type": "BlockDevice"}});
+    assert_eq!(source(device), VolumeSource::HostPath { path: "/dev/x".into(), kind: HostPathKind::BlockDevice });
     let claim = json!({"name": "v", "persistentVolumeClaim": {"claimName": "c", "readOnly": true}});
     assert_eq!(source(claim), VolumeSource::Claim { name: "c".into(), read_only: true });
     let ephemeral = json!({"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}});
@@ -96,11 +98,6 @@ fn volumes_and_mounts() {
     refused(volume(json!({"name": "v", "ephemeral": {}})), &format!("{at}.ephemeral.volumeClaimTemplate"), "Required");
     refused(volume(json!({"name": "v", "hostPath": {"path": "a"}})), &format!("{at}.hostPath.path"), "absolute");
     refused(volume(json!({"name": "v", "hostPath": {"path": "/a/../b"}})), &format!("{at}.hostPath.path"), "'..'");
-    refused(
-        volume(json!({"name": "v", "hostPath": {"path": "/a", "type": "CharDevice"}})),
-        &format!("{at}.hostPath.type"),
-        "not yet",
-    );
     refused(
         volume(json!({"name": "v", "hostPath": {"path": "/a", "type": "Dir"}})),
         &format!("{at}.hostPath.type"),
