@@ -167,6 +167,20 @@ fn tail_counts_whole_lines_over_parts_and_lets_later_ones_through() {
     assert_eq!(joined(&mut none, false), "four\n");
 }
 
+/// `logs -f --tail 0` showed nothing: it waited at the end of the file that pause is given ahead of time.
+#[test]
+fn a_tail_begins_in_the_file_that_is_written_not_in_the_next_one() {
+    let folder = Folder::new();
+    folder.append("0.0.log", line(1, "stdout", "F", "one"));
+    folder.append("0.1.log", "");
+    let mut none = folder.reader(Filter { tail: Some(0), ..ALL });
+    assert_eq!(joined(&mut none, false), "");
+    folder.append("0.0.log", line(2, "stdout", "F", "two"));
+    assert_eq!(joined(&mut none, false), "two\n");
+    folder.append("0.1.log", line(3, "stdout", "F", "three"));
+    assert_eq!(joined(&mut none, false), "three\n");
+}
+
 #[test]
 fn since_compares_times_not_text() {
     let folder = Folder::new();

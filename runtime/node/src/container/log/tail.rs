@@ -34,7 +34,9 @@ pub(super) fn find(dir: &Path, files: &[LogFile], lines: u64) -> io::Result<Opti
 }
 
 fn locate(counts: &[(LogFile, Count)], mut skip: u64) -> Option<TailStart> {
-    let (last, earlier) = counts.split_last()?;
+    // The files that pause was given ahead of time hold nothing yet; what comes next goes where the last line is.
+    let used = counts.iter().rposition(|(_, count)| count.any).unwrap_or(0);
+    let (last, earlier) = counts.get(..=used)?.split_last()?;
     for (file, count) in earlier {
         if skip < count.lines || (skip == count.lines && count.open_end) {
             return Some(TailStart { file: *file, skip_lines: skip });
