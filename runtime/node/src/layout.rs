@@ -135,6 +135,11 @@ impl Layout {
         self.lib.join("cache")
     }
 
+    /// What is known of modules and of their compiled forms in this boot; root only.
+    pub fn known_modules(&self) -> PathBuf {
+        self.run.join("modules")
+    }
+
     /// What of a Pod does not outlive a boot.
     pub fn run_pod(&self, uid: &str) -> PathBuf {
         self.run.join("pods").join(one_component(uid))

@@ -2,26 +2,43 @@
 //! root-only folder, never filled from an image.
 //!
 //! ```text
-//! CACHE/<engine key>/<sha256>.cwasm   the compiled code       renamed into place, whole
-//! CACHE/<engine key>/<sha256>.json    its `ModuleInfo`        renamed first, so a .cwasm always has one
-//! CACHE/digests/<device>-<inode>-<size>-<mtime>-<ctime>       the digest of a source file that was hashed before
+//! CACHE/<engine key>/<sha256>.cwasm   the compiled code, on the disk before it has a name
+//! CACHE/<engine key>/<sha256>.json    its seal: what the compiler said of it, its size and its own digest; likewise
+//! BOOT/verified-<sha256>              an entry that was made, or compared with its seal, since the machine started
+//! BOOT/<device>-<inode>-<size>-<mtime>-<ctime>   the digest of a source file that was hashed before
 //! ```
-//! Hashing a module costs more than starting it, so a file whose identity and change time did not move is not hashed
-//! again. A file changed within the last two seconds is never remembered (its clock may not have ticked yet).
+//! A power cut may leave any file short, empty or of other content, whatever its name promises: so an entry is compared
+//! with its seal once a boot, and one that does not fit is thrown away and compiled anew; and what is known of source
+//! files dies with the boot (BOOT is in memory). Hashing a module costs more than starting it, so within one boot a file
+//! whose identity and change time did not move is not hashed again. A file changed within the last two seconds is never
+//! remembered (its clock may not have ticked yet).
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use dwell_spec::plan::worker::ModuleInfo;
+use dwell_sys::complain::complain;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// One node's view of the cache.
 #[derive(Debug, Clone)]
 pub struct ModuleCache {
     folder: PathBuf,
+    boot: PathBuf,
     engine_key: String,
+}
+
+/// What an entry must be.
+#[derive(Debug, Serialize, Deserialize)]
+struct Seal {
+    info: ModuleInfo,
+    size: u64,
+    digest: String,
 }
 
 /// A compiled module, found.
@@ -34,9 +51,9 @@ pub struct Entry {
 }
 
 impl ModuleCache {
-    /// `folder` must be root's alone.
-    pub fn new(folder: PathBuf, engine_key: String) -> ModuleCache {
-        ModuleCache { folder, engine_key }
+    /// `folder` and `boot` must be root's alone; `boot` must not outlast the boot.
+    pub fn new(folder: PathBuf, boot: PathBuf, engine_key: String) -> ModuleCache {
+        ModuleCache { folder, boot, engine_key }
     }
 
     /// The folder of this engine's entries, made if missing.
@@ -46,21 +63,69 @@ impl ModuleCache {
     pub fn ensure_folder(&self) -> io::Result<PathBuf> {
         let folder = self.folder.join(&self.engine_key);
         std::fs::create_dir_all(&folder)?;
-        std::fs::create_dir_all(self.digests())?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.boot)?;
         Ok(folder)
     }
 
-    /// The entry for this digest, if it was compiled before.
+    /// The entry for this digest, if it was compiled before and is what it was.
     pub fn find(&self, digest: &str) -> Option<Entry> {
-        let info = std::fs::read(self.path(digest, "json")).ok()?;
-        let info = serde_json::from_slice(&info).ok()?;
-        File::open(self.path(digest, "cwasm")).ok().map(|file| Entry { file, info })
+        let seal = std::fs::read(self.path(digest, "json")).ok()?;
+        let mut file = File::open(self.path(digest, "cwasm")).ok()?;
+        match serde_json::from_slice::<Seal>(&seal) {
+            Ok(seal) if self.fits(digest, &seal, &mut file) => Some(Entry { file, info: seal.info }),
+            _ => {
+                complain(format_args!("the compiled form of module {digest} is damaged: it is compiled anew"));
+                None
+            }
+        }
     }
 
-    /// Where an entry's part lies.
-    pub fn path(&self, digest: &str, extension: &str) -> PathBuf {
-        let name = digest.strip_prefix("sha256:").unwrap_or(digest);
-        self.folder.join(&self.engine_key).join(format!("{name}.{extension}"))
+    /// Whether the entry is known to be what it was.
+    pub fn is_verified(&self, digest: &str) -> bool {
+        self.verified(digest).exists()
+    }
+
+    fn fits(&self, digest: &str, seal: &Seal, file: &mut File) -> bool {
+        if !file.metadata().is_ok_and(|meta| meta.len() == seal.size) {
+            return false;
+        }
+        if self.is_verified(digest) {
+            return true;
+        }
+        let fits = hash(file).is_ok_and(|found| found == seal.digest);
+        if fits {
+            let _ = File::create(self.verified(digest));
+        }
+        fits
+    }
+
+    /// Stores what a compiler made: `code`, a nameless file of the cache's folder, and its own words of it. Replaces a
+    /// damaged entry.
+    ///
+    /// # Errors
+    /// What the file system said; words that are none.
+    pub fn store(&self, digest: &str, code: &mut File, info: &str) -> io::Result<()> {
+        let info = serde_json::from_str::<ModuleInfo>(info)?;
+        let seal = Seal { info, size: code.metadata()?.len(), digest: hash(code)? };
+        let folder = self.ensure_folder()?;
+        let written = tempfile_in(&folder)?;
+        serde_json::to_writer(&written, &seal)?;
+        for (file, extension) in [(&written, "json"), (&*code, "cwasm")] {
+            file.sync_data()?;
+            let path = self.path(digest, extension);
+            let _ = std::fs::remove_file(&path);
+            name_file(file, &path)?;
+        }
+        File::open(folder)?.sync_all()?;
+        File::create(self.verified(digest)).map(drop)
+    }
+
+    fn verified(&self, digest: &str) -> PathBuf {
+        self.boot.join(format!("verified-{}-{}", self.engine_key, bare(digest)))
+    }
+
+    fn path(&self, digest: &str, extension: &str) -> PathBuf {
+        self.folder.join(&self.engine_key).join(format!("{}.{extension}", bare(digest)))
     }
 
     /// The digest of a source file (`sha256:…`), from memory if it did not change.
@@ -69,8 +134,8 @@ impl ModuleCache {
     /// What reading said.
     pub fn digest(&self, file: &mut File) -> io::Result<String> {
         let before = file.metadata()?;
-        let remembered = self.digests().join(identity(&before));
-        if let Ok(digest) = std::fs::read_to_string(&remembered) {
+        let remembered = self.boot.join(identity(&before));
+        if let Some(digest) = std::fs::read_to_string(&remembered).ok().filter(|text| is_digest(text)) {
             return Ok(digest);
         }
         let digest = hash(file)?;
@@ -79,10 +144,27 @@ impl ModuleCache {
         }
         Ok(digest)
     }
+}
 
-    fn digests(&self) -> PathBuf {
-        self.folder.join("digests")
-    }
+fn bare(digest: &str) -> &str {
+    digest.strip_prefix("sha256:").unwrap_or(digest)
+}
+
+fn is_digest(text: &str) -> bool {
+    text.starts_with("sha256:") && bare(text).len() == 64 && bare(text).bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// A file without a name, which is gone with whoever makes it unless it is given one.
+pub(super) fn tempfile_in(folder: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::TMPFILE | rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
+    Ok(rustix::fs::open(folder, flags, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?.into())
+}
+
+/// Gives a nameless file its name.
+fn name_file(file: &File, path: &Path) -> io::Result<()> {
+    let nameless = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    let (cwd, flags) = (rustix::fs::CWD, rustix::fs::AtFlags::SYMLINK_FOLLOW);
+    Ok(rustix::fs::linkat(cwd, nameless.as_c_str(), cwd, path, flags)?)
 }
 
 fn identity(meta: &std::fs::Metadata) -> String {

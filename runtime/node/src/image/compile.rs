@@ -6,20 +6,20 @@
 //! and the node gives it no more than `address_space` and `CPU_SECONDS`. What it reports is hostile text.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use dwell_spec::plan::init::REPORT_MAX;
-use dwell_spec::plan::worker::{ModuleInfo, WorkerReport};
+use dwell_spec::plan::worker::WorkerReport;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use tokio::net::unix::pipe::Receiver;
 
-use super::cache::{Entry, ModuleCache};
+use super::cache::{Entry, ModuleCache, tempfile_in};
 use crate::blocking::blocking;
 
 /// Turns modules into cache entries.
@@ -27,6 +27,7 @@ use crate::blocking::blocking;
 pub struct Compiler {
     exe: Arc<OwnedFd>,
     folder: PathBuf,
+    boot: PathBuf,
     cache: tokio::sync::OnceCell<ModuleCache>,
     under_way: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -41,16 +42,18 @@ pub struct Compiled {
 }
 
 impl Compiler {
-    /// `exe` is the file that carries the compile role; `folder` holds the cache.
-    pub fn new(exe: Arc<OwnedFd>, folder: PathBuf) -> Compiler {
-        Compiler { exe, folder, cache: tokio::sync::OnceCell::new(), under_way: Mutex::default() }
+    /// `exe` is the file that carries the compile role; `folder` holds the cache, `boot` what is known of it in this boot.
+    pub fn new(exe: Arc<OwnedFd>, folder: PathBuf, boot: PathBuf) -> Compiler {
+        Compiler { exe, folder, boot, cache: tokio::sync::OnceCell::new(), under_way: Mutex::default() }
     }
 
     /// The cache of this engine. Its key is asked of the executable, once and only when a module comes, so that a node
     /// without Wasm members never touches the engine.
     async fn cache(&self) -> io::Result<&ModuleCache> {
         self.cache
-            .get_or_try_init(|| async { Ok(ModuleCache::new(self.folder.clone(), self.engine_key().await?)) })
+            .get_or_try_init(|| async {
+                Ok(ModuleCache::new(self.folder.clone(), self.boot.clone(), self.engine_key().await?))
+            })
             .await
     }
 
@@ -81,7 +84,7 @@ impl Compiler {
         let turn = self.turn(&digest);
         let made = {
             let _one_at_a_time = turn.lock().await;
-            match cache.find(&digest) {
+            match find(cache, &digest).await {
                 Some(entry) => Ok(Some(entry)),
                 None => self.compile(cache, &digest, &source, module).await.map(|()| cache.find(&digest)),
             }
@@ -111,7 +114,7 @@ impl Compiler {
         if status != 0 {
             return Err(files.explain(module, status));
         }
-        publish(cache, digest, &files).map_err(|e| failed("store the compiled form of", e))
+        publish(cache, digest, files).await.map_err(|e| failed("store the compiled form of", e))
     }
 
     fn spawn(&self, source: &File, files: &Outputs) -> io::Result<Child> {
@@ -129,6 +132,15 @@ impl Compiler {
     }
 }
 
+/// On a thread of its own, where it has to be read whole: once a boot.
+async fn find(cache: &ModuleCache, digest: &str) -> Option<Entry> {
+    if cache.is_verified(digest) {
+        return cache.find(digest);
+    }
+    let (cache, digest) = (cache.clone(), digest.to_owned());
+    blocking(move || cache.find(&digest)).await.ok().flatten()
+}
+
 async fn hash(cache: &ModuleCache, mut source: File) -> io::Result<(String, File)> {
     let cache = cache.clone();
     blocking(move || {
@@ -138,27 +150,18 @@ async fn hash(cache: &ModuleCache, mut source: File) -> io::Result<(String, File
     .await?
 }
 
-fn publish(cache: &ModuleCache, digest: &str, files: &Outputs) -> io::Result<()> {
-    let mut info = String::new();
-    let mut file = files.info.try_clone()?;
-    file.rewind()?;
-    file.take(1 << 20).read_to_string(&mut info)?;
-    serde_json::from_str::<ModuleInfo>(&info)?;
-    // A worker maps it as whoever its member runs as; the folder keeps everybody else out.
-    rustix::fs::fchmod(&files.code, Mode::from_raw_mode(0o444))?;
-    files.code.sync_data()?;
-    name_file(&files.info, &cache.path(digest, "json"))?;
-    name_file(&files.code, &cache.path(digest, "cwasm"))
-}
-
-/// Gives a nameless file its name; an entry that another node made meanwhile is as good.
-fn name_file(file: &File, path: &Path) -> io::Result<()> {
-    let nameless = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
-    let (cwd, flags) = (rustix::fs::CWD, rustix::fs::AtFlags::SYMLINK_FOLLOW);
-    match rustix::fs::linkat(cwd, nameless.as_c_str(), cwd, path, flags) {
-        Err(rustix::io::Errno::EXIST) => Ok(()),
-        other => Ok(other?),
-    }
+/// Waits for the disk, on a thread of its own.
+async fn publish(cache: &ModuleCache, digest: &str, files: Outputs) -> io::Result<()> {
+    let (cache, digest) = (cache.clone(), digest.to_owned());
+    blocking(move || {
+        let (mut info, Outputs { mut code, info: mut said, .. }) = (String::new(), files);
+        said.rewind()?;
+        said.take(1 << 20).read_to_string(&mut info)?;
+        // A worker maps it as whoever its member runs as; the folder keeps everybody else out.
+        rustix::fs::fchmod(&code, Mode::from_raw_mode(0o444))?;
+        cache.store(&digest, &mut code, &info)
+    })
+    .await?
 }
 
 struct Outputs {
@@ -169,11 +172,7 @@ struct Outputs {
 
 impl Outputs {
     fn open(folder: &Path) -> io::Result<Outputs> {
-        let nameless = || -> io::Result<File> {
-            let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-            Ok(rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR)?.into())
-        };
-        Ok(Outputs { code: nameless()?, info: nameless()?, report: nameless()? })
+        Ok(Outputs { code: tempfile_in(folder)?, info: tempfile_in(folder)?, report: tempfile_in(folder)? })
     }
 
     fn explain(&self, module: &str, status: i32) -> CompileError {

@@ -67,7 +67,8 @@ fn open_blocking(config: NodeConfig) -> Result<Shared, NodeError> {
         NodeError::internal("use the host's network", e)
     })?;
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
-    let compiler = worker.as_ref().map(|worker| Compiler::new(worker.exe.clone(), layout.cache()));
+    let compiler =
+        worker.as_ref().map(|worker| Compiler::new(worker.exe.clone(), layout.cache(), layout.known_modules()));
     Ok(Shared {
         layout,
         facts,
