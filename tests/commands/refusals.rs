@@ -267,3 +267,27 @@ fn a_state_folder_too_long_for_a_socket_is_refused_and_leaves_nothing() {
         .unwrap();
     assert!(cgroups.stdout.is_empty(), "{}", String::from_utf8_lossy(&cgroups.stdout));
 }
+
+/// The API took whatever it did not know, in silence: a mistyped `securityContext` ran a member as root.
+#[test]
+fn the_api_refuses_what_no_pod_has_by_its_path() {
+    use std::io::{Read, Write};
+    let node = Node::new();
+    node.start(&crate::script(&node, "first", "sleep 600"));
+    let status = node.pod("first")["status"].clone();
+    assert!(status["phase"].is_string(), "it has a phase from the first moment: {status}");
+    let post = |body: &str| {
+        let mut stream = std::os::unix::net::UnixStream::connect(node.state_dir().join("run/dwell.sock")).unwrap();
+        let head = "POST /api/v1/namespaces/default/pods HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length:";
+        write!(stream, "{head} {}\r\n\r\n{body}", body.len()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let body = crate::script(&node, "second", "true");
+    let wrong = post(&body.replace("\"image\"", "\"securityContxt\":{\"runAsUser\":5},\"image\""));
+    assert!(wrong.starts_with("HTTP/1.1 422") && wrong.contains("spec.containers[0].securityContxt"), "{wrong}");
+    let none = post("[]");
+    assert!(none.starts_with("HTTP/1.1 400") && none.contains("it is no Pod"), "{none}");
+    assert!(post(&body).starts_with("HTTP/1.1 201"), "control");
+}

@@ -14,7 +14,7 @@ use std::time::Duration;
 use dwell_spec::pod as checked;
 use dwell_spec::settings::{Settings, SettingsKind, SettingsObject};
 use dwell_sys::complain::complain;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, PodStatus};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::blocking::{blocking, settled};
@@ -400,6 +400,19 @@ impl Node {
     }
 }
 
+/// A Pod as a client sent it, read strictly: a field that there is not is a problem, by its path, not a silence.
+///
+/// # Errors
+/// `Invalid` with a cause per field; `BadRequest` for what is no Pod at all.
+pub fn read_pod(json: &serde_json::Value) -> Result<Pod, NodeError> {
+    let no_pod = |error| NodeError::new(NodeErrorKind::BadRequest, format!("it is no Pod: {error}"));
+    let pod: Pod = serde_json::from_value(json.clone()).map_err(no_pod)?;
+    match dwell_spec::manifest::unheard_of(json) {
+        problems if problems.is_empty() => Ok(pod),
+        problems => Err(NodeError::invalid(&pod, problems)),
+    }
+}
+
 fn check(pod: &Pod) -> Result<checked::Pod, NodeError> {
     checked::Pod::try_from(pod).map_err(|problems| NodeError::invalid(pod, problems))
 }
@@ -411,7 +424,7 @@ fn with_identity(mut pod: Pod, checked: &mut checked::Pod) -> Pod {
     checked.uid = new_uid();
     pod.metadata.uid = Some(checked.uid.clone());
     pod.metadata.creation_timestamp = now().map(Time);
-    pod.status = None;
+    pod.status = Some(PodStatus { phase: Some("Pending".into()), ..PodStatus::default() });
     pod
 }
 

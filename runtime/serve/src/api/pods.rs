@@ -24,9 +24,13 @@ pub async fn create(node: &Arc<Node>, namespace: String, body: Incoming) -> Answ
         Ok(bytes) => bytes,
         Err(refused) => return *refused,
     };
-    let mut pod: Pod = match serde_json::from_slice(&bytes) {
-        Ok(pod) => pod,
+    let json = match serde_json::from_slice(&bytes) {
+        Ok(json) => json,
         Err(error) => return answer::bad_request(&format!("read a Pod from the request's body: {error}")),
+    };
+    let mut pod = match dwell::read_pod(&json) {
+        Ok(pod) => pod,
+        Err(error) => return answer::failure(&error),
     };
     pod.metadata.namespace.get_or_insert(namespace.clone());
     if pod.metadata.namespace.as_deref() != Some(&namespace) {

@@ -99,6 +99,11 @@ pub fn check_claim(claim: &v1::PersistentVolumeClaim) -> Result<(String, String)
     if problems.is_empty() { Ok((metadata.namespace, metadata.name)) } else { Err(problems) }
 }
 
+/// What a Pod in JSON has that no Pod has, or not as it must be.
+pub fn unheard_of(json: &serde_json::Value) -> Vec<Problem> {
+    walk::pod(&node::Node::from_json(json)).problems
+}
+
 /// Whether a claim could have this name.
 pub(crate) fn is_claim_name(name: &str) -> bool {
     check::names::subdomain(name).is_empty()
