@@ -63,6 +63,8 @@ fn restrict(source_bytes: u64) {
     // A slow device takes ten times what a server takes, which is under a second for each megabyte.
     limit(Resource::Cpu, 60 + 60 * megabytes);
     limit(Resource::Core, 0);
+    // Whoever takes this process over is root without a right of root's.
+    dwell_sys::capability::set(0).unwrap_or_else(|cause| failed("drop capabilities", &cause));
     landlock::raise(&[], false).map(drop).unwrap_or_else(|cause| failed("raise Landlock", &cause));
     let threads = rayon::ThreadPoolBuilder::new().num_threads(THREADS).build_global();
     threads.unwrap_or_else(|cause| failed("start the compiler's threads", &cause));
