@@ -214,6 +214,21 @@ fn a_manifests_dry_run_is_its_pod() {
 }
 
 #[test]
+fn a_claim_a_device_and_every_right_are_given_by_their_options() {
+    let node = Node::new();
+    let image = image(&node);
+    let run = |options: &[&str], script: &str| {
+        node.dwell(&[&["run", "--rm", "--image", &image], options, &["--", "sh", "-c", script]].concat())
+    };
+    let script = "echo x > /data/file; (: > /dev/mine) && echo open";
+    assert_eq!(run(&["-v", "kept:/data", "--device", "/dev/kmsg:/dev/mine"], script).ok(), "open\n");
+    assert_eq!(run(&["-v", "kept:/data:ro"], "cat /data/file; echo y > /data/file || echo no").ok(), "x\nno\n");
+    let mount = "mount -t tmpfs none /tmp && echo yes";
+    assert_eq!(run(&["--privileged"], mount).ok(), "yes\n");
+    assert_ne!(run(&[], mount).code, 0, "control");
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_by_its_option() {
     let node = Node::new();
     let image = image(&node);
@@ -221,7 +236,10 @@ fn what_makes_no_sense_is_refused_by_its_option() {
         (&["-p", "99999:1"][..], "-p"),
         (&["-p", "80"], "-p"),
         (&["-v", "nothing"], "-v"),
-        (&["-v", "by-name:/v"], "-v"),
+        (&["-v", "By_Name:/v"], "-v"),
+        (&["--device", "/etc/passwd"], "is no device"),
+        (&["--device", "/dev/no-such"], "--device"),
+        (&["--device", "/dev/null:/a:x"], "--device"),
         (&["-m", "lots"], "-m"),
         (&["-e", "=x"], "-e"),
         (&["--env-file", "missing"], "missing"),

@@ -92,6 +92,37 @@ fn what_members_use_is_shown_by_pod_and_by_member() {
     assert!(nobody.code == 125 && nobody.err.contains("no Pod named nobody"), "{nobody:#?}");
 }
 
+#[test]
+fn attaching_sends_what_is_typed_and_shows_what_is_written_from_then_on() {
+    let node = Node::new();
+    let mut reader = shell(&node, "main", "echo before; while read line; do echo got $line; done; echo end");
+    reader["stdin"] = json!(true);
+    node.start(&pod("reader", &[reader, shell(&node, "other", "sleep 1")], json!({})));
+    assert!(wait_until(|| node.dwell(&["logs", "-c", "main", "reader"]).out.contains("before")));
+    let several = node.dwell(&["attach", "reader"]);
+    assert!(several.code == 125 && several.err.contains("several containers"), "{several:#?}");
+    let said = crate::with_input(&node, &["attach", "-i", "-c", "main", "reader"], b"one\ntwo\n");
+    assert_eq!(said.ok(), "got one\ngot two\nend\n", "the end of the input is the member's, too");
+    let over = node.dwell(&["attach", "reader", "-c", "main"]);
+    assert!(over.code == 125 && over.err.contains("is not running"), "{over:#?}");
+}
+
+#[test]
+fn leaving_ends_nothing() {
+    let node = Node::new();
+    node.start(&script(&node, "talker", "while :; do echo word; sleep 0.1; done"));
+    node.wait_for_phase("talker", "Running");
+    let refused = node.dwell(&["attach", "-i", "talker"]);
+    assert!(refused.code == 125 && refused.err.contains("reads no standard input"), "{refused:#?}");
+    let mut child = node.command(&["attach", "talker"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "word\n");
+    kill(child.id() as i32, libc::SIGINT);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(node.pod("talker")["status"]["phase"], "Running");
+}
+
 /// A running `port-forward`, and the port here of each line that it printed.
 struct Forwarding {
     child: Child,

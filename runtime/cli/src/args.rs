@@ -31,6 +31,8 @@ pub enum Command {
     Logs(command::logs::LogsArgs),
     /// Run a program in a running member; beside a Wasm one, a module
     Exec(command::exec::ExecArgs),
+    /// Connect to a running member's own streams
+    Attach(command::attach::AttachArgs),
     /// Lead ports of this machine into a Pod
     PortForward(command::port_forward::PortForwardArgs),
     /// Stop Pods in order and keep their records and logs

@@ -38,7 +38,7 @@ pub struct ExecArgs {
 pub async fn run(args: ExecArgs, layout: &Layout) -> Outcome {
     let pods = node::supervised_pods(layout).await?;
     let pod = select::one(&pods, &args.name.pod, args.name.namespace.as_deref())?;
-    let container = chosen_container(&containers(pod), &args)?;
+    let container = select::only_container(&args.name.pod, &containers(pod), args.container.as_deref())?;
     let client = node::connect(layout).await?;
     let tty = args.tty && io::stdin().is_terminal();
     let request = StreamRequest {
@@ -63,15 +63,6 @@ fn enter_raw(wanted: bool) -> Result<Option<raw::RawMode>, Failure> {
     match wanted {
         true => raw::RawMode::enter().map_err(|e| Failure::new("switch the terminal to raw mode").caused_by(&e)),
         false => Ok(None),
-    }
-}
-
-/// With several containers the first regular one would be a guess: the user says which.
-fn chosen_container(names: &[String], args: &ExecArgs) -> Result<String, Failure> {
-    match select::container(names, args.container.as_deref())? {
-        Some(name) => Ok(name.to_owned()),
-        None => Err(Failure::new(format!("{} has several containers: {}", args.name.pod, names.join(", ")))
-            .with_hint("say which with -c CONTAINER")),
     }
 }
 

@@ -104,6 +104,13 @@ fn output(names: Option<&[String]>, timestamps: bool) -> Output {
     MemberOutput::new((out, Style::stdout()), (err, Style::stderr()), names).with_timestamps(timestamps)
 }
 
+/// Prints what one container writes from now on, until its Pod ends.
+pub(super) async fn from_now_on(layout: &Layout, pod: &Pod, container: &str) -> Result<(), Failure> {
+    let filter = Filter { attempts: Attempts::Current, since: None, tail: Some(0) };
+    let mut readers = [LogReader::new(layout.logs(uid(pod), container), filter)];
+    follow(layout, pod, &[container.to_owned()], &mut readers, &mut output(None, false)).await
+}
+
 fn copy(readers: &mut [LogReader], output: &mut Output, finish: bool) -> Result<(), Failure> {
     for (member, reader) in readers.iter_mut().enumerate() {
         let sink = |record: Record<'_>| output.write(member, &record);

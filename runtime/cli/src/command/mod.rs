@@ -1,6 +1,7 @@
 //! One file for each verb: its arguments, and what it does with them. A verb returns the exit status of the process, or a
 //! `Failure` that is printed here, once.
 
+pub mod attach;
 pub mod check;
 pub mod completions;
 pub mod exec;
@@ -63,6 +64,7 @@ fn dispatch(command: Command, layout: Layout) -> Outcome {
         Command::Exec(args) => on_runtime(exec::run(args, &layout)),
         Command::Stop(args) => on_runtime(stop::run(args, &layout)),
         Command::Kill(args) => on_runtime(kill::run(args, &layout)),
+        Command::Attach(args) => on_runtime(attach::run(args, &layout)),
         Command::PortForward(args) => on_runtime(port_forward::run(args, &layout)),
         Command::Stats(args) => on_runtime(stats::run(args, &layout)),
         Command::Top(args) => on_runtime(stats::top(args, &layout)),

@@ -115,6 +115,16 @@ pub fn containers(pod: &Pod) -> Vec<String> {
     init.chain(&spec.containers).map(|c| c.name.clone()).collect()
 }
 
+/// Whether this container, of either list, runs as the record says.
+pub fn runs(pod: &Pod, container: &str) -> bool {
+    let status = pod.status.iter();
+    let mut all = status.flat_map(|status| status.init_container_statuses.iter().chain(&status.container_statuses));
+    all.any(|list| {
+        let mut named = list.iter().filter(|one| one.name == container);
+        named.any(|one| one.state.as_ref().is_some_and(|state| state.running.is_some()))
+    })
+}
+
 /// Whether the Pod has ended for good.
 pub fn is_finished(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());

@@ -56,6 +56,15 @@ pub fn container<'a>(names: &'a [String], wanted: Option<&str>) -> Result<Option
     }
 }
 
+/// As `container`, for whoever needs one: with several the first would be a guess, so the user says which.
+pub fn only_container(pod: &str, names: &[String], wanted: Option<&str>) -> Result<String, Failure> {
+    match container(names, wanted)? {
+        Some(name) => Ok(name.to_owned()),
+        None => Err(Failure::new(format!("{pod} has several containers: {}", names.join(", ")))
+            .with_hint("say which with -c CONTAINER")),
+    }
+}
+
 fn no_container(names: &[String], wanted: &str) -> Failure {
     let failure = Failure::new(format!("no container named {wanted}; there are: {}", listed(names)));
     with_suggestion(failure, names, wanted)

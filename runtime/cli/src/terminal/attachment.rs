@@ -12,8 +12,8 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinHandle;
 
-use crate::pods::records::{key, uid};
-use crate::terminal::{input, interrupt, raw};
+use super::{input, interrupt, raw};
+use crate::pods::records::{key, runs, uid};
 
 /// The connection of our standard input.
 pub struct Attachment {
@@ -34,14 +34,25 @@ enum State {
 impl Attachment {
     /// For the first container of these Pods that wants standard input, if there is one.
     pub fn of(pods: &[Pod]) -> Option<Self> {
-        let (pod, container) = pods.iter().find_map(|pod| Some((pod, wants_input(pod)?)))?;
-        Some(Self {
+        pods.iter().find_map(|pod| Some(Self::with(pod, wants_input(pod)?)))
+    }
+
+    /// For this container, if it wants any.
+    pub fn to(pod: &Pod, name: &str) -> Option<Self> {
+        let spec = pod.spec.as_ref()?;
+        let mut all = spec.init_containers.iter().flatten().chain(&spec.containers);
+        let reads = |one: &&Container| one.stdin == Some(true) || one.tty == Some(true);
+        all.find(|one| one.name == name).filter(reads).map(|container| Self::with(pod, container))
+    }
+
+    fn with(pod: &Pod, container: &Container) -> Self {
+        Self {
             uid: uid(pod).to_owned(),
             container: container.name.clone(),
             tty: container.tty == Some(true),
             state: State::Waiting(None),
             raw: None,
-        })
+        }
     }
 
     /// Connects, if this Pod is the one, its container runs and we are not connected. A refusal is left to the next change.
@@ -84,12 +95,6 @@ impl Attachment {
 
 fn wants_input(pod: &Pod) -> Option<&Container> {
     pod.spec.as_ref()?.containers.iter().find(|container| container.stdin == Some(true))
-}
-
-fn runs(pod: &Pod, container: &str) -> bool {
-    let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
-    let state = statuses.filter(|c| c.name == container).find_map(|c| c.state.as_ref());
-    state.is_some_and(|state| state.running.is_some())
 }
 
 /// Sends until the input ends (`None`) or the connection does (the rest of the input).

@@ -15,13 +15,13 @@ use dwell_sys::complain::complain;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::Prefix;
-use super::attach::Attachment;
 use super::output::PodOutput;
 use crate::command::Outcome;
 use crate::failure::{DWELL_FAILED, Failure};
 use crate::output::progress::Progress;
 use crate::pods::records::{is_finished, key, shown, uid};
 use crate::pods::{outcome, waiting};
+use crate::terminal::attachment::Attachment;
 use crate::terminal::interrupt::Interrupts;
 
 /// Between two attempts to find a node again.

@@ -7,7 +7,6 @@
 //! outcome ─(--rm)→ removed ─→ exit status
 //! ```
 
-mod attach;
 mod command_line;
 mod follow;
 mod output;
