@@ -139,6 +139,25 @@ fn a_pause_that_dies_while_a_member_is_compiled_ends_the_pod_for_good() {
     assert!(left.is_empty(), "{left:#?}");
 }
 
+/// It stayed `ContainerCreating` in a Pod that had failed.
+#[test]
+fn a_member_whose_pod_is_stopped_before_it_could_begin_has_ended() {
+    let node = Node::new();
+    let module = dwell_tests::guest::path("net.wasm");
+    let pod = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: late}}\nspec:\n  restartPolicy: Never\n  containers:\n  - name: late\n    \
+         image: wasm:{}\n",
+        module.display()
+    );
+    node.start(&pod);
+    assert!(wait_until(|| is_compiling(&node)));
+    node.dwell(&["stop", "late"]).ok();
+    let ended = node.pod("late")["status"]["containerStatuses"][0]["state"]["terminated"].clone();
+    assert_eq!((ended["exitCode"].as_i64(), ended["reason"].as_str()), (Some(137), Some("ContainerStatusUnknown")));
+    assert!(ended["startedAt"].is_null(), "{ended}");
+    assert!(node.dwell(&["ps"]).ok().contains("ContainerStatusUnknown"));
+}
+
 fn is_compiling(node: &Node) -> bool {
     let pid = node.node_pid().expect("there is a node");
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();

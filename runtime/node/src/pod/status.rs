@@ -105,6 +105,9 @@ fn container_status(
         MemberState::Starting { .. } => {
             (waiting_state("ContainerCreating", ""), last(member, id(member.starts.saturating_sub(1))))
         }
+        MemberState::Waiting { .. } if was_never_started(member, journal) => {
+            (ContainerState::Terminated(never_started()), last(member, id(member.starts)))
+        }
         MemberState::Waiting { reason, message } => (waiting_state(reason, message), last(member, id(member.starts))),
     };
     let running = matches!(state, ContainerState::Running { .. });
@@ -133,6 +136,25 @@ fn will_restart(pod: &Pod, member: &Member, journal: &Journal, end: &Termination
 fn starts_anew(pod: &Pod, member: &Member, journal: &Journal, end: &Termination) -> bool {
     let unhealthy = end.unhealthy && member.follows(end, pod.restart_policy) != Next::Rest && !journal.finished;
     journal.intent.begins_again() || unhealthy && journal.intent == Intent::Run
+}
+
+/// Whether its Pod was ended before it could begin, although its turn had come. Source: the kubelet's `TerminatePod`.
+fn was_never_started(member: &Member, journal: &Journal) -> bool {
+    let has_passed = |one: &Member| matches!(&one.state, MemberState::Terminated(end) if end.exit_code == 0);
+    let mut before = journal.members.iter().filter(|one| one.init && !one.is_sidecar());
+    journal.finished && !member.init && before.all(has_passed)
+}
+
+fn never_started() -> Terminated {
+    Terminated {
+        exit_code: 137,
+        signal: None,
+        reason: "ContainerStatusUnknown".into(),
+        message: "The container could not be located when the pod was terminated".into(),
+        started_at_ns: 0,
+        finished_at_ns: 0,
+        id: None,
+    }
 }
 
 fn last(member: &Member, id: Option<String>) -> Option<Terminated> {

@@ -71,7 +71,11 @@ fn addresses<T>(ips: &[IpAddr], wrap: impl Fn(String) -> T) -> Option<Vec<T>> {
     (!ips.is_empty()).then(|| ips.iter().map(|ip| wrap(ip.to_string())).collect())
 }
 
+/// 0 is no time.
 fn time(ns: i64) -> Option<Time> {
+    if ns == 0 {
+        return None;
+    }
     Timestamp::from_second(ns.div_euclid(1_000_000_000)).ok().map(Time)
 }
 
