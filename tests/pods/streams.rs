@@ -76,3 +76,24 @@ fn two_containers_are_told_apart_by_a_prefix() {
     assert!(lines.iter().any(|line| line.starts_with("a ") && line.ends_with("from a")), "{out}");
     assert!(lines.iter().any(|line| line.starts_with("bb") && line.ends_with("from bb")), "{out}");
 }
+
+/// The second waited for ever, and nobody said why.
+#[test]
+fn who_is_not_sent_the_input_is_named() {
+    let node = Node::new();
+    let second = crate::native(&node, "second", "echo here", "    stdin: true\n");
+    let manifest = shell(&node, "two", "Never", "cat") + "    stdin: true\n" + &second;
+    let path = node.file("two.yaml", &manifest);
+    let mut child = node
+        .command(&["run", path.to_str().unwrap()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"hello\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(out.contains("hello") && out.contains("here"), "{out}");
+    assert!(err.contains("not to second of two"), "{err}");
+}

@@ -109,6 +109,9 @@ fn a_module_inside_a_rootfs_is_recognised_by_its_magic() {
     assert!(said.code == 0 && said.out.contains("magic"), "{said:#?}");
 }
 
+/// From a file's bytes to what is left of them.
+type Damage = fn(Vec<u8>) -> Vec<u8>;
+
 /// A power cut may leave any file short, empty or of other content. A digest that was remembered as an empty file once made
 /// one module run as another, and a seal without content ended every start.
 #[test]
@@ -128,12 +131,12 @@ fn what_a_power_cut_leaves_of_the_cache_is_compiled_anew_and_never_run() {
     let next_boot = || std::fs::remove_dir_all(node.state_dir().join("run/modules")).unwrap();
     assert!(run("hello.wasm", &[]).ok().starts_with("hello"));
     let whole = std::fs::read(&entry("cwasm")[0]).unwrap();
-    let damages: [(&str, &dyn Fn(Vec<u8>) -> Vec<u8>); 5] = [
-        ("json", &|_| Vec::new()),
-        ("json", &|_| b"null".to_vec()),
-        ("cwasm", &|_| Vec::new()),
-        ("cwasm", &|bytes| bytes[..bytes.len() / 2].to_vec()),
-        ("cwasm", &|bytes| bytes.iter().map(|byte| byte ^ 1).collect()),
+    let damages: [(&str, Damage); 5] = [
+        ("json", |_| Vec::new()),
+        ("json", |_| b"null".to_vec()),
+        ("cwasm", |_| Vec::new()),
+        ("cwasm", |bytes| bytes[..bytes.len() / 2].to_vec()),
+        ("cwasm", |bytes| bytes.iter().map(|byte| byte ^ 1).collect()),
     ];
     for (extension, damage) in damages {
         let path = &entry(extension)[0];

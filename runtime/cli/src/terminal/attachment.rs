@@ -13,7 +13,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinHandle;
 
 use super::{input, interrupt, raw};
-use crate::pods::records::{key, runs, uid};
+use crate::pods::records::{key, runs, shown, uid};
 
 /// The connection of our standard input.
 pub struct Attachment {
@@ -35,6 +35,15 @@ impl Attachment {
     /// For the first container of these Pods that wants standard input, if there is one.
     pub fn of(pods: &[Pod]) -> Option<Self> {
         pods.iter().find_map(|pod| Some(Self::with(pod, wants_input(pod)?)))
+    }
+
+    /// The containers that want standard input and are not the first: nobody sends them any, and their input has no end.
+    pub fn left_out(pods: &[Pod]) -> Vec<String> {
+        let wanting = pods.iter().flat_map(|pod| {
+            let all = pod.spec.iter().flat_map(|spec| &spec.containers);
+            all.filter(|one| one.stdin == Some(true)).map(|one| format!("{} of {}", one.name, shown(pod)))
+        });
+        wanting.skip(1).collect()
     }
 
     /// For this container, if it wants any.

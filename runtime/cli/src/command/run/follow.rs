@@ -50,6 +50,9 @@ struct Follower<'a> {
 /// Follows the Pods; the exit status is the first failed container's of the first failed Pod.
 pub async fn follow(client: Client, layout: &Layout, pods: Vec<Pod>, prefix: Prefix) -> Outcome {
     let mut interrupts = Interrupts::catch().map_err(|e| Failure::new("catch signals").caused_by(&e))?;
+    for other in Attachment::left_out(&pods) {
+        complain(format_args!("warning: standard input goes to the first container that wants it, not to {other}"));
+    }
     let mut follower = Follower {
         layout,
         client,
