@@ -6,7 +6,6 @@
 //! nothing for the Pods.
 
 use std::fs::File;
-use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use dwell_spec::pod as checked;
 use dwell_spec::settings::{Settings, SettingsKind, SettingsObject};
 use dwell_sys::complain::complain;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, PodStatus};
+use tokio::net::TcpStream;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::blocking::{blocking, settled};
@@ -261,8 +261,7 @@ impl Node {
     /// `NotFound`, `Conflict` when it is not running, `BadGateway` when nobody there takes the connection.
     pub async fn connect(&self, namespace: &str, name: &str, port: u16) -> Result<TcpStream, NodeError> {
         let network = self.ask(namespace, name, |reply| Request::Network { reply }).await?;
-        let dialled = blocking(move || dial::loopback(network.as_fd(), port)).await.flatten();
-        dialled.map_err(|error| {
+        dial::loopback(network.as_fd(), port).await.map_err(|error| {
             let message = format!("Pod {namespace}/{name}: connect to port {port} inside: {error}");
             NodeError::new(NodeErrorKind::BadGateway, message)
         })

@@ -11,7 +11,6 @@ use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use super::answer::{self, Answer};
 use super::route::{Key, Query};
@@ -27,24 +26,19 @@ pub async fn connect(node: &Arc<Node>, key: &Key, query: &Query, request: Reques
     if request.headers().get(UPGRADE).is_none_or(|to| !to.as_bytes().eq_ignore_ascii_case(PROTOCOL.as_bytes())) {
         return answer::bad_request("connect needs an upgrade to tcp");
     }
-    let dialled = match node.connect(&key.namespace, &key.name, port).await {
-        Ok(dialled) => dialled,
+    let mut inside = match node.connect(&key.namespace, &key.name, port).await {
+        Ok(inside) => inside,
         Err(error) => return answer::failure(&error),
     };
+    // What is passed on was written by somebody who decided how.
+    let _ = inside.set_nodelay(true);
     tokio::spawn(async move {
         // Either side's going away ends it.
-        if let (Ok(upgraded), Ok(mut inside)) = (hyper::upgrade::on(request).await, watched(dialled)) {
+        if let Ok(upgraded) = hyper::upgrade::on(request).await {
             let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(upgraded), &mut inside).await;
         }
     });
     switching()
-}
-
-fn watched(dialled: std::net::TcpStream) -> std::io::Result<TcpStream> {
-    dialled.set_nonblocking(true)?;
-    // What is passed on was written by somebody who decided how.
-    dialled.set_nodelay(true)?;
-    TcpStream::from_std(dialled)
 }
 
 fn switching() -> Answer {
