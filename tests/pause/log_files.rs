@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use crate::harness::*;
-use crate::logs::{numbers, output, records};
+use crate::logs::{numbers, numbers_so_far, output, output_so_far, records};
 use crate::protocol::*;
 
 pub fn upto(n: u64) -> Vec<u64> {
@@ -149,7 +149,7 @@ fn the_last_output_waits_too() {
     // Records of 120 bytes: the second file is half full.
     for n in 1..=250 {
         say(n);
-        eventually("it is in the log", || numbers(&[&files[0], &files[1]]).last() == Some(&n));
+        eventually("it is in the log", || numbers_so_far(&[&files[0], &files[1]]).last() == Some(&n));
     }
     (251..=400).for_each(say);
     drop(stdin);
@@ -220,9 +220,9 @@ fn at_the_limit_lines_are_dropped_counted_and_reported_in_the_next_file() {
     assert_eq!(dropped(&mut pod), (29, 29 * 50));
     pod.done(&Request::LogNext, 1, &[next.as_raw_fd()]);
     let notice = b"dwell: 29 lines (1450 bytes) dropped: log limit reached\n";
-    eventually("the notice is there at once", || output(&[&next], true) == notice);
+    eventually("the notice is there at once", || output_so_far(&[&next], true) == notice);
     say("after\n");
-    eventually("writing goes on", || output(&[&next], false) == b"after\n");
+    eventually("writing goes on", || output_so_far(&[&next], false) == b"after\n");
     assert_eq!(output(&[&log], false).len(), 11 * 50);
     drop(stdin);
     pod.done(&Request::CloseStdin, 1, &[]);
@@ -273,7 +273,7 @@ fn when_the_disk_has_room_again_the_log_says_what_is_missing() {
     let stdin = File::from(pod.request(&Request::Take(Held::Stdin), 1, &[]).fd.unwrap());
     let say = |text: &str| std::io::Write::write_all(&mut &stdin, text.as_bytes()).unwrap();
     say("before, open");
-    eventually("it is written", || output(&[&log], false) == b"before, open");
+    eventually("it is written", || output_so_far(&[&log], false) == b"before, open");
     while std::io::Write::write(&mut &ballast, &[0; 4096]).is_ok() {}
     let mut said = 0;
     let mut pieces = |pod: &mut Pod| {
@@ -287,7 +287,7 @@ fn when_the_disk_has_room_again_the_log_says_what_is_missing() {
     pieces(&mut pod);
     ballast.set_len(0).unwrap();
     say("after\n");
-    eventually("writing goes on", || output(&[&log], false).ends_with(b"\nafter\n"));
+    eventually("writing goes on", || output_so_far(&[&log], false).ends_with(b"\nafter\n"));
     let notice = String::from_utf8(output(&[&log], true)).unwrap();
     assert!(notice.starts_with("dwell: ") && notice.ends_with(" bytes) dropped: log write failed\n"), "{notice}");
     let lines = output(&[&log], false).iter().filter(|byte| **byte == b'\n').count();

@@ -41,8 +41,22 @@ fn record(line: &[u8]) -> Record {
 
 /// What the member wrote to one stream.
 pub fn output(files: &[&File], stderr: bool) -> Vec<u8> {
+    joined(&records(files), stderr)
+}
+
+/// The same while it is being written: a record that crosses a page is seen in two halves for a moment, which once failed a
+/// test as torn.
+pub fn output_so_far(files: &[&File], stderr: bool) -> Vec<u8> {
+    let whole = |bytes: Vec<u8>| {
+        let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        parse(&bytes[..end])
+    };
+    joined(&files.iter().flat_map(|file| whole(contents(file))).collect::<Vec<_>>(), stderr)
+}
+
+fn joined(records: &[Record], stderr: bool) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for record in records(files).iter().filter(|record| record.stderr == stderr) {
+    for record in records.iter().filter(|record| record.stderr == stderr) {
         bytes.extend(&record.text);
         if record.full {
             bytes.push(b'\n');
@@ -53,6 +67,15 @@ pub fn output(files: &[&File], stderr: bool) -> Vec<u8> {
 
 /// The numbers at the beginning of each line of standard output.
 pub fn numbers(files: &[&File]) -> Vec<u64> {
-    let text = String::from_utf8(output(files, false)).unwrap();
+    numbers_in(output(files, false))
+}
+
+/// The same while they are being written.
+pub fn numbers_so_far(files: &[&File]) -> Vec<u64> {
+    numbers_in(output_so_far(files, false))
+}
+
+fn numbers_in(output: Vec<u8>) -> Vec<u64> {
+    let text = String::from_utf8(output).unwrap();
     text.lines().map(|line| line.trim().parse().unwrap()).collect()
 }

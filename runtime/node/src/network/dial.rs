@@ -42,7 +42,7 @@ fn socket_inside(netns: BorrowedFd<'_>, family: AddressFamily) -> io::Result<Own
     let inside = move || {
         move_into_link_name_space(netns, Some(LinkNameSpaceType::Network))?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        Ok::<_, rustix::io::Errno>(socket_with(family, SocketType::STREAM, flags, None)?)
+        socket_with(family, SocketType::STREAM, flags, None)
     };
     thread::scope(|scope| {
         let worker = thread::Builder::new().name("dial".into()).stack_size(STACK).spawn_scoped(scope, inside)?;
