@@ -272,3 +272,47 @@ fn propagation_needs_a_shared_mount_and_the_right() {
     let unknown = with("Sideways", true);
     assert!(unknown.code == 125 && unknown.err.contains("supported values"), "{unknown:#?}");
 }
+
+/// The compiler gave its capabilities up and stayed open to others: a member among the host's processes, with fewer rights
+/// than it takes, walked into the host's root through it.
+#[test]
+fn the_compiler_is_no_door_to_the_hosts_root() {
+    let node = Node::new();
+    let mark = format!("{}", 900_000 + std::process::id());
+    // Control: another process of the host's without capabilities, which hides from nobody.
+    let open = ["--inh-caps=-all", "--bounding-set=-all", "sleep", &mark];
+    let mut open = Command::new("setpriv").args(open).spawn().unwrap();
+    let script = "while :; do for p in /proc/[0-9]*; do name=$(tr '\\0' ' ' <$p/cmdline 2>/dev/null); case $name in \
+                  dwell-compile*|sleep*) ls $p/root/ >/dev/null 2>&1 && echo ${name%% *} open || echo ${name%% *} \
+                  closed;; esac; done; done";
+    node.start(&before_containers(&shell(&node, "peeks", "Never", script), "  hostPID: true\n"));
+    let said = || node.dwell(&["logs", "peeks"]).out;
+    let controlled = wait_until(|| said().contains("sleep open"));
+    let module = dwell_tests::guest::path("net.wasm");
+    node.start(&format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: w}}\nspec:\n  containers:\n  - name: w\n    image: wasm:{}\n",
+        module.display()
+    ));
+    let met = wait_until(|| said().contains("dwell-compile"));
+    let walked_in = said().contains("dwell-compile open");
+    node.dwell(&["rm", "-f", "--all", "--grace-period", "0"]).ok();
+    open.kill().unwrap();
+    open.wait().unwrap();
+    assert!(controlled && met && !walked_in, "{controlled} {met} {walked_in}");
+}
+
+#[test]
+fn what_would_come_out_or_come_in_writable_is_refused() {
+    let node = Node::new();
+    let with = |mounts: &str| {
+        let more = format!("    securityContext: {{privileged: true}}\n    volumeMounts: [{mounts}]\n");
+        let volumes = "  volumes: [{name: a, emptyDir: {}}, {name: b, emptyDir: {}}]\n";
+        node.run(&before_containers(&(shell(&node, "p", "Never", "true") + &more), volumes))
+    };
+    let outer = "{name: a, mountPath: /data, mountPropagation: Bidirectional}";
+    let inside = with(&format!("{outer}, {{name: b, mountPath: /data/sub}}"));
+    assert!(inside.code == 125 && inside.err.contains("/data/sub lies in /data"), "{inside:#?}");
+    let sealed = "readOnly: true, recursiveReadOnly: Enabled, mountPropagation: HostToContainer";
+    let sealed = with(&format!("{{name: a, mountPath: /data, {sealed}}}"));
+    assert!(sealed.code == 125 && sealed.err.contains("when mountPropagation is None"), "{sealed:#?}");
+}

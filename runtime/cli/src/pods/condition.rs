@@ -66,7 +66,10 @@ fn at(text: &str) -> Result<Condition, String> {
         return Err("the path is missing, as in jsonpath={.status.phase}=Running".into());
     }
     let (path, value) = match text.strip_prefix('{').map(|rest| rest.split_once('}').ok_or("a } is missing")) {
-        Some(split) => split.map(|(path, rest)| (path, rest.strip_prefix('=')))?,
+        Some(split) => match split? {
+            (path, "") => (path, None),
+            (path, rest) => (path, Some(rest.strip_prefix('=').ok_or("after the } comes nothing, or = and a value")?)),
+        },
         None => text.split_once('=').map_or((text, None), |(path, value)| (path, Some(value))),
     };
     let path = if path.starts_with('$') { path.to_owned() } else { format!("${path}") };
@@ -126,9 +129,17 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_said() {
-        for wrong in
-            ["", "ready", "condition", "condition=", "condition==x", "jsonpath=", "jsonpath={.a", "jsonpath={a b}"]
-        {
+        for wrong in [
+            "",
+            "ready",
+            "condition",
+            "condition=",
+            "condition==x",
+            "jsonpath=",
+            "jsonpath={.a",
+            "jsonpath={.a} =1",
+            "jsonpath={a b}",
+        ] {
             assert!(Condition::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -12,7 +12,7 @@ use super::refusal::{PlanError, Problem};
 use super::steps::Steps;
 use super::worker::Preopen;
 use crate::facts::ContainerFacts;
-use crate::pod::{Container, ImageRef, LAST_WORDS_PATH, Pod, Volume, VolumeMount, VolumeSource};
+use crate::pod::{Container, ImageRef, LAST_WORDS_PATH, Pod, Propagation, Volume, VolumeMount, VolumeSource};
 
 /// Why a volume that is a device is not granted.
 pub const NO_DEVICE: &str = "a Wasm member opens no device; WASI has no calls for one";
@@ -154,7 +154,8 @@ fn own_directory(preopens: &mut Vec<Preopen>, guest: &str, file: &str, writable:
 
 /// A guest executes no file and opens no device, so its grants say so.
 fn volume(mount: &VolumeMount) -> FdSource {
-    let flags = MountFlags { noexec: true, nosuid: true, ..volume_flags(mount, false) };
+    let propagation = Propagation::None;
+    let flags = MountFlags { noexec: true, nosuid: true, propagation, ..volume_flags(mount, false) };
     FdSource::Volume { name: mount.volume.clone(), part: mount.part().map(str::to_owned), flags }
 }
 
@@ -170,6 +171,11 @@ fn check(pod: &Pod, container: &Container, mount: &VolumeMount) -> Result<(), Pl
         return Err(PlanError::of(&container.name, "volumeMounts", problem));
     }
     known_volume(pod, container, mount)?;
+    if mount.propagation != Propagation::None {
+        let why =
+            "a Wasm member's grants are what they are when it starts: later mounts would come without their rights";
+        return Err(PlanError::of(&container.name, "volumeMounts.mountPropagation", Problem::NotForWasm(why)));
+    }
     let is_device = |volume: &Volume| matches!(volume.source, VolumeSource::HostPath { kind, .. } if kind.is_device());
     if pod.volumes.iter().any(|volume| volume.name == mount.volume && is_device(volume)) {
         return Err(PlanError::of(&container.name, "volumeMounts", Problem::NotForWasm(NO_DEVICE)));

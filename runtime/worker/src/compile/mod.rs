@@ -33,6 +33,10 @@ const MIB: u64 = 1 << 20;
 /// To be called first thing in `main`, while the process has one thread and has opened nothing.
 pub fn compile_main() -> ! {
     report::open();
+    // It stands in the host's mounts and will have no capability: a member among the host's processes (hostPID) could else
+    // walk through `/proc/PID/root`, which asks for no more rights than the process has.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .unwrap_or_else(|cause| failed("hide from other processes", &cause));
     report::panics_end_the_process();
     let info_file = trusted::inherited(INFO_FD).unwrap_or_else(|cause| failed("take the info file", &cause));
     let source = read_source();

@@ -92,6 +92,12 @@ impl<'a> All<'a> {
         let life = Checked { source, ports: &ports, path, passes, grace_seconds, os };
         let (probes, hooks) = (life.probes(out), life.hooks(out));
         let (stop_signal, last_words) = (life.stop_signal(&image, out), life.last_words(out));
+        let comes_out = |mount: &&VolumeMount| mount.propagation == Propagation::Bidirectional;
+        let outer = mounts.iter().filter(comes_out).map(|mount| format!("{}/", mount.mount_path));
+        if outer.into_iter().any(|outer| last_words.path.starts_with(&outer)) {
+            let why = "lies in a Bidirectional mount, whose mounts come out on the host";
+            out.push(Problem::forbidden(format!("{path}.terminationMessagePath"), why));
+        }
         let program = command.first().or(args.first()).map(String::as_str);
         Container {
             name: source.name.clone(),
@@ -162,6 +168,7 @@ impl<'a> All<'a> {
             }
             checked.push(mount);
         }
+        nothing_comes_out(&checked, path, out);
         checked
     }
 
@@ -225,6 +232,17 @@ impl<'a> All<'a> {
     }
 }
 
+/// What is mounted inside a Bidirectional mount would come out on the host, and stay there.
+fn nothing_comes_out(mounts: &[VolumeMount], path: &str, out: &mut Problems) {
+    for outer in mounts.iter().filter(|mount| mount.propagation == Propagation::Bidirectional) {
+        let below = format!("{}/", outer.mount_path.trim_end_matches('/'));
+        for (n, mount) in mounts.iter().enumerate().filter(|(_, mount)| mount.mount_path.starts_with(&below)) {
+            let why = format!("{} lies in {}, whose mounts come out on the host", mount.mount_path, outer.mount_path);
+            out.push(Problem::forbidden(format!("{path}.volumeMounts[{n}].mountPath"), &why));
+        }
+    }
+}
+
 /// Source: validateRecursiveReadOnly.
 fn recursive_read_only(mount: &v1::VolumeMount, path: &str, out: &mut Problems) {
     match mount.recursive_read_only.as_deref() {
@@ -232,6 +250,10 @@ fn recursive_read_only(mount: &v1::VolumeMount, path: &str, out: &mut Problems) 
         Some("Enabled" | "IfPossible") => {
             if mount.read_only != Some(true) {
                 out.push(Problem::forbidden(path, "may only be specified when readOnly is true"));
+            }
+            if mount.mount_propagation.as_deref().is_some_and(|propagation| propagation != "None") {
+                let why = "may only be specified when mountPropagation is None or not specified";
+                out.push(Problem::forbidden(path, why));
             }
         }
         Some(other) => out.push(Problem::unsupported(path, other, &["Disabled", "Enabled", "IfPossible"])),
