@@ -1,26 +1,27 @@
 //! Input and output: standard input, exec, logs, prefixes.
 
 use std::io::Write;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use dwell_tests::node::{Node, wait_until};
 
 use crate::shell;
+
+/// What a command comes to that is sent this, and then the end of its input.
+fn sent(node: &Node, args: &[&str], input: &[u8]) -> Output {
+    let mut command = node.command(args);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start dwell");
+    child.stdin.take().expect("a pipe").write_all(input).expect("it reads");
+    child.wait_with_output().expect("it ends")
+}
 
 #[test]
 fn standard_input_reaches_the_container_that_asks_for_it() {
     let node = Node::new();
     let manifest = shell(&node, "reader", "Never", "cat; echo done") + "    stdin: true\n    stdinOnce: true\n";
     let path = node.file("reader.yaml", &manifest);
-    let mut child = node
-        .command(&["run", path.to_str().unwrap()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"hello\nworld\n").unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = sent(&node, &["run", path.to_str().unwrap()], b"hello\nworld\n");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "hello\nworld\ndone\n", "{output:?}");
 }
 
@@ -41,14 +42,7 @@ fn exec_reads_standard_input() {
     let node = Node::new();
     node.start(&shell(&node, "host", "Never", "sleep 600"));
     node.wait_for_phase("host", "Running");
-    let mut child = node
-        .command(&["exec", "-i", "host", "--", "wc", "-c"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(&[b'x'; 100_000]).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = sent(&node, &["exec", "-i", "host", "--", "wc", "-c"], &[b'x'; 100_000]);
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "100000");
 }
 
@@ -84,15 +78,7 @@ fn who_is_not_sent_the_input_is_named() {
     let second = crate::native(&node, "second", "echo here", "    stdin: true\n");
     let manifest = shell(&node, "two", "Never", "cat") + "    stdin: true\n" + &second;
     let path = node.file("two.yaml", &manifest);
-    let mut child = node
-        .command(&["run", path.to_str().unwrap()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"hello\n").unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = sent(&node, &["run", path.to_str().unwrap()], b"hello\n");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(out.contains("hello") && out.contains("here"), "{out}");
     assert!(err.contains("not to second of two"), "{err}");

@@ -114,6 +114,16 @@ pub struct PodName {
     pub namespace: Option<String>,
 }
 
+/// Which container of which Pod a command is about.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ContainerName {
+    #[command(flatten)]
+    pub name: PodName,
+    /// The container, if there are several
+    #[arg(short, long, value_name = "CONTAINER")]
+    pub container: Option<String>,
+}
+
 /// Seconds until a Pod is killed that does not stop by itself.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Grace {

@@ -1,10 +1,17 @@
-//! Leaving and entering namespaces (unshare(2), setns(2)), for processes with one thread.
+//! Leaving and entering namespaces (unshare(2), setns(2)): for processes with one thread, and by threads that are thrown
+//! away, for those with several.
 
+use std::io;
 use std::os::fd::BorrowedFd;
+use std::thread;
 
 use rustix::io::Errno;
-use rustix::thread::{ThreadNameSpaceType, UnshareFlags, move_into_thread_name_spaces, unshare_unsafe};
+use rustix::thread::{
+    ThreadNameSpaceType, UnshareFlags, move_into_link_name_space, move_into_thread_name_spaces, unshare_unsafe,
+};
 
+/// Which kind a descriptor of `/proc/PID/ns` is.
+pub use rustix::thread::LinkNameSpaceType as Kind;
 /// Namespaces, as bits.
 pub use rustix::thread::ThreadNameSpaceType as Kinds;
 
@@ -24,4 +31,25 @@ pub fn unshare(kinds: Kinds) -> Result<(), Errno> {
 /// ESRCH when it is gone or a zombie, EPERM, EINVAL.
 pub fn join(pidfd: BorrowedFd<'_>, kinds: ThreadNameSpaceType) -> Result<(), Errno> {
     move_into_thread_name_spaces(pidfd, kinds)
+}
+
+/// Bytes of stack of a thread that works inside: short work, few calls deep.
+const STACK: usize = 128 * 1024;
+
+/// Does the work on a thread that has entered these namespaces and is thrown away, so that no other thread is ever left in
+/// one. What is opened inside stays there. Blocks until the work is done.
+///
+/// # Errors
+/// The host gave no thread, a namespace cannot be entered, or the work panicked.
+pub fn within<T: Send>(namespaces: &[(BorrowedFd<'_>, Kind)], work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    let inside = move || {
+        for (namespace, kind) in namespaces {
+            move_into_link_name_space(*namespace, Some(*kind))?;
+        }
+        Ok(work())
+    };
+    thread::scope(|scope| {
+        let worker = thread::Builder::new().name("inside".into()).stack_size(STACK).spawn_scoped(scope, inside)?;
+        worker.join().map_err(|_| io::Error::other("the thread inside panicked"))?
+    })
 }

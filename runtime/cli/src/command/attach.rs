@@ -8,9 +8,9 @@ use dwell_serve::client::Client;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::{Outcome, logs};
-use crate::args::PodName;
+use crate::args::ContainerName;
 use crate::failure::Failure;
-use crate::pods::records::{self, containers, runs, shown, uid};
+use crate::pods::records::{self, runs, shown, uid};
 use crate::pods::{node, select};
 use crate::terminal::attachment::Attachment;
 use crate::terminal::interrupt::Interrupts;
@@ -19,10 +19,7 @@ use crate::terminal::interrupt::Interrupts;
 #[derive(Debug, clap::Args)]
 pub struct AttachArgs {
     #[command(flatten)]
-    name: PodName,
-    /// The container, if there are several
-    #[arg(short, long, value_name = "CONTAINER")]
-    container: Option<String>,
+    of: ContainerName,
     /// Connect standard input
     #[arg(short = 'i', long = "stdin", visible_alias = "interactive")]
     stdin: bool,
@@ -34,8 +31,7 @@ pub struct AttachArgs {
 /// Shows and sends until the Pod ends, or 128 + the signal that ends us first.
 pub async fn run(args: AttachArgs, layout: &Layout) -> Outcome {
     let pods = node::supervised_pods(layout).await?;
-    let pod = select::one(&pods, &args.name.pod, args.name.namespace.as_deref())?;
-    let name = select::only_container(&args.name.pod, &containers(pod), args.container.as_deref())?;
+    let (pod, name) = select::container_of(&pods, &args.of)?;
     if !runs(pod, &name) {
         return Err(Failure::new(format!("container {name} of {} is not running", shown(pod)))
             .with_hint("`dwell logs` shows what it wrote"));

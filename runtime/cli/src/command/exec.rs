@@ -6,9 +6,9 @@ use dwell::layout::Layout;
 use dwell_serve::client::{ClientFailure, Output, StreamReceiver, StreamRequest, StreamSender};
 
 use super::Outcome;
-use crate::args::PodName;
+use crate::args::ContainerName;
 use crate::failure::Failure;
-use crate::pods::records::{containers, key};
+use crate::pods::records::key;
 use crate::pods::{node, select};
 use crate::terminal::{input, interrupt, raw};
 
@@ -16,10 +16,7 @@ use crate::terminal::{input, interrupt, raw};
 #[derive(Debug, clap::Args)]
 pub struct ExecArgs {
     #[command(flatten)]
-    name: PodName,
-    /// The container, if there are several
-    #[arg(short, long, value_name = "CONTAINER")]
-    container: Option<String>,
+    of: ContainerName,
     /// Connect standard input
     #[arg(short = 'i', long = "stdin", visible_alias = "interactive")]
     stdin: bool,
@@ -37,8 +34,7 @@ pub struct ExecArgs {
 /// Runs the program; 128 + signal when a signal ends us first.
 pub async fn run(args: ExecArgs, layout: &Layout) -> Outcome {
     let pods = node::supervised_pods(layout).await?;
-    let pod = select::one(&pods, &args.name.pod, args.name.namespace.as_deref())?;
-    let container = select::only_container(&args.name.pod, &containers(pod), args.container.as_deref())?;
+    let (pod, container) = select::container_of(&pods, &args.of)?;
     let client = node::connect(layout).await?;
     let tty = args.tty && io::stdin().is_terminal();
     let request = StreamRequest {

@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use dwell::PodUsage;
 use dwell::layout::Layout;
+use dwell::{MemberUsage, PodUsage};
 use dwell_serve::client::{Client, Kind};
 
 use super::{Outcome, print};
 use crate::args::ObjectFormat;
 use crate::failure::Failure;
 use crate::output::{object, table};
+use crate::pods::records::{key, qualified};
+use crate::pods::usage::Rate;
 use crate::pods::{node, select, usage};
 use crate::terminal::interrupt::Interrupts;
 
@@ -116,7 +118,7 @@ async fn chosen(layout: &Layout, names: &[String], namespace: Option<&str>) -> R
         return Ok(Chosen::All(namespace.map(str::to_owned)));
     }
     let found = select::many(&pods, names, namespace, false)?;
-    let keys = found.into_iter().map(crate::pods::records::key);
+    let keys = found.into_iter().map(key);
     Ok(Chosen::These(keys.map(|(namespace, name)| (namespace.to_owned(), name.to_owned())).collect()))
 }
 
@@ -138,32 +140,32 @@ fn pairs(before: &BTreeMap<(String, String), PodUsage>, after: BTreeMap<(String,
     after.into_iter().map(with_earlier).collect()
 }
 
-/// The namespace shows outside `default`.
 fn shown(pod: &PodUsage) -> String {
-    match pod.namespace.as_str() {
-        "default" => pod.name.clone(),
-        namespace => format!("{namespace}/{}", pod.name),
-    }
+    qualified(&pod.namespace, &pod.name)
+}
+
+/// A row for each member: its Pod's name, its own, and what the caller adds.
+fn rows_of_members(pairs: &[Pair], more: impl Fn(&MemberUsage, Rate) -> Vec<String>) -> Vec<Vec<String>> {
+    let rows = pairs.iter().flat_map(|(before, after)| {
+        after.containers.iter().map(|member| {
+            let mut row = vec![shown(after), member.name.clone()];
+            row.extend(more(member, usage::of_member(before, after, member)));
+            row
+        })
+    });
+    rows.collect()
 }
 
 fn members(pairs: &[Pair]) -> String {
-    let row = |(before, after): &Pair| {
-        let each = after.containers.iter().map(|member| {
-            let rate = usage::of_member(before, after, member);
-            let limit = member.memory_limit.map_or("none".into(), |limit| usage::size(Some(limit)));
-            vec![
-                shown(after),
-                member.name.clone(),
-                member.kind.clone().unwrap_or_default(),
-                usage::percent(rate.cpu_millis),
-                usage::size(rate.memory),
-                limit,
-                rate.processes.map_or("--".into(), |count| count.to_string()),
-            ]
-        });
-        each.collect::<Vec<_>>()
-    };
-    let rows: Vec<_> = pairs.iter().flat_map(row).collect();
+    let rows = rows_of_members(pairs, |member, rate| {
+        vec![
+            member.kind.clone().unwrap_or_default(),
+            usage::percent(rate.cpu_millis),
+            usage::size(rate.memory),
+            member.memory_limit.map_or("none".into(), |limit| usage::size(Some(limit))),
+            rate.processes.map_or("--".into(), |count| count.to_string()),
+        ]
+    });
     table::render(&["POD", "CONTAINER", "KIND", "CPU", "MEMORY", "LIMIT", "PIDS"], &rows)
 }
 
@@ -176,13 +178,6 @@ fn top_of_pods(pairs: &[Pair]) -> String {
 }
 
 fn top_of_containers(pairs: &[Pair]) -> String {
-    let row = |(before, after): &Pair| {
-        let each = after.containers.iter().map(|member| {
-            let rate = usage::of_member(before, after, member);
-            vec![shown(after), member.name.clone(), usage::millis(rate.cpu_millis), usage::mebibytes(rate.memory)]
-        });
-        each.collect::<Vec<_>>()
-    };
-    let rows: Vec<_> = pairs.iter().flat_map(row).collect();
+    let rows = rows_of_members(pairs, |_, rate| vec![usage::millis(rate.cpu_millis), usage::mebibytes(rate.memory)]);
     table::render(&["POD", "NAME", "CPU(cores)", "MEMORY(bytes)"], &rows)
 }

@@ -1,6 +1,6 @@
 //! `dwell wait`: until Pods are as they should be, for scripts.
 //!
-//! All are waited for at once, with one time limit, and each is told as it comes about. Waiting costs the node nothing: it
+//! One after the other, with one time limit for all, and each is told as its turn ends. Waiting costs the node nothing: it
 //! tells of every change to whoever watches.
 
 use std::time::Duration;

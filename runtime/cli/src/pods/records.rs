@@ -100,10 +100,13 @@ pub fn uid(pod: &Pod) -> &str {
 
 /// `name`, or `namespace/name` outside the default namespace.
 pub fn shown(pod: &Pod) -> String {
-    match key(pod) {
-        ("default", name) => name.to_owned(),
-        (namespace, name) => format!("{namespace}/{name}"),
-    }
+    let (namespace, name) = key(pod);
+    qualified(namespace, name)
+}
+
+/// The same of a Pod that is known by its names.
+pub fn qualified(namespace: &str, name: &str) -> String {
+    if namespace == "default" { name.to_owned() } else { format!("{namespace}/{name}") }
 }
 
 /// Names of the init containers and the containers, in order.

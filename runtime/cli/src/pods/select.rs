@@ -3,7 +3,8 @@
 use dwell_spec::manifest::suggest;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::records::{key, shown};
+use super::records::{containers, key, shown};
+use crate::args::{ContainerName, PodName};
 use crate::failure::Failure;
 
 /// Names listed in an error at most.
@@ -56,10 +57,13 @@ pub fn container<'a>(names: &'a [String], wanted: Option<&str>) -> Result<Option
     }
 }
 
-/// As `container`, for whoever needs one: with several the first would be a guess, so the user says which.
-pub fn only_container(pod: &str, names: &[String], wanted: Option<&str>) -> Result<String, Failure> {
-    match container(names, wanted)? {
-        Some(name) => Ok(name.to_owned()),
+/// The Pod and the container that were meant: with several containers the first would be a guess, so the user says which.
+pub fn container_of<'a>(pods: &'a [Pod], asked: &ContainerName) -> Result<(&'a Pod, String), Failure> {
+    let ContainerName { name: PodName { pod, namespace }, container: wanted } = asked;
+    let found = one(pods, pod, namespace.as_deref())?;
+    let names = containers(found);
+    match container(&names, wanted.as_deref())? {
+        Some(name) => Ok((found, name.to_owned())),
         None => Err(Failure::new(format!("{pod} has several containers: {}", names.join(", ")))
             .with_hint("say which with -c CONTAINER")),
     }

@@ -6,14 +6,12 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::thread;
 use std::time::Duration;
 
+use dwell_sys::namespace::{Kind, within};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::net::{TcpSocket, TcpStream};
 
-const STACK: usize = 128 * 1024;
 /// A server whose queue is full does not answer at all.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -39,14 +37,6 @@ async fn connect(netns: BorrowedFd<'_>, address: IpAddr, port: u16) -> io::Resul
 
 /// Takes a few dozen microseconds.
 fn socket_inside(netns: BorrowedFd<'_>, family: AddressFamily) -> io::Result<OwnedFd> {
-    let inside = move || {
-        move_into_link_name_space(netns, Some(LinkNameSpaceType::Network))?;
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        socket_with(family, SocketType::STREAM, flags, None)
-    };
-    thread::scope(|scope| {
-        let worker = thread::Builder::new().name("dial".into()).stack_size(STACK).spawn_scoped(scope, inside)?;
-        let made = worker.join().map_err(|_| io::Error::other("the thread inside panicked"))?;
-        Ok(made?)
-    })
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(within(&[(netns, Kind::Network)], || socket_with(family, SocketType::STREAM, flags, None))??)
 }

@@ -7,17 +7,15 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
-use std::thread;
 
+use dwell_sys::namespace::{Kind, within};
 use dwell_sys::netlink::{Family, NetlinkError, Socket, address, address::Subnet, link};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::{NetworkError, subnet};
 
 /// Name of a Pod's link, inside.
 pub const POD_LINK: &str = "eth0";
 const LOOPBACK: u32 = 1;
-const STACK: usize = 128 * 1024;
 
 /// Port 80 needs no capability in a Pod. A redirect is believed by nobody: a neighbour could forge one. (IPv4 asks both.)
 const SETTINGS: &[(&str, &str)] = &[
@@ -47,20 +45,14 @@ pub struct Addresses {
 /// # Errors
 /// `Namespace` when it cannot be entered, `Setting` naming the file that could not be written.
 pub fn prepare(netns: BorrowedFd<'_>, ipv6: bool) -> Result<Socket, NetworkError> {
-    let inside = move || {
-        move_into_link_name_space(netns, Some(LinkNameSpaceType::Network))
-            .map_err(|errno| NetworkError::Namespace { source: errno.into() })?;
+    let inside = || {
         write_all(SETTINGS)?;
         if ipv6 {
             write_all(SETTINGS_V6)?;
         }
         Socket::open(Family::Route).map_err(|source| refused("open a route socket in", source))
     };
-    thread::scope(|scope| {
-        let worker = thread::Builder::new().name("netns".into()).stack_size(STACK);
-        let worker = worker.spawn_scoped(scope, inside).map_err(|source| NetworkError::Namespace { source })?;
-        worker.join().map_err(|_| NetworkError::Namespace { source: io::Error::other("the thread inside panicked") })?
-    })
+    within(&[(netns, Kind::Network)], inside).map_err(|source| NetworkError::Namespace { source })?
 }
 
 /// Brings loopback and the Pod's link up, with addresses and default routes, in one message batch.

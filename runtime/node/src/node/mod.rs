@@ -13,7 +13,7 @@ use std::time::Duration;
 use dwell_spec::pod as checked;
 use dwell_spec::settings::{Settings, SettingsKind, SettingsObject};
 use dwell_sys::complain::complain;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use tokio::net::TcpStream;
 use tokio::sync::{broadcast, oneshot};
 
@@ -27,9 +27,12 @@ use crate::pod::usage::PodUsage;
 use crate::pod::{record, recover};
 use crate::supervise::journal::Journal;
 
+pub use accept::read_pod;
+
 pub use crate::pod::shared::WorkerExecutable;
 use crate::{EventKind, NodeError, NodeErrorKind, PodEvent, SignalName};
 
+mod accept;
 mod claims;
 pub mod failure;
 mod open;
@@ -73,8 +76,8 @@ impl Node {
     /// # Errors
     /// `Invalid` with a cause per field, `AlreadyExists`, or `Internal` when it could not be written.
     pub async fn run(&self, pod: Pod) -> Result<Arc<Pod>, NodeError> {
-        let mut checked = check(&pod)?;
-        let pod = with_identity(pod, &mut checked);
+        let mut checked = accept::check(&pod)?;
+        let pod = accept::with_identity(pod, &mut checked);
         let handle = self.accept(pod, checked)?;
         let object = handle.object();
         let (layout, uid) = (self.shared.layout.clone(), handle.uid.clone());
@@ -397,48 +400,4 @@ impl Node {
         let layout = self.shared.layout.clone();
         blocking(move || host::check(&layout)).await.unwrap_or_default()
     }
-}
-
-/// A Pod as a client sent it, read strictly: a field that there is not is a problem, by its path, not a silence.
-///
-/// # Errors
-/// `Invalid` with a cause per field; `BadRequest` for what is no Pod at all.
-pub fn read_pod(json: &serde_json::Value) -> Result<Pod, NodeError> {
-    let no_pod = |error| NodeError::new(NodeErrorKind::BadRequest, format!("it is no Pod: {error}"));
-    let pod: Pod = serde_json::from_value(json.clone()).map_err(no_pod)?;
-    match dwell_spec::manifest::unheard_of(json) {
-        problems if problems.is_empty() => Ok(pod),
-        problems => Err(NodeError::invalid(&pod, problems)),
-    }
-}
-
-fn check(pod: &Pod) -> Result<checked::Pod, NodeError> {
-    checked::Pod::try_from(pod).map_err(|problems| NodeError::invalid(pod, problems))
-}
-
-fn with_identity(mut pod: Pod, checked: &mut checked::Pod) -> Pod {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-    pod.metadata.name = Some(checked.name.clone());
-    pod.metadata.namespace = Some(checked.namespace.clone());
-    checked.uid = new_uid();
-    pod.metadata.uid = Some(checked.uid.clone());
-    pod.metadata.creation_timestamp = now().map(Time);
-    pod.status = Some(PodStatus { phase: Some("Pending".into()), ..PodStatus::default() });
-    pod
-}
-
-/// Now, in whole seconds, as Kubernetes writes times.
-fn now() -> Option<k8s_openapi::jiff::Timestamp> {
-    k8s_openapi::jiff::Timestamp::from_second((crate::clock::now_ns() / 1_000_000_000) as i64).ok()
-}
-
-/// A random (version 4) UUID.
-fn new_uid() -> String {
-    let mut bytes = [0u8; 16];
-    // Cannot fail for 16 bytes once the kernel's pool is ready, and blocks until then.
-    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }

@@ -4,42 +4,27 @@
 //! away. Which parameters are a Pod's to set is decided where the manifest is checked, never here.
 
 use std::os::fd::BorrowedFd;
-use std::thread;
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-
-const STACK: usize = 128 * 1024;
+use dwell_spec::pod::separators_swapped;
+use dwell_sys::namespace::{Kind, within};
 
 /// Writes them all, in order; names have dots.
 ///
 /// # Errors
 /// The first that could not be written, as a sentence; those before it stay.
 pub fn set(net: BorrowedFd<'_>, ipc: BorrowedFd<'_>, sysctls: &[(String, String)]) -> Result<(), String> {
-    let inside = move || {
-        for (namespace, kind) in
-            [(net, LinkNameSpaceType::Network), (ipc, LinkNameSpaceType::InterProcessCommunication)]
-        {
-            move_into_link_name_space(namespace, Some(kind)).map_err(|e| format!("enter the Pod's namespaces: {e}"))?;
-        }
+    let write_all = || {
         sysctls.iter().try_for_each(|(name, value)| {
             std::fs::write(path(name), value).map_err(|error| format!("set the sysctl {name} to {value:?}: {error}"))
         })
     };
-    thread::scope(|scope| {
-        let worker = thread::Builder::new().name("sysctl".into()).stack_size(STACK);
-        let worker = worker.spawn_scoped(scope, inside).map_err(|e| format!("set sysctls: start a thread: {e}"))?;
-        worker.join().map_err(|_| "set sysctls: the thread panicked".to_owned())?
-    })
+    let done = within(&[(net, Kind::Network), (ipc, Kind::InterProcessCommunication)], write_all);
+    done.map_err(|error| format!("set sysctls in the Pod's namespaces: {error}"))?
 }
 
-/// A name may hold a slash where a dot is part of a name, as in `net.ipv4.conf.eth0/7.arp_filter`.
+/// As `net.ipv4.conf.eth0/7.arp_filter`: a slash stands where a dot is part of a name.
 fn path(name: &str) -> String {
-    let swapped = name.chars().map(|c| match c {
-        '.' => '/',
-        '/' => '.',
-        other => other,
-    });
-    format!("/proc/sys/{}", swapped.collect::<String>())
+    format!("/proc/sys/{}", separators_swapped(name))
 }
 
 #[cfg(test)]

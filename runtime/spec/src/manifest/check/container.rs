@@ -92,12 +92,7 @@ impl<'a> All<'a> {
         let life = Checked { source, ports: &ports, path, passes, grace_seconds, os };
         let (probes, hooks) = (life.probes(out), life.hooks(out));
         let (stop_signal, last_words) = (life.stop_signal(&image, out), life.last_words(out));
-        let comes_out = |mount: &&VolumeMount| mount.propagation == Propagation::Bidirectional;
-        let outer = mounts.iter().filter(comes_out).map(|mount| format!("{}/", mount.mount_path));
-        if outer.into_iter().any(|outer| last_words.path.starts_with(&outer)) {
-            let why = "lies in a Bidirectional mount, whose mounts come out on the host";
-            out.push(Problem::forbidden(format!("{path}.terminationMessagePath"), why));
-        }
+        nothing_comes_out(&mounts, &last_words.path, path, out);
         let program = command.first().or(args.first()).map(String::as_str);
         Container {
             name: source.name.clone(),
@@ -168,7 +163,6 @@ impl<'a> All<'a> {
             }
             checked.push(mount);
         }
-        nothing_comes_out(&checked, path, out);
         checked
     }
 
@@ -233,12 +227,15 @@ impl<'a> All<'a> {
 }
 
 /// What is mounted inside a Bidirectional mount would come out on the host, and stay there.
-fn nothing_comes_out(mounts: &[VolumeMount], path: &str, out: &mut Problems) {
-    for outer in mounts.iter().filter(|mount| mount.propagation == Propagation::Bidirectional) {
-        let below = format!("{}/", outer.mount_path.trim_end_matches('/'));
-        for (n, mount) in mounts.iter().enumerate().filter(|(_, mount)| mount.mount_path.starts_with(&below)) {
-            let why = format!("{} lies in {}, whose mounts come out on the host", mount.mount_path, outer.mount_path);
-            out.push(Problem::forbidden(format!("{path}.volumeMounts[{n}].mountPath"), &why));
+fn nothing_comes_out(mounts: &[VolumeMount], last_words: &str, path: &str, out: &mut Problems) {
+    let numbered = mounts.iter().enumerate();
+    let places = numbered.map(|(n, mount)| (format!("volumeMounts[{n}].mountPath"), mount.mount_path.as_str()));
+    for (field, place) in places.chain([("terminationMessagePath".to_owned(), last_words)]) {
+        for outer in mounts.iter().filter(|mount| mount.propagation == Propagation::Bidirectional) {
+            if place.strip_prefix(&outer.mount_path).is_some_and(|rest| rest.starts_with('/')) {
+                let why = format!("{place} lies in {}, whose mounts come out on the host", outer.mount_path);
+                out.push(Problem::forbidden(format!("{path}.{field}"), &why));
+            }
         }
     }
 }

@@ -8,21 +8,11 @@ use k8s_openapi::api::core::v1;
 
 use super::Problems;
 use crate::manifest::problem::{Cause, Problem};
+use crate::pod::separators_swapped;
 
 const NAME_MAX: usize = 253;
-/// Parameters, or groups (with the dot) of them, of the IPC namespace.
-const OF_IPC: [&str; 10] = [
-    "kernel.shm",
-    "kernel.msg",
-    "kernel.sem",
-    "kernel.auto_msgmni",
-    "kernel.shm_rmid_forced",
-    "kernel.shmall",
-    "kernel.shmmax",
-    "kernel.shmmni",
-    "kernel.sem_next_id",
-    "fs.mqueue.",
-];
+/// How those of the IPC namespace begin. What follows is the rest of a word, but for a group with its dot.
+const OF_IPC: [&str; 5] = ["kernel.shm", "kernel.msg", "kernel.sem", "kernel.auto_msgmni", "fs.mqueue."];
 /// Those of the network namespace.
 const OF_NETWORK: &str = "net.";
 
@@ -53,19 +43,14 @@ pub fn check(spec: &v1::PodSpec, out: &mut Problems) -> Vec<(String, String)> {
 
 /// Why a parameter is not the Pod's to set, if so.
 fn not_the_pods(name: &str, spec: &v1::PodSpec) -> Option<&'static str> {
-    let of_ipc =
-        OF_IPC.iter().any(|group| if group.ends_with('.') { name.starts_with(group) } else { is_in(name, group) });
+    let begins = |group: &str| name.strip_prefix(group).is_some_and(|rest| group.ends_with('.') || !rest.contains('.'));
+    let of_ipc = OF_IPC.into_iter().any(begins);
     match (name.starts_with(OF_NETWORK), of_ipc) {
         (true, _) if spec.host_network == Some(true) => Some("the Pod's network is the host's (hostNetwork)"),
         (_, true) if spec.host_ipc == Some(true) => Some("the Pod's IPC is the host's (hostIPC)"),
         (true, _) | (_, true) => None,
         (false, false) => Some("it is a parameter of the whole host, not of a Pod"),
     }
-}
-
-/// `kernel.shmmax` is of the group `kernel.shm`: it only begins alike.
-fn is_in(name: &str, group: &str) -> bool {
-    name.strip_prefix(group).is_some_and(|rest| !rest.contains('.'))
 }
 
 /// Source: SysctlContainSlashFmt.
@@ -80,15 +65,7 @@ fn is_name(name: &str) -> bool {
 /// The first separator says which of the two separates (sysctl(8)).
 fn dotted(name: &str) -> String {
     let with_slashes = name.find(['.', '/']).is_some_and(|at| name[at..].starts_with('/'));
-    if !with_slashes {
-        return name.to_owned();
-    }
-    let swapped = name.chars().map(|c| match c {
-        '.' => '/',
-        '/' => '.',
-        other => other,
-    });
-    swapped.collect()
+    if with_slashes { separators_swapped(name) } else { name.to_owned() }
 }
 
 #[cfg(test)]

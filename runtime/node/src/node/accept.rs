@@ -1,0 +1,55 @@
+//! From what a client sent to a Pod that the node can keep: read strictly, checked, with an identity. Changes nothing.
+
+use dwell_spec::pod as checked;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::{NodeError, NodeErrorKind};
+
+/// A Pod as a client sent it, read strictly: a field that there is not is a problem, by its path, not a silence.
+///
+/// # Errors
+/// `Invalid` with a cause per field; `BadRequest` for what is no Pod at all.
+pub fn read_pod(json: &serde_json::Value) -> Result<Pod, NodeError> {
+    let no_pod = |error: serde_json::Error| NodeError::new(NodeErrorKind::BadRequest, format!("it is no Pod: {error}"));
+    let pod = Pod::deserialize(json).map_err(no_pod)?;
+    match dwell_spec::manifest::unheard_of(json) {
+        problems if problems.is_empty() => Ok(pod),
+        problems => Err(NodeError::invalid(&pod, problems)),
+    }
+}
+
+/// # Errors
+/// `Invalid` with a cause per field.
+pub(super) fn check(pod: &Pod) -> Result<checked::Pod, NodeError> {
+    checked::Pod::try_from(pod).map_err(|problems| NodeError::invalid(pod, problems))
+}
+
+/// With the name, the uid and the first status that it has from now on.
+pub(super) fn with_identity(mut pod: Pod, checked: &mut checked::Pod) -> Pod {
+    pod.metadata.name = Some(checked.name.clone());
+    pod.metadata.namespace = Some(checked.namespace.clone());
+    checked.uid = new_uid();
+    pod.metadata.uid = Some(checked.uid.clone());
+    pod.metadata.creation_timestamp = now().map(Time);
+    pod.status = Some(PodStatus { phase: Some("Pending".into()), ..PodStatus::default() });
+    pod
+}
+
+/// Now, in whole seconds, as Kubernetes writes times.
+fn now() -> Option<Timestamp> {
+    Timestamp::from_second((crate::clock::now_ns() / 1_000_000_000) as i64).ok()
+}
+
+/// A random (version 4) UUID.
+fn new_uid() -> String {
+    let mut bytes = [0u8; 16];
+    // Cannot fail for 16 bytes once the kernel's pool is ready, and blocks until then.
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
