@@ -18,6 +18,12 @@ fn getting_ready(node: &Node, name: &str) -> String {
     pod(name, &[container], json!({}))
 }
 
+/// Whether a process has a connection.
+fn talks(pid: u32) -> bool {
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    open.filter_map(|each| std::fs::read_link(each.path()).ok()).any(|to| to.to_string_lossy().starts_with("socket:"))
+}
+
 #[test]
 fn it_waits_for_a_condition_a_value_or_an_end() {
     let node = Node::new();
@@ -31,18 +37,20 @@ fn it_waits_for_a_condition_a_value_or_an_end() {
         node.dwell(&["exec", "web", "--", "touch", "/tmp/ready"]).ok();
         assert_eq!(waiting.join().unwrap().ok(), "pod/web condition met\n");
     });
-    let gone = std::thread::scope(|scope| {
-        let deleted = scope.spawn(|| wait("--for=delete"));
-        let never = scope.spawn(|| wait("--for=condition=Ready=Unknown"));
-        let ended = scope.spawn(|| node.dwell(&["wait", "--all"]));
-        // All three watch, or find the Pod gone, which comes to the same but for their words.
-        std::thread::sleep(Duration::from_millis(300));
-        node.dwell(&["rm", "-f", "web"]).ok();
-        assert_eq!(ended.join().unwrap().ok(), "pod/web condition met\n");
-        assert_eq!(deleted.join().unwrap().ok(), "pod/web condition met\n");
-        never.join().unwrap()
+    let waiters = [&["web", "--for=delete"][..], &["web", "--for=condition=Ready=Unknown"], &["--all"]].map(|what| {
+        node.command(&[&["wait"][..], what].concat()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     });
-    assert!(gone.code == 125 && gone.err.contains("Pod web is gone"), "{gone:#?}");
+    for each in &waiters {
+        assert!(wait_until(|| talks(each.id())), "it asks nobody");
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    node.dwell(&["rm", "-f", "web"]).ok();
+    let [deleted, never, ended] = waiters.map(|each| each.wait_with_output().unwrap());
+    for met in [deleted, ended] {
+        assert_eq!(String::from_utf8_lossy(&met.stdout), "pod/web condition met\n", "{met:?}");
+    }
+    let why = String::from_utf8_lossy(&never.stderr);
+    assert!(never.status.code() == Some(125) && why.contains("Pod web is gone"), "{never:?}");
     let nobody = wait("--for=delete");
     assert!(nobody.code == 125 && nobody.err.contains("no Pod named web"), "{nobody:#?}");
 }

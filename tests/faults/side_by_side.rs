@@ -25,7 +25,7 @@ fn two_nodes_with_pods_of_the_same_names_do_not_meet() {
     assert!(left.is_empty(), "{left:#?}");
     assert_eq!(nodes[1].pod("twin")["status"]["phase"], "Running");
     assert_eq!(nodes[1].dwell(&["exec", "twin", "--", "echo", "here"]).ok(), "here\n");
-    assert_eq!(nodes[1].dwell(&["logs", "twin"]).ok(), "I am 1\n");
+    assert_eq!(nodes[1].printed("twin", "main", "I am 1\n"), "I am 1\n");
     assert!(nodes[1].kill_node());
     assert_eq!(nodes[1].dwell(&["exec", "twin", "--", "echo", "again"]).ok(), "again\n");
     nodes[1].end();

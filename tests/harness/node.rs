@@ -200,6 +200,15 @@ impl Node {
         self.wait_for(name, phase, |pod| pod["status"]["phase"] == phase)
     }
 
+    /// What a container has printed, once it ends with these words: what a running member wrote is on its way to the log
+    /// for a moment, also when the member is past it already.
+    #[track_caller]
+    pub fn printed(&self, pod: &str, container: &str, last: &str) -> String {
+        let said = || self.dwell(&["logs", "-c", container, pod]);
+        assert!(wait_until(|| said().out.ends_with(last)), "no {last:?} at the end: {:#?}", said());
+        said().out
+    }
+
     /// Pid of the node that serves this folder now.
     pub fn node_pid(&self) -> Option<i32> {
         let lock = self.state_dir().join("lib/lock");

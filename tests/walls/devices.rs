@@ -53,9 +53,9 @@ fn no_node_is_made_for_a_disk_of_the_host() {
     let disk = Disk::new(&node);
     let make = format!("{} && head -c 17 /tmp/disk; true", disk.mknod("/tmp/disk"));
     let memory = "mknod /tmp/mem c 1 1 && head -c 1 /tmp/mem; true";
-    node.start(&shell(&node, "maker", &format!("({make}; {memory}) 2>&1; exec sleep 600")));
+    node.start(&shell(&node, "maker", &format!("({make}; {memory}) 2>&1; echo over; exec sleep 600")));
     let member = Member::of(&node, "maker", "main", "sleep");
-    let said = node.dwell(&["logs", "maker"]).ok();
+    let said = node.printed("maker", "main", "over\n");
     assert_eq!(said.matches("Operation not permitted").count(), 2, "{said}");
     assert!(!said.contains("holds"), "{said}");
     // The same place, the same mounts; entering them leaves out the device list.
@@ -70,9 +70,9 @@ fn a_node_that_an_image_brings_opens_no_disk() {
     let disk = Disk::new(&node);
     let place = dwell_tests::rootfs::busybox(&node.files()).join("disk");
     assert_eq!(crate::probe::host_script(&disk.mknod(&place.display().to_string())), "");
-    node.start(&shell(&node, "image", "(head -c 17 /disk; echo >> /disk) 2>&1; exec sleep 600"));
+    node.start(&shell(&node, "image", "(head -c 17 /disk; echo >> /disk) 2>&1; echo over; exec sleep 600"));
     let member = Member::of(&node, "image", "main", "sleep");
-    let said = node.dwell(&["logs", "image"]).ok();
+    let said = node.printed("image", "main", "over\n");
     assert_eq!(said.matches("Operation not permitted").count(), 2, "{said}");
     assert_eq!(member.inside("head -c 17 /disk"), "what a disk holds", "control: without the device list");
 }

@@ -128,10 +128,10 @@ fn cgroups_can_be_read_and_not_changed() {
         /sys/fs/cgroup/memory.max";
     let write = format!("for each in {files}; do [ -e $each ] && (: >> $each) 2>&1 && echo open $each; done");
     let make = "for each in /sys/fs/cgroup /sys/fs/cgroup/*/; do mkdir ${each}x 2>&1; done";
-    let script = format!("cat /proc/self/cgroup; {write}; {make}; exec sleep 600");
+    let script = format!("cat /proc/self/cgroup; {write}; {make}; echo over; exec sleep 600");
     node.start(&shell(&node, "member", &script));
     let member = Member::of(&node, "member", "main", "sleep");
-    let said = node.dwell(&["logs", "member"]).ok();
+    let said = node.printed("member", "main", "over\n");
     assert!(!said.contains("open /") && said.contains("Read-only file system"), "{said}");
     let paths = said.lines().filter(|line| line.split(':').count() == 3 && !line.contains(' '));
     assert!(paths.clone().count() > 0 && paths.clone().all(|line| line.ends_with(":/")), "{said}");

@@ -67,11 +67,11 @@ fn devices_and_routes_are_the_pods_own_and_cannot_be_changed() {
     let node = Node::new();
     let list = "ls /sys/class/net | tr '\\n' ' '; ip -o link | wc -l";
     let script = format!(
-        "{list}; (ip link set lo mtu 1400; ip route del default; ip addr add 10.9.9.9/32 dev eth0) 2>&1; exec sleep 600"
+        "{list}; (ip link set lo mtu 1400; ip route del default; ip addr add 10.9.9.9/32 dev eth0) 2>&1; echo over; exec sleep 600"
     );
     node.start(&pod("apart", false, &[native(&node, "main", &script, &[])]));
     let member = Member::of(&node, "apart", "main", "sleep");
-    let said = node.dwell(&["logs", "apart"]).ok();
+    let said = node.printed("apart", "main", "over\n");
     assert!(said.starts_with("eth0 lo 2\n"), "{said}");
     assert_eq!(said.matches("not permitted").count(), 3, "{said}");
     assert_eq!(member.inside("ip link set lo mtu 1400"), "", "control: whoever holds CAP_NET_ADMIN may");

@@ -66,7 +66,7 @@ fn a_setuid_program_makes_nobody_root() {
     );
     node.start(&Manifest::new("user").with(user).text());
     let member = Member::of(&node, "user", "main", "sleep");
-    assert_eq!(node.dwell(&["logs", "user"]).ok(), "NoNewPrivs:\t1\neuid 1000\n");
+    assert_eq!(node.printed("user", "main", "euid 1000\n"), "NoNewPrivs:\t1\neuid 1000\n");
     let control = member.inside_as("probe euid", &["-S", "1000", "-G", "1000"]);
     assert_eq!(control, "euid 0\n", "control: without no_new_privs the bit works here");
 }
@@ -93,15 +93,18 @@ fn keys_of_the_starter_are_not_the_members() {
     let node = Node::new();
     let program = probe::install(&node);
     let program = program.to_str().expect("a path");
-    let path =
-        node.file("pod.yaml", &shell(&node, "keyless", "probe find-key walls-7660; cat /proc/keys; exec sleep 600"));
+    let path = node.file(
+        "pod.yaml",
+        &shell(&node, "keyless", "probe find-key walls-7660; cat /proc/keys; echo over; exec sleep 600"),
+    );
     // The node is started from a session that holds a key, and so is all that it starts.
     let dwell = node.command(&["run", "-d", path.to_str().expect("a path")]);
     let mut line = vec![program, "join-key", "walls-7660"];
     line.extend(std::iter::once(dwell.get_program()).chain(dwell.get_args()).map(|word| word.to_str().expect("text")));
     host(&line);
     let member = Member::of(&node, "keyless", "main", "sleep");
-    assert_eq!(node.dwell(&["logs", "keyless"]).ok(), "key: errno 1 Operation not permitted\n");
+    let refused = "key: errno 1 Operation not permitted\n";
+    assert_eq!(node.printed("keyless", "main", "over\n"), refused.to_owned() + "over\n");
     let control = host(&[program, "join-key", "walls-7660", program, "find-key", "walls-7660"]);
     assert_eq!(control, "key: ok\n", "control");
     let control = member.inside("cat /proc/keys; probe find-key walls-7660");

@@ -49,9 +49,9 @@ fn sharing_processes_shares_them_with_no_other_pod_and_not_with_the_host() {
     let node = Node::new();
     node.start(&shell(&node, "neighbour", "exec sleep 7655"));
     Member::of(&node, "neighbour", "main", "sleep");
-    node.start(&pair(&node, "together", &format!("{COMMANDS}; exec sleep 7656"), true));
+    node.start(&pair(&node, "together", &format!("{COMMANDS}; echo over; exec sleep 7656"), true));
     Member::of(&node, "together", "main", "sleep");
-    let seen = node.dwell(&["logs", "-c", "main", "together"]).ok();
+    let seen = node.printed("together", "main", "over\n");
     assert!(seen.contains("pause default/together") && !seen.contains("sleep 7655"), "{seen}");
     let host = host_script(COMMANDS);
     assert!(host.contains("sleep 7655") && host.contains("sleep 7656"), "control: {host}");
@@ -65,10 +65,10 @@ fn the_keeper_shows_a_member_nothing_and_takes_no_signal_from_it() {
         kill -9 1; kill -TERM 1; kill -STOP 1; echo the end";
     node.start(&pair(&node, "together", &format!("({script}) 2>&1; exec sleep 7657"), true));
     Member::of(&node, "together", "main", "sleep");
-    let said = node.dwell(&["logs", "-c", "main", "together"]).ok();
+    let said = node.printed("together", "main", "the end\n");
     // Root, working directory, a descriptor, environment, maps, memory, executable.
     assert_eq!(said.matches("ermission denied").count(), 7, "{said}");
-    assert!(said.ends_with("the end\n") && said.lines().count() == 8, "{said}");
+    assert_eq!(said.lines().count(), 8, "{said}");
     let pause = Member::pause(&node, "together");
     assert!(pause.status("State").starts_with('S'), "it was stopped or worse");
     let root = std::fs::read_dir(pause.path("root")).expect("control: the host's root may look");
