@@ -112,7 +112,7 @@ impl Sandbox {
     pub async fn end_members(&self) {
         let deadline = tokio::time::Instant::now() + END_TIMEOUT;
         tidy("kill the Pod's members", || self.cgroup.group.kill());
-        while self.cgroup.group.pids_current().is_some_and(|left| left > 0) && tokio::time::Instant::now() < deadline {
+        while self.cgroup.group.is_alive() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }

@@ -18,8 +18,8 @@ use super::CgroupError;
 const REMOVE_ATTEMPTS: u32 = 20;
 const REMOVE_PAUSE: Duration = Duration::from_millis(5);
 const KILL_ATTEMPTS: usize = 5;
-/// Groups inside a member's group, at most this deep; a member cannot make any, since its cgroup mounts are read-only.
-const DEPTH: usize = 8;
+/// Groups inside a member's group that are looked for. Only a privileged member can make any; an end of them there must be.
+const MOST_BELOW: usize = 10_000;
 
 /// One group, whether or not it exists at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +117,12 @@ impl Group {
         }
     }
 
+    /// Whether a process lives in it or below. One that is dead and was not waited for yet (by a host whose PID 1 waits for
+    /// nobody, say) counts no longer, other than in `pids_current`.
+    pub fn is_alive(&self) -> bool {
+        self.dirs().next().is_some_and(|dir| processes(dir).is_ok_and(|pids| !pids.is_empty()))
+    }
+
     /// Whether no hierarchy has it any more.
     pub fn is_gone(&self) -> bool {
         !self.dirs().any(|dir| dir.exists())
@@ -143,7 +149,7 @@ impl Group {
 
 fn remove_patiently(dir: &Path, attempts: &mut u32) -> Result<(), CgroupError> {
     loop {
-        match remove_tree(dir, DEPTH) {
+        match remove_tree(dir) {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy && *attempts > 0 => {
                 *attempts -= 1;
                 thread::sleep(REMOVE_PAUSE);
@@ -156,15 +162,33 @@ fn remove_patiently(dir: &Path, attempts: &mut u32) -> Result<(), CgroupError> {
     }
 }
 
-fn remove_tree(dir: &Path, depth: usize) -> io::Result<()> {
-    match fs::remove_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::ResourceBusy && depth > 0 => {
-            children(dir).iter().try_for_each(|child| remove_tree(child, depth - 1))?;
-            fs::remove_dir(dir)
+/// The deepest first; of those that cannot be removed, the first is told.
+fn remove_tree(dir: &Path) -> io::Result<()> {
+    match remove_one(dir) {
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+            let outcomes: Vec<_> = tree(dir).iter().rev().map(|dir| remove_one(dir)).collect();
+            outcomes.into_iter().collect()
         }
         outcome => outcome,
     }
+}
+
+fn remove_one(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// The group and all below it, each before those in it.
+fn tree(top: &Path) -> Vec<PathBuf> {
+    let mut found = vec![top.to_owned()];
+    let mut looked_at = 0;
+    while looked_at < found.len() && found.len() < MOST_BELOW {
+        found.extend(children(&found[looked_at]));
+        looked_at += 1;
+    }
+    found
 }
 
 /// Groups directly below; none when the directory is gone.
@@ -185,7 +209,7 @@ fn kill_frozen(dir: &Path) -> Result<(), CgroupError> {
 
 fn kill_listed(dir: &Path) -> Result<(), CgroupError> {
     for _ in 0..KILL_ATTEMPTS {
-        let pids = processes(dir, DEPTH)?;
+        let pids = processes(dir)?;
         if pids.is_empty() {
             break;
         }
@@ -196,12 +220,17 @@ fn kill_listed(dir: &Path) -> Result<(), CgroupError> {
     Ok(())
 }
 
-fn processes(dir: &Path, depth: usize) -> Result<Vec<Pid>, CgroupError> {
-    let list = dir.join("cgroup.procs");
-    let text = fs::read_to_string(&list).map_err(failed("read", &list))?;
-    let mut pids: Vec<Pid> = text.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)).collect();
-    for child in children(dir).iter().filter(|_| depth > 0) {
-        pids.extend(processes(child, depth - 1)?);
+/// Processes of the group and of all below it.
+fn processes(dir: &Path) -> Result<Vec<Pid>, CgroupError> {
+    let mut pids = Vec::new();
+    for (index, group) in tree(dir).iter().enumerate() {
+        let list = group.join("cgroup.procs");
+        match fs::read_to_string(&list) {
+            Ok(text) => pids.extend(text.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?))),
+            // One below may go at any time, and its processes with it.
+            Err(_) if index > 0 => {}
+            Err(source) => return Err(failed("read", &list)(source)),
+        }
     }
     Ok(pids)
 }

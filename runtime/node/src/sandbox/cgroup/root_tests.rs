@@ -140,6 +140,34 @@ fn kill_reaches_everyone_in_every_layout() {
     }
 }
 
+/// As a privileged member may leave them: the end of a Pod waited two seconds for the dead, and its groups stayed.
+#[test]
+fn groups_made_below_go_with_it_and_the_dead_are_not_waited_for() {
+    for (number, layout) in layouts().into_iter().enumerate() {
+        let root = root(layout, &format!("below{number}"));
+        let pod = root.0.create_pod("pod", &CgroupLimits::default()).unwrap();
+        let allowed = CgroupLimits { devices: every_device(), ..CgroupLimits::default() };
+        let group = pod.create_container("c", &allowed).unwrap().group;
+        let mut child = spawn(&group, "exec sleep 100");
+        for dir in group.dirs() {
+            let deep = dir.join("d/".repeat(20));
+            std::fs::create_dir_all(&deep).unwrap();
+            std::fs::write(deep.join("cgroup.procs"), child.id().to_string()).unwrap();
+        }
+        assert!(pod.group.is_alive() && matches!(group.remove(), Err(CgroupError::Busy { .. })), "control");
+        pod.group.kill().unwrap();
+        let began = Instant::now();
+        while pod.group.is_alive() {
+            assert!(began.elapsed().as_secs() < 60, "layout {number}: the dead count as alive");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        assert!(pod.group.pids_current().is_none_or(|count| count == 1), "control: nobody has waited for it");
+        assert_eq!(child.wait().unwrap().signal(), Some(9));
+        pod.group.remove().unwrap();
+        assert!(group.is_gone());
+    }
+}
+
 #[test]
 fn devices_are_an_allow_list_in_both_versions() {
     for (number, layout) in single_versions().into_iter().enumerate() {
