@@ -97,6 +97,7 @@ fn an_exec_has_its_members_rights() {
     let node = Node::new();
     let manifest = with(&node, "long", "{capabilities: {add: [NET_ADMIN]}}", "{supplementalGroups: [5]}", "sleep 300");
     node.start(&manifest);
+    node.wait_for_phase("long", "Running");
     let said = node.dwell(&["exec", "long", "--", "cat", "/proc/self/status"]);
     assert_eq!((value(&said, "CapEff"), value(&said, "Groups")), ("00000000a80435fb".into(), "0 5".into()));
 }
