@@ -2,6 +2,7 @@
 //!
 //! Each module is one group of commands; each test has a node of its own, or needs none.
 
+mod copies;
 mod documents;
 mod exec;
 mod lists;

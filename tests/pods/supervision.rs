@@ -107,6 +107,7 @@ fn a_pause_that_answers_no_more_is_ended() {
         kill(pause_of(&format!("default/{name}"), &node), libc::SIGSTOP);
     }
     node.start(&shell(&node, "well", "Never", "sleep 600"));
+    node.wait_for_phase("well", "Running");
     node.dwell(&["stop", "-t", "1", "frozen"]).ok();
     node.wait_for_phase("frozen", "Failed");
     assert!(node.kill_node());

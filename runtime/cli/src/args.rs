@@ -33,6 +33,8 @@ pub enum Command {
     Exec(command::exec::ExecArgs),
     /// Connect to a running member's own streams
     Attach(command::attach::AttachArgs),
+    /// Copy files into a running member, or out of one
+    Cp(command::cp::CpArgs),
     /// Lead ports of this machine into a Pod
     PortForward(command::port_forward::PortForwardArgs),
     /// Stop Pods in order and keep their records and logs

@@ -4,11 +4,12 @@
 //! `Node::open` takes a state folder; `run`, `stop`, `remove`, `exec` and `watch` are what a caller needs. A Pod lives
 //! in processes of its own: the node, and the program that holds it, may end or be replaced at any moment.
 //!
-//! Inside: `pod → supervise → container → sandbox`, and `pod → {network, volume, image, settings}`. The leaves never
+//! Inside: `pod → supervise → container → sandbox`, and `pod → {network, volume, image, settings, probe, archive}`. The leaves never
 //! see one another; the Pod hands them plain data.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod archive;
 mod blocking;
 mod chain;
 mod clock;
@@ -35,6 +36,7 @@ use k8s_openapi::api::core::v1::Pod;
 pub use chain::chain;
 pub use dwell_spec::signal::SignalName;
 pub use image::look::facts as image_facts;
+pub use node::copy::Packed;
 pub use node::failure::{NodeError, NodeErrorKind};
 pub use node::{Node, NodeConfig, WorkerExecutable, read_pod};
 pub use pod::request::{Attached, ExecEnd, ExecRequest, ExecSession};

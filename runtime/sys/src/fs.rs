@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat2, readlinkat};
 use rustix::io::Errno;
+use rustix::path::Arg;
 
 /// `openat2` answers EAGAIN when something was renamed or mounted during the walk; then it is tried again.
 const RETRIES: u32 = 100;
@@ -20,7 +21,7 @@ const MAX_LINKS: u32 = 40;
 ///
 /// # Errors
 /// Those of `openat2`.
-pub fn open_beneath(dir: BorrowedFd<'_>, path: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+pub fn open_beneath(dir: BorrowedFd<'_>, path: impl Arg + Copy, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
     open(dir, path, flags, mode, ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS)
 }
 
@@ -28,7 +29,7 @@ pub fn open_beneath(dir: BorrowedFd<'_>, path: &str, flags: OFlags, mode: Mode) 
 ///
 /// # Errors
 /// Those of `openat2`; ELOOP also for a magic link.
-pub fn open_in_root(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+pub fn open_in_root(root: BorrowedFd<'_>, path: impl Arg + Copy, flags: OFlags) -> Result<OwnedFd, Errno> {
     open(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
 }
 
@@ -41,7 +42,13 @@ pub fn open_plain_in_root(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> Re
     open(root, path, flags, Mode::empty(), resolve)
 }
 
-fn open(dir: BorrowedFd<'_>, path: &str, flags: OFlags, mode: Mode, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
+fn open(
+    dir: BorrowedFd<'_>,
+    path: impl Arg + Copy,
+    flags: OFlags,
+    mode: Mode,
+    resolve: ResolveFlags,
+) -> Result<OwnedFd, Errno> {
     for _ in 0..RETRIES {
         match openat2(dir, path, flags | OFlags::CLOEXEC, mode, resolve) {
             Err(Errno::AGAIN | Errno::INTR) => {}

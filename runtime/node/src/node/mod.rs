@@ -34,6 +34,7 @@ use crate::{EventKind, NodeError, NodeErrorKind, PodEvent, SignalName};
 
 mod accept;
 mod claims;
+pub mod copy;
 pub mod failure;
 mod open;
 

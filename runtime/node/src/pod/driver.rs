@@ -242,6 +242,9 @@ impl Driver {
             Request::Attach { container, reply } => {
                 let _ = reply.send(self.attach(container.as_deref()).await);
             }
+            Request::Place { container, path, reply } => {
+                let _ = reply.send(self.place(container.as_deref(), &path).await);
+            }
             Request::Network { reply } => drop(reply.send(self.network())),
             Request::Usage { reply } => drop(reply.send(Ok(self.usage()))),
             Request::Refresh => self.refresh_volumes(),

@@ -32,9 +32,9 @@ const SET_UP: Duration = Duration::from_millis(2);
 /// The run of a member that a program is to join.
 #[derive(Debug)]
 pub(super) struct Target {
-    index: usize,
+    pub(super) index: usize,
     seq: u64,
-    pidfd: OwnedFd,
+    pub(super) pidfd: OwnedFd,
 }
 
 /// What was asked for can go on.
@@ -49,7 +49,7 @@ pub(super) struct ExecReady {
 impl Driver {
     /// Begins a program inside a living member; the answer comes when it is born.
     pub(super) async fn exec(&mut self, request: ExecRequest, reply: Reply<ExecSession>) {
-        let target = match self.target(&request).await {
+        let target = match self.target(request.container.as_deref()).await {
             Ok(target) => target,
             Err(refusal) => return drop(reply.send(Err(refusal))),
         };
@@ -88,14 +88,14 @@ impl Driver {
         let _ = reply.send(answer);
     }
 
-    async fn target(&mut self, request: &ExecRequest) -> Result<Target, Refusal> {
-        let index = pick(&self.journal, request.container.as_deref())?;
+    pub(super) async fn target(&mut self, container: Option<&str>) -> Result<Target, Refusal> {
+        let index = pick(&self.journal, container)?;
         let seq = require_running(&self.journal.members[index])?;
         Ok(Target { index, seq, pidfd: self.take(seq, Take::Pidfd).await? })
     }
 
     /// Whether init is still at work on the member: who joined it now would find half of its walls.
-    fn is_set_up_still(&self, target: &Target) -> bool {
+    pub(super) fn is_set_up_still(&self, target: &Target) -> bool {
         dwell_sys::process::executes(target.pidfd.as_fd(), self.shared.embedded.init.as_fd()).unwrap_or(false)
     }
 
@@ -132,11 +132,11 @@ impl Driver {
             let found = look::look(container).map_err(|error| error.to_string())?;
             return found.module.ok_or_else(|| "the image holds no module".to_owned());
         }
-        let folder = container.working_dir.as_deref().unwrap_or("/").trim_end_matches('/');
-        let path = if name.starts_with('/') { name.to_owned() } else { format!("{folder}/{name}") };
+        let path = absolute(container, name);
         let grants = plan::granted(&self.pod, container, facts).map_err(|error| chain(&error))?;
         let (grant, rest) = plan::place(&grants, &path).ok_or("nothing is granted there")?;
-        let grant = open_plain_in_root(root, grant, OFlags::PATH | OFlags::DIRECTORY).map_err(|e| e.to_string())?;
+        let grant = open_plain_in_root(root, grant.dir.as_str(), OFlags::PATH | OFlags::DIRECTORY)
+            .map_err(|e| e.to_string())?;
         let file = rootfs::open_file(grant.as_fd(), rest).map_err(|error| error.to_string())?;
         match rootfs::is_wasm(&file) {
             Ok(true) => Ok(Module { file, path }),
@@ -146,7 +146,7 @@ impl Driver {
     }
 
     /// What planners must know of a container that runs, and what its mounts take of volumes.
-    fn facts_of(&self, index: usize) -> Result<(Container, ContainerFacts, Parts), Refusal> {
+    pub(super) fn facts_of(&self, index: usize) -> Result<(Container, ContainerFacts, Parts), Refusal> {
         let container = self.container(index);
         let settings = self.settings(container.settings());
         let resolved = plan::resolved(&self.pod, container, &self.shared.facts, &settings, self.pod_ip());
@@ -242,6 +242,12 @@ impl Driver {
             stdio,
         })
     }
+}
+
+/// What a path means in a member; one without a leading slash begins in its working directory.
+pub(super) fn absolute(container: &Container, path: &str) -> String {
+    let folder = container.working_dir.as_deref().unwrap_or("/").trim_end_matches('/');
+    if path.starts_with('/') { path.to_owned() } else { format!("{folder}/{path}") }
 }
 
 /// Both sides of an exec's streams.

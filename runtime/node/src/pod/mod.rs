@@ -7,6 +7,7 @@ mod exec;
 pub mod files;
 mod logs;
 pub mod members;
+mod place;
 pub mod prepare;
 pub mod record;
 pub mod recover;

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::usage::PodUsage;
 
+use crate::archive::Tree;
 use crate::supervise::journal::{Journal, Member, MemberState};
 
 /// One request to a Pod's driver.
@@ -49,6 +50,15 @@ pub enum Request {
         /// Answered with the descriptors.
         reply: Reply<Attached>,
     },
+    /// Where a path of a member's is.
+    Place {
+        /// A container's name; the only one when absent.
+        container: Option<String>,
+        /// As the member would write it; without a leading slash it begins in its working directory.
+        path: String,
+        /// Answered with nothing while the member is being set up.
+        reply: Reply<Option<Place>>,
+    },
     /// The Pod's network namespace.
     Network {
         /// Answered with a descriptor.
@@ -70,6 +80,17 @@ pub enum Request {
 
 /// Where an answer goes. A driver that ends drops it, and the asker hears that the Pod is gone.
 pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+
+/// A path in a tree that a member sees, as it sees it: read-only mounts are read-only.
+#[derive(Debug)]
+pub struct Place {
+    /// The member's root, or what a Wasm one was granted.
+    pub tree: Tree,
+    /// The path in it.
+    pub path: String,
+    /// Whether the member itself may write there at all.
+    pub writable: bool,
+}
 
 /// A program to run inside a living member.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

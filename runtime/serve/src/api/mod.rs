@@ -2,6 +2,7 @@
 //! today; kubectl's port will be this one grown.
 
 pub mod answer;
+pub mod archive;
 pub mod forward;
 pub mod pods;
 pub mod route;
@@ -66,6 +67,9 @@ async fn answer(node: Arc<Node>, request: Request<Incoming>) -> Result<Answer, I
         Route::Pod { key, verb: Verb::Exec } => stream::exec(&node, &key, &query, request).await,
         Route::Pod { key, verb: Verb::Connect } => forward::connect(&node, &key, &query, request).await,
         Route::Pod { key, verb: Verb::Attach } => stream::attach(&node, &key, &query, request).await,
+        Route::Pod { key, verb: Verb::Look } => archive::look(&node, &key, &query).await,
+        Route::Pod { key, verb: Verb::Pack } => archive::pack(&node, &key, &query).await,
+        Route::Pod { key, verb: Verb::Unpack } => archive::unpack(&node, &key, &query, request.into_body()).await,
         Route::Pod { key, verb } => pods::verb(&node, &key, &verb, &query).await,
     })
 }

@@ -64,7 +64,7 @@ pub fn watch(node: &Arc<Node>, namespace: Option<String>, name: Option<String>) 
         namespace.as_deref().is_none_or(|ns| pod.metadata.namespace.as_deref() == Some(ns))
             && matches_name(pod, name.as_deref())
     };
-    let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(16);
+    let (sender, receiver) = tokio::sync::mpsc::channel::<Frame<Bytes>>(16);
     tokio::spawn(async move {
         for pod in present.into_iter().filter(|pod| wanted(pod)) {
             if sender.send(line(EventKind::Added, &pod)).await.is_err() {
@@ -73,7 +73,7 @@ pub fn watch(node: &Arc<Node>, namespace: Option<String>, name: Option<String>) 
         }
         forward(changes, wanted, sender).await;
     });
-    let mut answer = Response::new(BodyExt::boxed(StreamBody::new(Lines(receiver))));
+    let mut answer = Response::new(BodyExt::boxed(StreamBody::new(Frames(receiver))));
     answer.headers_mut().insert("content-type", hyper::header::HeaderValue::from_static("application/json"));
     answer
 }
@@ -81,7 +81,7 @@ pub fn watch(node: &Arc<Node>, namespace: Option<String>, name: Option<String>) 
 async fn forward(
     mut changes: Receiver<PodEvent>,
     wanted: impl Fn(&Pod) -> bool,
-    sender: tokio::sync::mpsc::Sender<Bytes>,
+    sender: tokio::sync::mpsc::Sender<Frame<Bytes>>,
 ) {
     loop {
         let event = tokio::select! {
@@ -101,23 +101,24 @@ async fn forward(
     }
 }
 
-struct Lines(tokio::sync::mpsc::Receiver<Bytes>);
+/// What an answer's body consists of, as it comes.
+pub(super) struct Frames(pub tokio::sync::mpsc::Receiver<Frame<Bytes>>);
 
-impl futures_core::Stream for Lines {
+impl futures_core::Stream for Frames {
     type Item = Result<Frame<Bytes>, std::convert::Infallible>;
 
     fn poll_next(
         mut self: std::pin::Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Self::Item>> {
-        self.0.poll_recv(cx).map(|line| line.map(|line| Ok(Frame::data(line))))
+        self.0.poll_recv(cx).map(|frame| frame.map(Ok))
     }
 }
 
-fn line(kind: EventKind, pod: &Pod) -> Bytes {
+fn line(kind: EventKind, pod: &Pod) -> Frame<Bytes> {
     let mut line = serde_json::to_vec(&json!({"type": kind.word(), "object": pod})).unwrap_or_default();
     line.push(b'\n');
-    Bytes::from(line)
+    Frame::data(Bytes::from(line))
 }
 
 fn matches_name(pod: &Pod, name: Option<&str>) -> bool {
@@ -140,7 +141,9 @@ pub async fn verb(node: &Arc<Node>, key: &Key, verb: &Verb, query: &Query) -> An
             Ok(signal) => node.kill(namespace, name, query.get("container"), signal).await,
             Err(error) => return answer::bad_request(&error.to_string()),
         },
-        Verb::Exec | Verb::Attach | Verb::Connect => return answer::bad_request("a WebSocket is needed here"),
+        Verb::Exec | Verb::Attach | Verb::Connect | Verb::Look | Verb::Pack | Verb::Unpack => {
+            return answer::bad_request("a WebSocket is needed here");
+        }
     };
     match done {
         Ok(Some(pod)) => answer::ok(&*pod),

@@ -87,6 +87,12 @@ pub enum Verb {
     Attach,
     /// Connect to a port inside (an upgrade to plain bytes).
     Connect,
+    /// What is at a path of a member's.
+    Look,
+    /// A path of a member's, as a tar stream.
+    Pack,
+    /// A tar stream, into a folder of a member's.
+    Unpack,
 }
 
 /// The decoded query of a request, in order.
@@ -185,6 +191,15 @@ pub fn route(method: &Method, path: &str, query: &Query) -> Option<Route> {
                 "restart" => Verb::Restart,
                 "kill" => Verb::Kill,
                 "connect" => Verb::Connect,
+                _ => return None,
+            };
+            Some(pod(namespace, name, verb))
+        }
+        ["dwell", "v1", "namespaces", namespace, "pods", name, verb] => {
+            let verb = match (*verb, method.as_str()) {
+                ("path", "GET") => Verb::Look,
+                ("archive", "GET") => Verb::Pack,
+                ("archive", "PUT") => Verb::Unpack,
                 _ => return None,
             };
             Some(pod(namespace, name, verb))

@@ -30,6 +30,8 @@ pub enum ClientFailure {
     Stream(String, Box<tungstenite::Error>),
     /// The node closed the stream of this request before its end.
     Cut(String),
+    /// A stream of files ended early, for this reason of the node's.
+    BrokeOff(String),
 }
 
 /// What a failure means for the caller.
@@ -56,7 +58,9 @@ impl ClientFailure {
             Self::NoNode(..) | Self::Broken(..) | Self::Stream(..) | Self::Cut(_) => Kind::NoNode,
             Self::Denied(_) => Kind::Denied,
             Self::Refused(status) => kind_of_code(status.code.unwrap_or(0)),
-            Self::Start(..) | Self::NodeDied(..) | Self::NotReady(_) | Self::Malformed(..) => Kind::Other,
+            Self::Start(..) | Self::NodeDied(..) | Self::NotReady(_) | Self::Malformed(..) | Self::BrokeOff(_) => {
+                Kind::Other
+            }
         }
     }
 
@@ -109,6 +113,7 @@ impl fmt::Display for ClientFailure {
             Self::Refused(status) => f.write_str(status.message.as_deref().unwrap_or("the node refused the request")),
             Self::Malformed(request, _) => write!(f, "{request}: the node's answer makes no sense"),
             Self::Stream(request, _) => write!(f, "{request}: the stream broke"),
+            Self::BrokeOff(why) => write!(f, "the copy broke off: {why}"),
             Self::Cut(request) => write!(f, "{request}: the node closed the stream before its end"),
         }
     }

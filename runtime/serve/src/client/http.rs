@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
@@ -16,6 +17,9 @@ use tokio::net::UnixStream;
 
 use super::failure::ClientFailure;
 use super::target::Target;
+
+/// What a request brings along.
+pub(super) type Body = BoxBody<Bytes, io::Error>;
 
 /// Speaks to the node of one state folder. Not `Sync`: it belongs to one current-thread runtime.
 #[derive(Debug)]
@@ -59,12 +63,25 @@ impl Client {
         target: &Target,
         body: Option<Vec<u8>>,
     ) -> Result<Response<Incoming>, ClientFailure> {
+        let kind = body.is_some().then_some("application/json");
+        self.send_body(method, target, kind, Full::new(body.unwrap_or_default().into()).map_err(|e| match e {}).boxed())
+            .await
+    }
+
+    /// As `send`, with a body of any kind.
+    pub(super) async fn send_body(
+        &self,
+        method: Method,
+        target: &Target,
+        kind: Option<&'static str>,
+        body: Body,
+    ) -> Result<Response<Incoming>, ClientFailure> {
         let what = described(&method, target);
         let broken = |e| ClientFailure::Broken(what.clone(), e);
         let io = TokioIo::new(self.stream().await?);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(broken)?;
         tokio::spawn(connection);
-        let response = sender.send_request(request(method, target, body)).await.map_err(broken)?;
+        let response = sender.send_request(request(method, target, kind, body)).await.map_err(broken)?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -80,7 +97,7 @@ impl Client {
         let io = TokioIo::new(self.stream().await?);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(broken)?;
         tokio::spawn(connection.with_upgrades());
-        let mut request = request(Method::POST, target, None);
+        let mut request = request(Method::POST, target, None, Full::default().map_err(|e| match e {}).boxed());
         request.headers_mut().insert(UPGRADE, HeaderValue::from_static(to));
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         let response = sender.send_request(request).await.map_err(broken)?;
@@ -91,10 +108,10 @@ impl Client {
     }
 }
 
-fn request(method: Method, target: &Target, body: Option<Vec<u8>>) -> Request<Full<Bytes>> {
+fn request(method: Method, target: &Target, kind: Option<&'static str>, body: Body) -> Request<Body> {
     let builder = Request::builder().method(method).uri(target.as_str()).header("host", "dwell");
-    let builder = if body.is_some() { builder.header("content-type", "application/json") } else { builder };
-    builder.body(Full::new(body.unwrap_or_default().into())).expect("an encoded target and fixed headers are valid")
+    let builder = kind.into_iter().fold(builder, |builder, kind| builder.header("content-type", kind));
+    builder.header("te", "trailers").body(body).expect("an encoded target and fixed headers are valid")
 }
 
 /// Connects to the socket.

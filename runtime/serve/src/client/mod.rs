@@ -6,6 +6,7 @@
 //! Kubernetes types, or a `ClientFailure` whose `kind()` says what to do about it.
 //! Must never decide anything: no defaults, no retries of what changes something.
 
+mod archive;
 mod failure;
 mod http;
 mod pods;
@@ -15,6 +16,7 @@ mod stream;
 mod target;
 mod watch;
 
+pub use archive::{ArchiveReader, PathOf};
 pub use failure::{ClientFailure, Kind};
 pub use http::Client;
 pub use stream::{Output, StreamReceiver, StreamRequest, StreamSender};

@@ -53,8 +53,8 @@ pub fn granted(pod: &Pod, container: &Container, facts: &ContainerFacts) -> Resu
 }
 
 /// The directory of the worker's root, and the path below it, where the guest sees `path` (absolute).
-pub fn place<'a, 'b>(preopens: &'a [Preopen], path: &'b str) -> Option<(&'a str, &'b str)> {
-    longest(preopens.iter(), path).map(|(preopen, rest)| (preopen.dir.as_str(), rest))
+pub fn place<'a, 'b>(preopens: &'a [Preopen], path: &'b str) -> Option<(&'a Preopen, &'b str)> {
+    longest(preopens.iter(), path)
 }
 
 fn directory(number: usize, guest: &str, writable: bool) -> Preopen {
