@@ -210,6 +210,25 @@ fn ports_of_this_machine_lead_to_what_listens_on_localhost_inside() {
     assert_eq!(forwarding.interrupted(), 130);
 }
 
+/// The node's copy of the connection kept the Pod's network, and so its address, until the client left.
+#[test]
+fn a_client_that_says_nothing_does_not_keep_a_pod_that_is_gone() {
+    let node = Node::new();
+    let scope = dwell_tests::inventory::Scope::host(&node.state_dir()).without_files();
+    node.start(&script(&node, "first", "echo hello > /tmp/file; exec httpd -f -p 127.0.0.1:8080 -h /tmp"));
+    let forwarding = Forwarding::new(&node, &["first", ":8080"], 2);
+    assert!(wait_until(|| !say(forwarding.dial("127.0.0.1", 0), b"GET /file HTTP/1.0\r\n\r\n").is_empty()));
+    let mut silent = forwarding.dial("127.0.0.1", 0);
+    silent.write_all(b"GET /fi").unwrap();
+    node.start(&script(&node, "second", "exec sleep 600"));
+    node.wait_for_phase("second", "Running");
+    let pairs = || scope.take().count(" link-netnsid ");
+    assert_eq!(pairs(), 2, "control: each Pod has a device");
+    node.dwell(&["rm", "-f", "first"]).ok();
+    assert!(wait_until(|| pairs() == 1), "its device is still there");
+    assert_eq!(silent.read(&mut [0; 16]).unwrap_or(0), 0, "the client hears that it is over");
+}
+
 /// As `say`, for whoever answers before all was said.
 fn say_while_it_answers(mut stream: TcpStream, text: &[u8]) -> Vec<u8> {
     let (mut speaking, text) = (stream.try_clone().unwrap(), text.to_vec());

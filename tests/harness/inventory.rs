@@ -79,13 +79,19 @@ impl Scope {
         loop {
             let now = self.take();
             let mut differences = now.differences(before);
-            // On the host, what others have removed meanwhile is theirs.
-            differences.retain(|line| self.world.is_some() || !line.starts_with("gone: process"));
+            differences.retain(|line| !self.is_of_others(line));
             if differences.is_empty() || began.elapsed() > PATIENCE {
                 return differences;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// What others have removed meanwhile is theirs: processes of the host; volumes of another node's Pod, whose mounts a
+    /// world got with all the others, and loses with their folders.
+    fn is_of_others(&self, difference: &str) -> bool {
+        let is_volume = difference.starts_with("gone: mount") && difference.contains("/run/pods/");
+        (self.world.is_none() && difference.starts_with("gone: process")) || (is_volume && !self.marked(difference))
     }
 
     /// Bridge, table, links and cgroups of a state folder bear (the beginning of) its id.
@@ -192,7 +198,12 @@ impl Inventory {
 
     /// Whether any line contains the text: for the control that an inventory sees what it should.
     pub fn mentions(&self, text: &str) -> bool {
-        self.0.iter().any(|line| line.contains(text))
+        self.count(text) > 0
+    }
+
+    /// How many lines contain the text.
+    pub fn count(&self, text: &str) -> usize {
+        self.0.iter().filter(|line| line.contains(text)).count()
     }
 }
 

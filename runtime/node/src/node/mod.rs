@@ -14,7 +14,6 @@ use dwell_spec::pod as checked;
 use dwell_spec::settings::{Settings, SettingsKind, SettingsObject};
 use dwell_sys::complain::complain;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use tokio::net::TcpStream;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::blocking::{blocking, settled};
@@ -28,12 +27,14 @@ use crate::pod::{record, recover};
 use crate::supervise::journal::Journal;
 
 pub use accept::read_pod;
+pub use connection::Connection;
 
 pub use crate::pod::shared::WorkerExecutable;
 use crate::{EventKind, NodeError, NodeErrorKind, PodEvent, SignalName};
 
 mod accept;
 mod claims;
+pub mod connection;
 pub mod copy;
 pub mod failure;
 mod open;
@@ -263,12 +264,13 @@ impl Node {
     ///
     /// # Errors
     /// `NotFound`, `Conflict` when it is not running, `BadGateway` when nobody there takes the connection.
-    pub async fn connect(&self, namespace: &str, name: &str, port: u16) -> Result<TcpStream, NodeError> {
+    pub async fn connect(&self, namespace: &str, name: &str, port: u16) -> Result<Connection, NodeError> {
         let network = self.ask(namespace, name, |reply| Request::Network { reply }).await?;
-        dial::loopback(network.as_fd(), port).await.map_err(|error| {
+        let stream = dial::loopback(network.namespace.as_fd(), port).await.map_err(|error| {
             let message = format!("Pod {namespace}/{name}: connect to port {port} inside: {error}");
             NodeError::new(NodeErrorKind::BadGateway, message)
-        })
+        })?;
+        Ok(Connection::new(stream, network.keeper))
     }
 
     /// What every Pod that lives uses, by namespace and name. One whose driver is busy for longer than two seconds is left

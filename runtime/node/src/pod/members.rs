@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use super::driver::Driver;
 use super::files;
-use super::request::{Attached, ExecEnd, Refusal, pick, require_running};
+use super::request::{Attached, ExecEnd, PodNetwork, Refusal, pick, require_running};
 use crate::blocking::{begin, blocking};
 use crate::chain::chain;
 use crate::container::last_words;
@@ -161,11 +161,12 @@ impl Driver {
         sandbox.keeper.take(seq, what).await.map_err(|error| Refusal::Failed(chain(&error)))
     }
 
-    pub(super) fn network(&self) -> Result<OwnedFd, Refusal> {
+    pub(super) fn network(&self) -> Result<PodNetwork, Refusal> {
         let state = if self.journal.finished { "ended" } else { "waiting to start" };
         let not_running = || Refusal::NotRunning { what: "the Pod".into(), state: state.into() };
         let sandbox = self.sandbox.as_ref().ok_or_else(not_running)?;
-        sandbox.network_namespace().map_err(|error| Refusal::Failed(format!("open the Pod's network: {error}")))
+        let open = || Ok(PodNetwork { namespace: sandbox.network_namespace()?, keeper: sandbox.keeper_pidfd()? });
+        open().map_err(|error: std::io::Error| Refusal::Failed(format!("open the Pod's network: {error}")))
     }
 
     pub(super) async fn attach(&mut self, container: Option<&str>) -> Result<Attached, Refusal> {

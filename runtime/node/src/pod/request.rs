@@ -61,8 +61,8 @@ pub enum Request {
     },
     /// The Pod's network namespace.
     Network {
-        /// Answered with a descriptor.
-        reply: Reply<OwnedFd>,
+        /// Answered with two descriptors.
+        reply: Reply<PodNetwork>,
     },
     /// What the Pod and its members use.
     Usage {
@@ -90,6 +90,15 @@ pub struct Place {
     pub path: String,
     /// Whether the member itself may write there at all.
     pub writable: bool,
+}
+
+/// A Pod's network, and how long there is one.
+#[derive(Debug)]
+pub struct PodNetwork {
+    /// The namespace. Whoever holds it, or a socket in it, keeps it alive.
+    pub namespace: OwnedFd,
+    /// A pidfd of the Pod's pause: its end is the Pod's.
+    pub keeper: OwnedFd,
 }
 
 /// A program to run inside a living member.

@@ -96,6 +96,14 @@ impl Sandbox {
         self.namespace("net")
     }
 
+    /// pause, to wait for its end.
+    ///
+    /// # Errors
+    /// The node has no descriptor left.
+    pub fn keeper_pidfd(&self) -> io::Result<OwnedFd> {
+        self.pidfd.try_clone()
+    }
+
     /// Sets kernel parameters (name with dots, value) in the Pod's network and IPC namespaces.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! A connection to a port inside a Pod: an upgraded request (`Upgrade: tcp`) whose bytes go there and back unchanged.
 //!
-//! One request is one connection; each direction ends by itself, as in TCP. Nothing is kept, and a side that does not read
-//! stops being read for.
+//! One request is one connection; each direction ends by itself, as in TCP, and both with the Pod. Nothing is kept, and a
+//! side that does not read stops being read for.
 
 use std::sync::Arc;
 
@@ -26,16 +26,13 @@ pub async fn connect(node: &Arc<Node>, key: &Key, query: &Query, request: Reques
     if request.headers().get(UPGRADE).is_none_or(|to| !to.as_bytes().eq_ignore_ascii_case(PROTOCOL.as_bytes())) {
         return answer::bad_request("connect needs an upgrade to tcp");
     }
-    let mut inside = match node.connect(&key.namespace, &key.name, port).await {
+    let inside = match node.connect(&key.namespace, &key.name, port).await {
         Ok(inside) => inside,
         Err(error) => return answer::failure(&error),
     };
-    // What is passed on was written by somebody who decided how.
-    let _ = inside.set_nodelay(true);
     tokio::spawn(async move {
-        // Either side's going away ends it.
         if let Ok(upgraded) = hyper::upgrade::on(request).await {
-            let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(upgraded), &mut inside).await;
+            inside.carry(TokioIo::new(upgraded)).await;
         }
     });
     switching()
