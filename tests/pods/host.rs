@@ -21,13 +21,18 @@ fn with_device(node: &Node, name: &str, script: &str, path: &str, kind: &str, mo
 fn a_device_by_host_path_is_given_and_nothing_else_by_it() {
     let node = Node::new();
     let script = "if (: > /dev/mine) 2>/dev/null; then echo open; else echo refused; fi; \
-                  mknod /tmp/other c 1 11 2>/dev/null || echo no mknod; (: > /dev/mem) 2>/dev/null || echo no memory";
+                  chmod $(stat -c %a /dev/mine) /dev/mine 2>/dev/null && echo chmod; mknod /tmp/other c 1 11 2>/dev/null || echo no mknod; (: > /dev/mem) 2>/dev/null || echo no memory";
     let run = |name: &str, kind: &str, more: &str| {
         node.run(&with_device(&node, name, script, DEVICE, kind, more)).ok().replace('\n', ", ")
     };
+    // It writes to the device, and does not say who else may.
     assert_eq!(run("given", "CharDevice", ""), "open, no mknod, ");
     assert_eq!(run("to-read", "CharDevice", ", readOnly: true"), "refused, no mknod, ");
-    assert_eq!(run("control", "", ""), "refused, no mknod, ", "any file of the host may be mounted, none is a device");
+    assert_eq!(
+        run("control", "", ""),
+        "refused, chmod, no mknod, ",
+        "any file of the host may be mounted, none is a device"
+    );
     let wrong = node.run(&with_device(&node, "wrong", script, DEVICE, "BlockDevice", ""));
     assert!(wrong.code == 125 && wrong.err.contains("it is not a block device"), "{wrong:#?}");
     let missing = node.run(&with_device(&node, "missing", script, "/dev/no-such-device", "CharDevice", ""));

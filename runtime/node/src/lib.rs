@@ -41,7 +41,7 @@ pub use node::failure::{NodeError, NodeErrorKind};
 pub use node::{Connection, Node, NodeConfig, WorkerExecutable, read_pod};
 pub use pod::request::{Attached, ExecEnd, ExecRequest, ExecSession};
 pub use pod::usage::{MemberUsage, PodUsage, Usage};
-pub use volume::devices::list as host_devices;
+pub use volume::devices::{at as host_device, list as host_devices};
 
 /// One change of one Pod.
 #[derive(Debug, Clone)]

@@ -2,13 +2,14 @@
 //! started and no root is needed; what only a start can tell (addresses, a module's digest) is shown as unknown, and so is
 //! what an image holds that the caller may not read.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
-use dwell_spec::facts::{ContainerFacts, HostFacts, PodIp};
+use dwell_spec::facts::{ContainerFacts, DeviceNumber, HostFacts, PodIp};
 use dwell_spec::plan::container::ContainerPlan;
 use dwell_spec::plan::pod::PodPlan;
 use dwell_spec::plan::{plan_container, plan_pod, resolved};
-use dwell_spec::pod::{Container, Pod};
+use dwell_spec::pod::{Container, Pod, Volume, VolumeSource};
 use dwell_spec::settings::Settings;
 use serde::Serialize;
 
@@ -82,8 +83,20 @@ fn plan(pod: &Pod, container: &Container, host: &HostFacts, settings: &[Settings
     if container.rights.privileged {
         facts.host_devices = dwell::host_devices();
     }
+    facts.devices = devices(pod);
     let plan = plan_container(pod, container, host, &facts, PodIp::UNKNOWN);
     plan.map(|plan| Planned::Plan(Box::new(plan))).map_err(|e| e.to_string())
+}
+
+/// The volumes that are devices, as far as they are there.
+fn devices(pod: &Pod) -> BTreeMap<String, DeviceNumber> {
+    let device = |volume: &Volume| match &volume.source {
+        VolumeSource::HostPath { path, kind } if kind.is_device() => {
+            Some((volume.name.clone(), dwell::host_device(path)?))
+        }
+        _ => None,
+    };
+    pod.volumes.iter().filter_map(device).collect()
 }
 
 fn text(plans: &Plans) -> String {

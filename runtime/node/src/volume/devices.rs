@@ -23,6 +23,18 @@ pub fn list() -> Vec<HostDevice> {
     found
 }
 
+/// The device at a path of the host, if there is one and the caller may look.
+pub fn at(path: &str) -> Option<DeviceNumber> {
+    let meta = fs::metadata(path).ok()?;
+    let kind = meta.file_type();
+    (kind.is_block_device() || kind.is_char_device()).then(|| number(&meta))
+}
+
+fn number(meta: &fs::Metadata) -> DeviceNumber {
+    let (block, device) = (meta.file_type().is_block_device(), meta.rdev());
+    DeviceNumber { block, major: rustix::fs::major(device), minor: rustix::fs::minor(device) }
+}
+
 fn collect(folder: &Path, file_system: u64, depth: usize, found: &mut Vec<HostDevice>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let Ok(meta) = entry.metadata() else { continue };
@@ -33,11 +45,7 @@ fn collect(folder: &Path, file_system: u64, depth: usize, found: &mut Vec<HostDe
             // A name that is no text is nobody's device.
             found.extend(path.to_str().map(|path| HostDevice {
                 path: path.to_owned(),
-                number: DeviceNumber {
-                    block: kind.is_block_device(),
-                    major: rustix::fs::major(meta.rdev()),
-                    minor: rustix::fs::minor(meta.rdev()),
-                },
+                number: number(&meta),
                 mode: meta.mode() & 0o777,
                 owner: (meta.uid(), meta.gid()),
             }));
@@ -55,6 +63,7 @@ mod tests {
         let null = found.iter().find(|device| device.path == "/dev/null").unwrap();
         assert_eq!(null.number, DeviceNumber { block: false, major: 1, minor: 3 });
         assert_eq!(null.mode, 0o666);
+        assert_eq!((at("/dev/null"), at("/dev")), (Some(null.number), None));
         assert!(!found.iter().any(|device| device.path.starts_with("/dev/pts/")), "that is another file system");
     }
 }

@@ -148,8 +148,10 @@ pub fn pod_owned(steps: &mut Steps, pod: &Pod, container: &Container, facts: &Co
     mounts.sort_by_key(|mount| depth(&mount.mount_path));
     for mount in mounts {
         check(pod, container, mount)?;
-        let is_device = container.rights.privileged || facts.devices.contains_key(&mount.volume);
-        let flags = volume_flags(mount, is_device);
+        let is_device = facts.devices.contains_key(&mount.volume);
+        let mut flags = volume_flags(mount, container.rights.privileged || is_device);
+        // The device is the member's to use, its name and mode are the host's; a read-only mount writes to a device.
+        flags.read_only |= is_device;
         let source = FdSource::Volume { name: mount.volume.clone(), part: mount.part().map(str::to_owned), flags };
         steps.attach(source, &mount.mount_path, !facts.is_file(mount));
     }
