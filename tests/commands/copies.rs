@@ -156,6 +156,67 @@ fn what_cannot_be_copied_is_refused_and_named() {
     assert!(ended.code == 125 && ended.err.contains("is not running"), "{ended:#?}");
 }
 
+/// A member put a link in the way of the next copy, which led next to the folder that the user had chosen.
+#[test]
+fn a_copy_that_is_made_again_follows_no_link_of_the_member() {
+    let node = Node::new();
+    start(&node);
+    let here = node.files().join("here");
+    std::fs::create_dir_all(here.join("secret")).unwrap();
+    inside(&node, "ln -s ../secret /data/x");
+    cp(&node, &["-c", "main", "web:/data", here.to_str().unwrap()]).ok();
+    inside(&node, "rm /data/x; mkdir /data/x; echo evil > /data/x/keys");
+    let said = cp(&node, &["-c", "main", "web:/data", here.to_str().unwrap()]);
+    assert!(said.code == 125 && said.err.contains("unpack entry/x") || said.err.contains("unpack data/x"), "{said:#?}");
+    assert_eq!(std::fs::read_dir(here.join("secret")).unwrap().count(), 0);
+    std::fs::remove_file(here.join("data/x")).unwrap();
+    cp(&node, &["-c", "main", "web:/data", here.to_str().unwrap()]).ok();
+    assert!(here.join("data/x/keys").exists(), "control");
+}
+
+/// They were root's, with the mode of the file here: a member that is not root could not read its own configuration.
+#[test]
+fn what_arrives_is_the_members() {
+    let node = Node::new();
+    let mut main = shell(&node, "main", "echo old > /v/own; chmod 640 /v/own; mkdir -m 700 /v/d; exec sleep 600");
+    main["securityContext"] = json!({"runAsUser": 1000, "runAsGroup": 1001});
+    main["volumeMounts"] = json!([{"name": "v", "mountPath": "/v"}]);
+    node.start(&pod("web", &[main], json!({"volumes": [{"name": "v", "emptyDir": {}}]})));
+    node.wait_for("web", "its member", |pod| running(pod, "main"));
+    assert!(wait_until(|| node.dwell(&["exec", "web", "--", "test", "-d", "/v/d"]).code == 0));
+    let file = node.file("key", "new\n");
+    host(&format!("chmod 600 {}; mkdir -p {}/d; touch {1}/d/f", file.display(), node.files().display()));
+    cp(&node, &[file.to_str().unwrap(), "web:/v/"]).ok();
+    cp(&node, &[file.to_str().unwrap(), "web:/v/own"]).ok();
+    cp(&node, &[node.files().join("d").to_str().unwrap(), "web:/v"]).ok();
+    let said = inside(&node, "cd /v; cat key own; stat -c '%u %g %a' key own d d/f");
+    assert_eq!(said, "new\nnew\n1000 1001 600\n1000 1001 640\n1000 1001 700\n1000 1001 644\n");
+}
+
+/// A refusal came when the input ended, which may be never; and who waited for a reader heard no signal.
+#[test]
+fn nobody_waits_for_a_stream_that_stands_still() {
+    let node = Node::new();
+    start(&node);
+    for (place, why) in [("web:/none", "there is no folder /none"), ("web:/proc", "read the archive")] {
+        let args = ["cp", "-c", "main", "-", place];
+        let mut client = node.command(&args).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdin = client.stdin.take().unwrap();
+        let _ = stdin.write_all(&[b'x'; 2000]);
+        let said = client.wait_with_output().unwrap();
+        let err = String::from_utf8_lossy(&said.stderr);
+        assert!(said.status.code() == Some(125) && err.contains(why), "{place}: {err}");
+        drop(stdin);
+    }
+    inside(&node, "head -c 3000000 /dev/zero > /data/big");
+    let args = ["cp", "-c", "main", "web:/data/big", "-"];
+    let mut client = node.command(&args).stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = [0; 600];
+    std::io::Read::read_exact(client.stdout.as_mut().unwrap(), &mut first).unwrap();
+    kill(client.id() as i32, libc::SIGTERM);
+    assert_eq!(client.wait().unwrap().code(), Some(143));
+}
+
 /// Whether a copy has begun in that folder of the native member.
 fn half(node: &Node, folder: &str) -> bool {
     inside(node, &format!("ls -A {folder}")).contains(".dwell-")

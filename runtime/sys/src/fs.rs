@@ -25,6 +25,15 @@ pub fn open_beneath(dir: BorrowedFd<'_>, path: impl Arg + Copy, flags: OFlags, m
     open(dir, path, flags, mode, ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS)
 }
 
+/// As `open_beneath`, but any symbolic link on the way is ELOOP.
+///
+/// # Errors
+/// Those of `openat2`.
+pub fn open_plain_beneath(dir: BorrowedFd<'_>, path: impl Arg + Copy, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    open(dir, path, flags, Mode::empty(), resolve)
+}
+
 /// Opens `path` as if `root` were `/`: absolute links and `..` stay inside.
 ///
 /// # Errors

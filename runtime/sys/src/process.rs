@@ -98,6 +98,21 @@ pub fn number(pidfd: BorrowedFd<'_>) -> Result<i32, Errno> {
     number.filter(|number| *number > 0).ok_or(Errno::SRCH)
 }
 
+/// Effective user and group of the process, as this process' user namespace numbers them.
+///
+/// # Errors
+/// ESRCH when it has ended; those of reading its status.
+pub fn owner(pidfd: BorrowedFd<'_>) -> std::io::Result<(u32, u32)> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", number(pidfd)?))?;
+    // Still the same process: its number cannot have been another's meanwhile.
+    number(pidfd)?;
+    let effective = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    };
+    effective("Uid:").zip(effective("Gid:")).ok_or_else(|| std::io::Error::other("a status without its owner"))
+}
+
 /// Whether a living process was executed from this very file.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 //! neither file, folder, link nor FIFO (a device, a socket) is left out and counted, since the reader could do nothing
 //! good with it. Must never open what it has not looked at, nor anything that could make it wait.
 
+mod metered;
 mod pack;
 #[cfg(test)]
 mod tests;
@@ -16,13 +17,15 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use dwell_sys::fs::{open_beneath, open_in_root};
+use dwell_sys::fs::{open_beneath, open_in_root, open_plain_beneath};
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat};
 use rustix::io::Errno;
 
 pub use pack::pack;
 pub use unpack::{Naming, Ownership, unpack};
 
+/// Bytes of a name in an error.
+const NAME_SHOWN: usize = 1024;
 /// Folders within folders.
 const DEEPEST: usize = 256;
 
@@ -33,6 +36,8 @@ pub enum Scope {
     Root,
     /// Whatever would lead out of the directory is an error.
     Beneath,
+    /// As `Beneath`, and any link on the way is one: it may have come with an earlier archive.
+    Plain,
 }
 
 /// A directory, and how paths in it are meant.
@@ -63,7 +68,7 @@ pub struct ArchiveError {
 
 impl ArchiveError {
     fn new(attempt: &'static str, path: &[u8], source: impl Into<io::Error>) -> Self {
-        Self { attempt, path: path.to_owned(), source: source.into() }
+        Self { attempt, path: path[..path.len().min(NAME_SHOWN)].to_owned(), source: source.into() }
     }
 
     fn bad(attempt: &'static str, path: &[u8], why: &'static str) -> Self {
@@ -89,10 +94,8 @@ impl Tree {
         let dir = self.dir.as_fd();
         match self.scope {
             Scope::Root => open_in_root(dir, OsStr::from_bytes(path), flags),
-            Scope::Beneath => {
-                let relative = path.iter().position(|byte| *byte != b'/').map_or(&b"."[..], |start| &path[start..]);
-                open_beneath(dir, OsStr::from_bytes(relative), flags, Mode::empty())
-            }
+            Scope::Beneath => open_beneath(dir, OsStr::from_bytes(relative(path)), flags, Mode::empty()),
+            Scope::Plain => open_plain_beneath(dir, OsStr::from_bytes(relative(path)), flags),
         }
     }
 
@@ -108,6 +111,10 @@ impl Tree {
             Err(errno) => Err(ArchiveError::new("look at", path, errno)),
         }
     }
+}
+
+fn relative(path: &[u8]) -> &[u8] {
+    path.iter().position(|byte| *byte != b'/').map_or(&b"."[..], |start| &path[start..])
 }
 
 fn kind_of(stat: &Stat) -> FileType {

@@ -3,6 +3,7 @@
 //!
 //! Every name is opened without following anything, looked at, and only then read, by that very descriptor.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -39,17 +40,36 @@ const UNSIZED_MAX: u64 = 16 << 20;
 /// There is nothing; it cannot be read; `out` takes no more.
 pub fn pack(tree: &Tree, path: &[u8], name: &Path, out: impl Write) -> Result<u64, ArchiveError> {
     let top = tree.open(path, OFlags::PATH).map_err(|errno| ArchiveError::new("open", path, errno))?;
-    let mut builder = Builder::new(out);
+    let stat = fstat(&top).map_err(|errno| ArchiveError::new("look at", path, errno))?;
+    let broken = Cell::new(false);
+    let mut builder = Builder::new(Gate { out, broken: &broken });
     builder.sparse(false);
     let mut packing = Packing { builder, left_out: 0 };
-    let stat = fstat(&top).map_err(|errno| ArchiveError::new("look at", path, errno))?;
-    packing.any(&top, &stat, name, 0)?;
+    let mut packed = packing.any(&top, &stat, name, 0);
     if packing.left_out > 0 && !kind_of(&stat).is_dir() {
-        return Err(ArchiveError::bad("pack", path, "it is neither a file nor a folder"));
+        packed = Err(ArchiveError::bad("pack", path, "it is neither a file nor a folder"));
     }
+    broken.set(packed.is_err());
+    packed?;
     let ended = packing.builder.into_inner().and_then(|mut out| out.flush());
     ended.map_err(|error| ArchiveError::new("write the end of the archive of", path, error))?;
     Ok(packing.left_out)
+}
+
+/// Shut once something broke: the builder ends its archive when it is dropped, and what broke off would look whole.
+struct Gate<'a, W> {
+    out: W,
+    broken: &'a Cell<bool>,
+}
+
+impl<W: Write> Write for Gate<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.broken.get() { Err(io::ErrorKind::BrokenPipe.into()) } else { self.out.write(bytes) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 struct Packing<W: Write> {
@@ -96,9 +116,13 @@ impl<W: Write> Packing<W> {
     }
 
     fn link(&mut self, found: &OwnedFd, stat: &Stat, name: &Path) -> io::Result<()> {
-        let target = readlinkat(found, "", Vec::new())?;
-        let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
-        self.builder.append_link(&mut header(stat, EntryType::Symlink, 0), name, target)
+        let target = readlinkat(found, "", Vec::new())?.into_bytes();
+        let mut header = header(stat, EntryType::Symlink, 0);
+        // As it is, where it fits: `append_link` tidies it up.
+        if header.set_link_name_literal(&target).is_ok() {
+            return self.builder.append_data(&mut header, name, io::empty());
+        }
+        self.builder.append_link(&mut header, name, PathBuf::from(OsString::from_vec(target)))
     }
 
     fn all_in(&mut self, found: &OwnedFd, stat: &Stat, name: &Path, depth: usize) -> Result<(), ArchiveError> {
@@ -139,6 +163,7 @@ fn names(folder: &OwnedFd) -> Result<Vec<OsString>, Errno> {
         }
     }
     found.sort();
+    found.dedup();
     Ok(found)
 }
 

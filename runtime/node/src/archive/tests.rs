@@ -196,3 +196,86 @@ fn a_tree_says_what_a_path_leads_to() {
     assert_eq!(looked("/link/file"), Some(Kind::File));
     assert_eq!((looked("/"), looked("/none")), (Some(Kind::Folder), None));
 }
+
+/// An archive brought a link, and the next one wrote through it.
+#[test]
+fn no_link_on_the_way_is_followed_where_that_is_not_wanted() {
+    let to = Folder::new();
+    to.write("secret/keys", "ours");
+    symlink("secret", to.at("x")).unwrap();
+    let bytes = archive(&[(tar::EntryType::Directory, "x", ""), (FILE, "x/keys", "theirs")]);
+    let tree = to.tree(Scope::Plain);
+    let said = unpack(&tree, b".", &Naming::AsIs, Ownership::Own, bytes.as_slice()).unwrap_err().to_string();
+    assert!(said.starts_with("unpack x: "), "{said}");
+    let said = unpack(&tree, b".", &Naming::AsIs, Ownership::Own, archive(&[(FILE, "x/keys", "z")]).as_slice());
+    assert!(said.is_err());
+    assert_eq!(to.read("secret/keys").as_deref(), Some("ours"));
+    to.unpacked("/", &Naming::AsIs, &bytes).unwrap();
+    assert_eq!(to.read("secret/keys").as_deref(), Some("theirs"), "control: where links are followed");
+}
+
+#[test]
+fn what_is_there_keeps_its_rights_and_hard_links_to_themselves_stay() {
+    let to = Folder::new();
+    to.write("d/f", "old");
+    std::fs::set_permissions(to.at("d"), PermissionsExt::from_mode(0o700)).unwrap();
+    std::fs::set_permissions(to.at("d/f"), PermissionsExt::from_mode(0o640)).unwrap();
+    let bytes =
+        archive(&[(tar::EntryType::Directory, "d", ""), (FILE, "d/f", "new"), (tar::EntryType::Link, "d/f", "d/f")]);
+    to.unpacked("/", &Naming::AsIs, &bytes).unwrap();
+    let mode = |path: &str| std::fs::metadata(to.at(path)).unwrap().mode() & 0o7777;
+    assert_eq!((mode("d"), mode("d/f"), to.read("d/f").as_deref()), (0o700, 0o640, Some("new")));
+    assert_eq!(std::fs::read_dir(to.at("d")).unwrap().count(), 1);
+}
+
+#[test]
+fn names_have_an_end_and_archives_too() {
+    let to = Folder::new();
+    let mut bytes = archive(&[(tar::EntryType::GNULongName, "././@LongLink", "")]);
+    bytes.truncate(512);
+    let mut header = tar::Header::from_byte_slice(&bytes).clone();
+    header.set_size(64 << 20);
+    header.set_cksum();
+    bytes = header.as_bytes().to_vec();
+    bytes.resize((64 << 20) + 512, b'a');
+    let said = to.unpacked("/", &Naming::AsIs, &bytes).unwrap_err();
+    assert!(said.contains("larger than 1 MiB") && said.len() < 4096, "{said}");
+    for cut in [&b""[..], &archive(&[(FILE, "f", "x")])[..1024]] {
+        let said = to.unpacked("/", &Naming::AsIs, cut).unwrap_err();
+        assert!(said.contains("cut off"), "{said}");
+    }
+    let mut sparse = tar::Builder::new(Vec::new());
+    sparse.append_pax_extensions([("GNU.sparse.major", &b"1"[..])]).unwrap();
+    let mut header = tar::Header::new_ustar();
+    header.set_size(0);
+    sparse.append_data(&mut header, "f", io::empty()).unwrap();
+    let said = to.unpacked("/", &Naming::AsIs, &sparse.into_inner().unwrap()).unwrap_err();
+    assert!(said.contains("sparse files of this format"), "{said}");
+}
+
+/// The end of an archive was written all the same, and what broke off looked whole.
+#[test]
+fn what_could_not_be_packed_has_no_end() {
+    let from = Folder::new();
+    from.write("d/a", "text");
+    std::fs::create_dir_all(from.at("d").join("d/".repeat(DEEPEST + 1))).unwrap();
+    let mut bytes = Vec::new();
+    assert!(pack(&from.tree(Scope::Root), b"d", Path::new("d"), &mut bytes).is_err());
+    let to = Folder::new();
+    assert!(to.unpacked("/", &Naming::AsIs, &bytes).unwrap_err().contains("cut off"));
+}
+
+#[test]
+fn links_arrive_as_they_are() {
+    let (from, to) = (Folder::new(), Folder::new());
+    std::fs::create_dir(from.at("d")).unwrap();
+    let targets = ["/", "a//b", "./x/.", &"long/".repeat(40)];
+    for (number, target) in targets.iter().enumerate() {
+        symlink(target, from.at(&format!("d/{number}"))).unwrap();
+    }
+    to.unpacked("/", &Naming::AsIs, &from.packed(Scope::Root, "d", "d").0).unwrap();
+    for (number, target) in targets.iter().enumerate().take(3) {
+        assert_eq!(std::fs::read_link(to.at(&format!("d/{number}"))).unwrap().to_str(), Some(*target));
+    }
+    assert!(std::fs::read_link(to.at("d/3")).unwrap().starts_with("long/long"));
+}

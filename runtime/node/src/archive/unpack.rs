@@ -2,28 +2,33 @@
 //! named, or nowhere.
 //!
 //! A file is written under a name of its own and renamed when it is whole, so that a reader finds the old one or the new
-//! one, and whoever runs the old one goes on. A failure leaves what was unpacked before it, and nothing half.
+//! one, and whoever runs the old one goes on. A failure leaves what was unpacked before it, and nothing half; a process that is
+//! killed, one file named `.dwell-…`. A link in the place of a file is replaced.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, chownat, fchmod, fstat, futimens, linkat, mkdirat,
-    mknodat, openat, renameat, statat, symlinkat, unlinkat,
+    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, chownat, fchmod, fchown, fstat, futimens,
+    linkat, mkdirat, mknodat, openat, renameat, statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 use tar::{Archive, Entry, EntryType};
 
-use super::{ArchiveError, DEEPEST, Tree, kind_of};
+use super::metered::{Meter, Metered};
+use super::{ArchiveError, DEEPEST, Scope, Tree, kind_of};
 
-/// Whose the new files are.
+/// Whose the new files are. A folder that is there already stays as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ownership {
-    /// Whoever unpacks, or the folder's group where it says so; no set-user and set-group bits.
+    /// Whoever unpacks, less the bits of its umask, and without set-user and set-group bits. Who is replaced hands on owner
+    /// and mode; a folder hands on its group where it says so.
     Own,
+    /// The same, of this user and this group, and no umask.
+    Of(u32, u32),
     /// As the archive says.
     Kept,
 }
@@ -52,16 +57,35 @@ pub fn unpack(
 ) -> Result<u64, ArchiveError> {
     let folder = tree.open(into, OFlags::PATH | OFlags::DIRECTORY);
     drop(folder.map_err(|errno| ArchiveError::new("open the folder", into, errno))?);
-    let mut archive = Archive::new(input);
-    let mut unpacking = Unpacking { tree, into, naming, ownership, parent: None, left_out: 0, number: 0 };
+    let meter = Meter::default();
+    let mut archive = Archive::new(Metered { input, meter: &meter });
+    let mask = if ownership == Ownership::Own { umask() } else { 0 };
+    let mut unpacking = Unpacking { tree, into, naming, ownership, mask, parent: None, left_out: 0, number: 0 };
     let unreadable = |error| ArchiveError::new("read the archive for", into, error);
-    for entry in archive.entries().map_err(unreadable)? {
+    let mut entries = archive.entries().map_err(unreadable)?;
+    loop {
+        meter.begin_headers();
+        let entry = entries.next();
+        meter.end_headers();
+        let Some(entry) = entry else { break };
         let mut entry = entry.map_err(unreadable)?;
         let path = entry.path_bytes().into_owned();
         let names = names(&path, naming)?;
         unpacking.entry(&mut entry, &names)?;
+        // What nobody wanted is no header.
+        io::copy(&mut entry, &mut io::sink()).map_err(unreadable)?;
+    }
+    if !meter.saw_the_end() {
+        return Err(unreadable(io::Error::new(io::ErrorKind::UnexpectedEof, "it is none, or it is cut off")));
     }
     Ok(unpacking.left_out)
+}
+
+/// The mask of this process; the call that asks for it would change it.
+fn umask() -> u32 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    mask.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).unwrap_or(0o022)
 }
 
 /// The parts of an entry's name; none of them leads anywhere but down.
@@ -71,7 +95,8 @@ fn names(path: &[u8], naming: &Naming) -> Result<Vec<OsString>, ArchiveError> {
     if names.iter().any(|name| name == "..") {
         return Err(ArchiveError::bad("unpack", path, "a name with .. leads out of the archive"));
     }
-    if names.len() > DEEPEST {
+    // The top itself is in no folder.
+    if names.len() > DEEPEST + 1 {
         return Err(ArchiveError::bad("unpack", path, "more folders within folders than can be unpacked"));
     }
     match naming {
@@ -87,6 +112,7 @@ struct Unpacking<'a> {
     into: &'a [u8],
     naming: &'a Naming,
     ownership: Ownership,
+    mask: u32,
     /// The folder of the last entry, since the next one is mostly in it, too.
     parent: Option<(Vec<OsString>, OwnedFd)>,
     left_out: u64,
@@ -97,6 +123,11 @@ impl Unpacking<'_> {
     fn entry(&mut self, entry: &mut Entry<'_, impl Read>, names: &[OsString]) -> Result<(), ArchiveError> {
         let Some((name, above)) = names.split_last() else { return Ok(()) };
         let path = entry.path_bytes().into_owned();
+        let extended =
+            entry.pax_extensions().map_err(|error| ArchiveError::new("read the headers of", &path, error))?;
+        if extended.into_iter().flatten().flatten().any(|one| one.key_bytes().starts_with(b"GNU.sparse.")) {
+            return Err(ArchiveError::bad("unpack", &path, "sparse files of this format (pax) are not known here"));
+        }
         self.enter(above).map_err(|errno| ArchiveError::new("open the folder of", &path, errno))?;
         let made = match entry.header().entry_type() {
             EntryType::Directory => self.folder(entry, name),
@@ -104,6 +135,7 @@ impl Unpacking<'_> {
             EntryType::Symlink => self.symlink(entry, name),
             EntryType::Link => self.hard_link(entry, name),
             EntryType::Fifo => self.fifo(entry, name),
+            EntryType::XGlobalHeader => Ok(()),
             _ => {
                 self.left_out += 1;
                 Ok(())
@@ -149,13 +181,19 @@ impl Unpacking<'_> {
 
     fn folder(&self, entry: &Entry<'_, impl Read>, name: &OsStr) -> io::Result<()> {
         let parent = self.parent()?;
-        make_folder(parent, name)?;
+        let is_new = make_folder(parent, name)?;
+        if !is_new && self.ownership != Ownership::Kept && self.tree.scope != Scope::Plain {
+            // Also a link to a folder, as `/var/run` often is: what comes next goes where it leads.
+            return Ok(());
+        }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder = match openat(parent, name, flags, Mode::empty()) {
-            // A link to a folder, as `/var/run` often is: what comes next goes where it leads.
-            Err(Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+            Err(Errno::NOTDIR | Errno::LOOP) if self.tree.scope != Scope::Plain => return Ok(()),
             folder => folder?,
         };
+        if !is_new && self.ownership != Ownership::Kept {
+            return Ok(());
+        }
         // What a folder hands on to those made in it is its own matter.
         let hands_on = fstat(&folder)?.st_mode & 0o2000;
         self.owned(entry, &folder)?;
@@ -166,7 +204,9 @@ impl Unpacking<'_> {
         replaceable(self.parent()?, name)?;
         let (partial, file) = self.partial()?;
         let (parent, mut file) = (self.parent()?, File::from(file));
-        let written = self.fill(entry, &mut file).and_then(|()| Ok(renameat(parent, &partial, parent, name)?));
+        let replaced = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).ok().filter(|there| kind_of(there).is_file());
+        let written =
+            self.fill(entry, &mut file, replaced).and_then(|()| Ok(renameat(parent, &partial, parent, name)?));
         if written.is_err() {
             let _ = unlinkat(parent, &partial, AtFlags::empty());
         }
@@ -187,13 +227,21 @@ impl Unpacking<'_> {
         }
     }
 
-    fn fill(&self, entry: &mut Entry<'_, impl Read>, file: &mut File) -> io::Result<()> {
+    fn fill(&self, entry: &mut Entry<'_, impl Read>, file: &mut File, replaced: Option<Stat>) -> io::Result<()> {
         let size = entry.size();
         if io::copy(entry, file)? != size {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive ends in the middle of it"));
         }
-        self.owned(entry, &*file)?;
-        fchmod(&*file, Mode::from_raw_mode(self.mode(entry)?))?;
+        match replaced.filter(|_| self.ownership != Ownership::Kept) {
+            Some(there) => {
+                fchown(&*file, Some(Uid::from_raw(there.st_uid)), Some(Gid::from_raw(there.st_gid)))?;
+                fchmod(&*file, Mode::from_raw_mode(there.st_mode & 0o777))?;
+            }
+            None => {
+                self.owned(entry, &*file)?;
+                fchmod(&*file, Mode::from_raw_mode(self.mode(entry)?))?;
+            }
+        }
         let modified = Timespec { tv_sec: entry.header().mtime()?.try_into().unwrap_or(0), tv_nsec: 0 };
         Ok(futimens(&*file, &Timestamps { last_access: modified, last_modification: modified })?)
     }
@@ -201,10 +249,9 @@ impl Unpacking<'_> {
     fn symlink(&self, entry: &Entry<'_, impl Read>, name: &OsStr) -> io::Result<()> {
         let target = entry.link_name_bytes().ok_or_else(|| io::Error::other("a link without its target"))?;
         let parent = self.parent()?;
-        in_place(parent, name, || symlinkat(OsStr::from_bytes(&target), parent, name))?;
-        if self.ownership == Ownership::Kept {
-            let (uid, gid) = ids(entry)?;
-            chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        in_place(parent, name, |name| symlinkat(OsStr::from_bytes(&target), parent, name))?;
+        if let Some((uid, gid)) = self.owner(entry, parent)? {
+            chownat(parent, name, Some(uid), gid, AtFlags::SYMLINK_NOFOLLOW)?;
         }
         Ok(())
     }
@@ -218,25 +265,36 @@ impl Unpacking<'_> {
             return Err(io::Error::other("a hard link to what is no file"));
         }
         let parent = self.parent()?;
-        in_place(parent, name, || linkat(&file, "", parent, name, AtFlags::EMPTY_PATH))
+        in_place(parent, name, |name| linkat(&file, "", parent, name, AtFlags::EMPTY_PATH))
     }
 
     fn fifo(&self, entry: &Entry<'_, impl Read>, name: &OsStr) -> io::Result<()> {
         let (parent, mode) = (self.parent()?, Mode::from_raw_mode(self.mode(entry)?));
-        in_place(parent, name, || mknodat(parent, name, FileType::Fifo, mode, 0))
+        in_place(parent, name, |name| mknodat(parent, name, FileType::Fifo, mode, 0))
     }
 
     fn mode(&self, entry: &Entry<'_, impl Read>) -> io::Result<u32> {
         let kept = if self.ownership == Ownership::Kept { 0o7777 } else { 0o1777 };
-        Ok(entry.header().mode()? & kept)
+        Ok(entry.header().mode()? & kept & !self.mask)
     }
 
-    fn owned(&self, entry: &Entry<'_, impl Read>, file: impl std::os::fd::AsFd) -> io::Result<()> {
-        if self.ownership == Ownership::Kept {
-            let (uid, gid) = ids(entry)?;
-            rustix::fs::fchown(file, Some(uid), Some(gid))?;
+    fn owned(&self, entry: &Entry<'_, impl Read>, file: impl AsFd) -> io::Result<()> {
+        if let Some((uid, gid)) = self.owner(entry, self.parent()?)? {
+            fchown(file, Some(uid), gid)?;
         }
         Ok(())
+    }
+
+    /// No group where the folder hands on its own.
+    fn owner(&self, entry: &Entry<'_, impl Read>, parent: &OwnedFd) -> io::Result<Option<(Uid, Option<Gid>)>> {
+        Ok(match self.ownership {
+            Ownership::Own => None,
+            Ownership::Of(uid, gid) => {
+                let hands_on = fstat(parent)?.st_mode & 0o2000 != 0;
+                Some((Uid::from_raw(uid), (!hands_on).then(|| Gid::from_raw(gid))))
+            }
+            Ownership::Kept => ids(entry).map(|(uid, gid)| Some((uid, Some(gid))))?,
+        })
     }
 }
 
@@ -247,10 +305,11 @@ fn ids(entry: &Entry<'_, impl Read>) -> io::Result<(Uid, Gid)> {
     ids.ok_or_else(|| io::Error::other("an owner that cannot be"))
 }
 
-fn make_folder(parent: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
+/// Whether it was not there.
+fn make_folder(parent: &OwnedFd, name: &OsStr) -> Result<bool, Errno> {
     match mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
-        Err(Errno::EXIST) => Ok(()),
-        made => made,
+        Err(Errno::EXIST) => Ok(false),
+        made => made.map(|()| true),
     }
 }
 
@@ -264,13 +323,18 @@ fn replaceable(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
     }
 }
 
-/// Makes it, in the place of what is there and is no folder.
-fn in_place(parent: &OwnedFd, name: &OsStr, make: impl Fn() -> Result<(), Errno>) -> io::Result<()> {
-    match make() {
+/// Makes it, in the place of what is there and is no folder: what is there goes only when it is made.
+fn in_place(parent: &OwnedFd, name: &OsStr, make: impl Fn(&OsStr) -> Result<(), Errno>) -> io::Result<()> {
+    match make(name) {
         Err(Errno::EXIST) => {
             replaceable(parent, name)?;
-            unlinkat(parent, name, AtFlags::empty())?;
-            Ok(make()?)
+            let partial = OsString::from(format!(".dwell-{}", std::process::id()));
+            let _ = unlinkat(parent, &partial, AtFlags::empty());
+            make(&partial)?;
+            let renamed = renameat(parent, &partial, parent, name);
+            // Two names of one file stay both.
+            let _ = unlinkat(parent, &partial, AtFlags::empty());
+            Ok(renamed?)
         }
         made => Ok(made?),
     }

@@ -16,6 +16,8 @@ use crate::{NodeError, NodeErrorKind};
 
 /// Copies at once.
 const AT_ONCE: usize = 16;
+/// How long one waits for others.
+const TURN_TIMEOUT: Duration = Duration::from_secs(30);
 /// As much as a pipe holds.
 const BUFFER: usize = 64 << 10;
 /// Between two looks at a member that is being set up, which takes a millisecond or two.
@@ -46,7 +48,7 @@ impl Node {
         path: &str,
     ) -> Result<Option<Kind>, NodeError> {
         let place = self.place(namespace, name, container, path).await?;
-        place.tree.look(place.path.as_bytes()).map_err(|error| unusable((namespace, name), path, &error))
+        look((namespace, name), path, place).await.map(|(kind, _)| kind)
     }
 
     /// What is at a path of a running member's, as a tar stream whose one top entry has that name. A link at the path is
@@ -63,12 +65,12 @@ impl Node {
         entry: PathBuf,
     ) -> Result<Packed, NodeError> {
         let place = self.place(namespace, name, container, path).await?;
-        let found = place.tree.look(place.path.as_bytes());
-        if found.map_err(|error| unusable((namespace, name), path, &error))?.is_none() {
+        let (found, place) = look((namespace, name), path, place).await?;
+        if found.is_none() {
             let message = format!("Pod {namespace}/{name}: there is no {path}");
             return Err(NodeError::new(NodeErrorKind::NotFound, message));
         }
-        let turn = turn()?;
+        let turn = turn().await?;
         let (stream, into) = std::io::pipe().map_err(|error| NodeError::internal("make a pipe", error))?;
         let done = on_a_thread(turn, move || {
             archive::pack(&place.tree, place.path.as_bytes(), &entry, BufWriter::with_capacity(BUFFER, into))
@@ -93,7 +95,12 @@ impl Node {
             let message = format!("Pod {namespace}/{name}: {folder} is read-only for the member");
             return Err(NodeError::new(NodeErrorKind::BadRequest, message));
         }
-        let done = on_a_thread(turn()?, move || {
+        // As if the member had made them.
+        let ownership = match ownership {
+            Ownership::Own => Ownership::Of(place.owner.0, place.owner.1),
+            other => other,
+        };
+        let done = on_a_thread(turn().await?, move || {
             archive::unpack(&place.tree, place.path.as_bytes(), &naming, ownership, stream)
         })?;
         let done = done.await.map_err(|error| NodeError::internal("copy; the node's log says why", error))?;
@@ -123,8 +130,16 @@ fn unusable((namespace, name): (&str, &str), path: &str, error: &ArchiveError) -
     NodeError::new(kind, format!("Pod {namespace}/{name}: {path}: {error}"))
 }
 
-fn turn() -> Result<SemaphorePermit<'static>, NodeError> {
-    TURNS.try_acquire().map_err(|_| {
+/// On a thread, too: a volume may be of a server that is gone.
+async fn look(whose: (&str, &str), path: &str, place: Place) -> Result<(Option<Kind>, Place), NodeError> {
+    let looked = on_a_thread(turn().await?, move || (place.tree.look(place.path.as_bytes()), place))?;
+    let (found, place) = looked.await.map_err(|error| NodeError::internal("look; the node's log says why", error))?;
+    found.map(|kind| (kind, place)).map_err(|error| unusable(whose, path, &error))
+}
+
+async fn turn() -> Result<SemaphorePermit<'static>, NodeError> {
+    let turn = tokio::time::timeout(TURN_TIMEOUT, TURNS.acquire()).await;
+    turn.ok().and_then(Result::ok).ok_or_else(|| {
         let message = format!("{AT_ONCE} copies are going on already; try again when one has ended");
         NodeError::new(NodeErrorKind::Conflict, message)
     })

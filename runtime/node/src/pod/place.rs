@@ -27,8 +27,8 @@ impl Driver {
         if self.journal.members[target.index].kind.as_deref() == Some("wasm") {
             return self.granted_place(&target, root.as_fd(), path).map(Some);
         }
-        let path = absolute(self.container(target.index), path);
-        Ok(Some(Place { tree: Tree { dir: root, scope: Scope::Root }, path, writable: true }))
+        let (path, owner) = (absolute(self.container(target.index), path), owner(&target)?);
+        Ok(Some(Place { tree: Tree { dir: root, scope: Scope::Root }, path, writable: true, owner }))
     }
 
     fn granted_place(&self, target: &Target, root: BorrowedFd<'_>, path: &str) -> Result<Place, Refusal> {
@@ -45,10 +45,12 @@ impl Driver {
         })?;
         let dir = open_plain_in_root(root, grant.dir.as_str(), OFlags::PATH | OFlags::DIRECTORY);
         let dir = dir.map_err(|error| Refusal::Failed(format!("open what was granted as {}: {error}", grant.guest)))?;
-        Ok(Place {
-            tree: Tree { dir, scope: Scope::Beneath },
-            path: rest.trim_end_matches('/').to_owned(),
-            writable: grant.writable,
-        })
+        let (rest, owner) = (rest.trim_end_matches('/').to_owned(), owner(target)?);
+        Ok(Place { tree: Tree { dir, scope: Scope::Beneath }, path: rest, writable: grant.writable, owner })
     }
+}
+
+fn owner(target: &Target) -> Result<(u32, u32), Refusal> {
+    dwell_sys::process::owner(target.pidfd.as_fd())
+        .map_err(|error| Refusal::Failed(format!("ask who the member runs as: {error}")))
 }

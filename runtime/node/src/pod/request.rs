@@ -90,6 +90,8 @@ pub struct Place {
     pub path: String,
     /// Whether the member itself may write there at all.
     pub writable: bool,
+    /// User and group of the member's first process.
+    pub owner: (u32, u32),
 }
 
 /// A Pod's network, and how long there is one.

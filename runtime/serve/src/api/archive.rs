@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dwell::Node;
 use dwell::archive::{Kind, Naming, Ownership};
@@ -28,6 +29,8 @@ pub const FAILURE: &str = "dwell-failure";
 /// The trailer that says how much was left out of a stream that is whole.
 pub const LEFT_OUT: &str = "dwell-left-out";
 const CHUNK: usize = 64 << 10;
+/// How long a client has to hear that its archive is not wanted.
+const HEARD: Duration = Duration::from_secs(10);
 
 /// `GET …/path?path=`: `{"kind": "Folder"}`, `"File"` or null.
 pub async fn look(node: &Arc<Node>, key: &Key, query: &Query) -> Answer {
@@ -106,16 +109,25 @@ pub async fn unpack(node: &Arc<Node>, key: &Key, query: &Query, body: Incoming) 
     };
     let whom = (key.namespace.as_str(), key.name.as_str());
     let unpacked = node.unpack(whom, query.get("container"), folder, (naming, ownership), read);
-    let (unpacked, whole) = tokio::join!(unpacked, fill(body, write));
-    match unpacked {
-        Ok(_) if !whole => answer::bad_request("the archive broke off"),
-        Ok(left_out) => answer::with_status(StatusCode::OK, &json!({"leftOut": left_out})),
-        Err(error) => answer::failure(&error),
+    let mut filling = tokio::spawn(fill(body, write));
+    match unpacked.await {
+        Ok(left_out) => match filling.await {
+            Ok(true) => answer::with_status(StatusCode::OK, &json!({"leftOut": left_out})),
+            _ => answer::bad_request("the archive broke off"),
+        },
+        Err(error) => {
+            // Read on for a while: a client that is still sending may not hear an answer from who has hung up.
+            tokio::spawn(async move {
+                if tokio::time::timeout(HEARD, &mut filling).await.is_err() {
+                    filling.abort();
+                }
+            });
+            answer::failure(&error)
+        }
     }
 }
 
-/// Whether the body came to its end. One that nobody reads any more is read to its end all the same: a client hears an
-/// answer only then.
+/// Whether the body came to its end.
 async fn fill(body: Incoming, write: pipe::Sender) -> bool {
     let mut body = body.into_data_stream();
     let mut write = Some(write);

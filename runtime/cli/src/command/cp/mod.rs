@@ -8,16 +8,16 @@ mod channel;
 mod end;
 
 use std::ffi::OsString;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use dwell::archive::{self, Kind, Naming, Ownership, Scope, Tree};
 use dwell::layout::Layout;
-use dwell_serve::client::{Client, PathOf};
+use dwell_serve::client::{ArchiveReader, Client, ClientFailure, PathOf};
 use dwell_sys::complain::complain;
 use dwell_sys::fs::open_path;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::Outcome;
 use crate::args::{ContainerName, PodName};
@@ -25,7 +25,6 @@ use crate::failure::Failure;
 use crate::output::sanitise::printable;
 use crate::pods::records::key;
 use crate::pods::{node, select};
-use crate::terminal::input;
 use crate::terminal::interrupt::Interrupts;
 use channel::{Incoming, Outgoing};
 use end::{End, Path as Named};
@@ -60,16 +59,24 @@ pub struct CpArgs {
 pub async fn run(args: CpArgs, layout: &Layout) -> Outcome {
     let ends = (end::parse(&args.source)?, end::parse(&args.destination)?);
     let ownership = if args.archive { Ownership::Kept } else { Ownership::Own };
-    let mut interrupts = Interrupts::catch().map_err(|e| Failure::new("catch signals").caused_by(&e))?;
     let asked = Asked { container: args.container, namespace: args.namespace };
+    let mut interrupts = Interrupts::catch().map_err(|e| Failure::new("catch signals").caused_by(&e))?;
+    // What packs or unpacks hears that nobody is there any more, and is waited for: it leaves nothing half.
+    tokio::select! {
+        copied = copy(ends, asked, ownership, layout) => copied,
+        signal = interrupts.next() => Ok(128 + signal),
+    }
+}
+
+async fn copy(ends: (End, End), asked: Asked, ownership: Ownership, layout: &Layout) -> Outcome {
     match ends {
         (End::Member(pod, path), to @ (End::Here(_) | End::Stream)) => {
             let (client, from) = asked.member(&pod, path.text(), layout).await?;
-            download(&client, &from, &path, to, ownership, &mut interrupts).await
+            download(&client, &from, &path, to, ownership).await
         }
         (from @ (End::Here(_) | End::Stream), End::Member(pod, path)) => {
             let (client, to) = asked.member(&pod, path.text(), layout).await?;
-            upload(&client, from, &to, &path, ownership, &mut interrupts).await
+            upload(&client, from, &to, &path, ownership).await
         }
         (End::Member(..), End::Member(..)) => Err(Failure::new("both are in Pods")
             .with_hint("copy through this machine: dwell cp FROM:PATH - | dwell cp - TO:FOLDER")),
@@ -94,21 +101,14 @@ impl Asked {
 }
 
 /// Out of a member.
-async fn download(
-    client: &Client,
-    from: &PathOf,
-    named: &Named,
-    to: End,
-    ownership: Ownership,
-    interrupts: &mut Interrupts,
-) -> Outcome {
+async fn download(client: &Client, from: &PathOf, named: &Named, to: End, ownership: Ownership) -> Outcome {
     let Some(kind) = client.look(from).await? else {
         return Err(Failure::new(format!("{}: there is no {}", from.pod, printable(&from.path))));
     };
     let name = named.name().unwrap_or(&from.pod);
     let mut reader = client.read_archive(from, name).await?;
     let End::Here(place) = to else {
-        return to_stdout(reader, interrupts).await;
+        return to_stdout(reader).await;
     };
     let (folder, naming) = landing(&place, kind, OsString::from(name), named.is_contents())?;
     let tree = tree(&folder)?;
@@ -116,67 +116,49 @@ async fn download(
     let unpacking = tokio::task::spawn_blocking(move || {
         archive::unpack(&tree, b".", &naming, ownership, Incoming::new(receiver)).map_err(|error| error.to_string())
     });
-    let passed = pass(&mut reader, sender, interrupts).await;
+    let passed = pass(&mut reader, sender).await;
     // It ends now: it has all, or hears of no more, and leaves nothing half.
     let unpacked = unpacking.await.map_err(|e| Failure::new("unpack").caused_by(&e))?;
-    match passed? {
-        Passed::Interrupted(status) => Ok(status),
-        Passed::All => told(reader.left_out() + unpacked.map_err(|why| failed(&folder, &why))?),
-    }
-}
-
-enum Passed {
-    All,
-    Interrupted(u8),
+    passed?;
+    told(reader.left_out() + unpacked.map_err(|why| failed(&folder, &why))?)
 }
 
 /// Hands pieces on until the archive ends, or nobody takes them any more (who then says why).
-async fn pass(
-    reader: &mut dwell_serve::client::ArchiveReader,
-    sender: mpsc::Sender<Vec<u8>>,
-    interrupts: &mut Interrupts,
-) -> Result<Passed, Failure> {
-    loop {
-        let piece = tokio::select! {
-            piece = reader.next() => piece?,
-            signal = interrupts.next() => return Ok(Passed::Interrupted(128 + signal)),
-        };
-        let Some(piece) = piece else { return Ok(Passed::All) };
-        tokio::select! {
-            sent = sender.send(piece.to_vec()) => if sent.is_err() { return Ok(Passed::All) },
-            signal = interrupts.next() => return Ok(Passed::Interrupted(128 + signal)),
+async fn pass(reader: &mut ArchiveReader, sender: mpsc::Sender<Vec<u8>>) -> Result<(), ClientFailure> {
+    while let Some(piece) = reader.next().await? {
+        if sender.send(piece.to_vec()).await.is_err() {
+            break;
         }
     }
+    Ok(())
 }
 
-async fn to_stdout(mut reader: dwell_serve::client::ArchiveReader, interrupts: &mut Interrupts) -> Outcome {
+async fn to_stdout(mut reader: ArchiveReader) -> Outcome {
     if io::stdout().is_terminal() {
         return Err(Failure::new("a tar stream is nothing for a terminal").with_hint("lead it into a file: > FILE.tar"));
     }
-    loop {
-        let piece = tokio::select! {
-            piece = reader.next() => piece?,
-            signal = interrupts.next() => return Ok(128 + signal),
-        };
-        match piece {
-            Some(piece) => io::stdout().lock().write_all(&piece)?,
-            None => {
-                io::stdout().lock().flush()?;
-                return told(reader.left_out());
+    let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(PIECES);
+    let (tell, written) = oneshot::channel();
+    // A thread that nobody waits for: whoever reads may never read on.
+    std::thread::spawn(move || {
+        let mut out = io::stdout().lock();
+        let mut write = || -> io::Result<()> {
+            while let Some(piece) = receiver.blocking_recv() {
+                out.write_all(&piece)?;
             }
-        }
-    }
+            out.flush()
+        };
+        let _ = tell.send(write());
+    });
+    let passed = pass(&mut reader, sender).await;
+    let written = written.await.map_err(|e| Failure::new("write to standard output").caused_by(&e))?;
+    written?;
+    passed?;
+    told(reader.left_out())
 }
 
 /// Into a member.
-async fn upload(
-    client: &Client,
-    from: End,
-    to: &PathOf,
-    named: &Named,
-    ownership: Ownership,
-    interrupts: &mut Interrupts,
-) -> Outcome {
+async fn upload(client: &Client, from: End, to: &PathOf, named: &Named, ownership: Ownership) -> Outcome {
     let (pieces, packing, to, naming) = match from {
         End::Here(place) => {
             let source = Source::of(&place)?;
@@ -186,12 +168,16 @@ async fn upload(
             let (pieces, packing) = packed(source.path, PathBuf::from(name.unwrap_or(source.name)))?;
             (pieces, Some(packing), PathOf { path: folder, ..to.clone() }, naming)
         }
-        _ => (from_stdin(), None, to.clone(), Naming::AsIs),
+        _ => {
+            // Before somebody is asked to write it.
+            let there = client.look(to).await?;
+            if there != Some(Kind::Folder) {
+                return Err(Failure::new(format!("{}: there is no folder {}", to.pod, printable(&to.path))));
+            }
+            (from_stdin(), None, to.clone(), Naming::AsIs)
+        }
     };
-    let written = tokio::select! {
-        written = client.write_archive(&to, &naming, ownership, pieces) => written,
-        signal = interrupts.next() => return Ok(128 + signal),
-    };
+    let written = client.write_archive(&to, &naming, ownership, pieces).await;
     let packed = match packing {
         Some(packing) => packing.await.map_err(|e| Failure::new("pack").caused_by(&e))?,
         None => Ok(0),
@@ -223,12 +209,24 @@ fn packed(path: PathBuf, entry: PathBuf) -> Result<(Pieces, Packing), Failure> {
     Ok((receiver, packing))
 }
 
+/// Read by a thread that nobody waits for: whoever writes may never end.
 fn from_stdin() -> Pieces {
     let (sender, receiver) = mpsc::channel(PIECES);
-    let mut pieces = input::pieces();
-    tokio::spawn(async move {
-        while let Some(piece) = pieces.recv().await {
-            if sender.send(Ok(piece)).await.is_err() {
+    std::thread::spawn(move || {
+        let mut input = io::stdin().lock();
+        loop {
+            let mut piece = vec![0; PIECE];
+            let read = match input.read(&mut piece) {
+                Ok(0) => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read,
+            };
+            let failed = read.is_err();
+            let piece = read.map(|count| piece[..count].to_vec());
+            if let Err(error) = &piece {
+                complain(format_args!("read standard input: {error}"));
+            }
+            if sender.blocking_send(piece).is_err() || failed {
                 return;
             }
         }
@@ -303,7 +301,7 @@ async fn remote_landing(
 fn tree(folder: &Path) -> Result<Tree, Failure> {
     let path = folder.to_str().ok_or_else(|| failed(folder, "a name that is no text"))?;
     let dir = open_path(path).map_err(|error| failed(folder, &error.to_string()))?;
-    Ok(Tree { dir, scope: Scope::Beneath })
+    Ok(Tree { dir, scope: Scope::Plain })
 }
 
 fn failed(path: &Path, why: &str) -> Failure {
