@@ -84,13 +84,40 @@ fn several_pods_are_all_stopped() {
     assert!(code == 0 && out.matches("| bye").count() == 2, "{out}{err}");
 }
 
+/// Whether the process catches SIGINT.
+fn catches_interrupts(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).ok());
+    caught.is_some_and(|caught| caught & 1 << (libc::SIGINT - 1) != 0)
+}
+
+/// The client died of it, and the Pod whose creation was on its way ran on. Here the node is held up meanwhile.
+#[test]
+fn a_signal_that_comes_before_the_pod_stops_it_all_the_same() {
+    let node = Node::new();
+    node.start(&script(&node, "other", "exec sleep 600"));
+    let manifest = node.file("early.yaml", &script(&node, "early", POLITE));
+    let pid = node.node_pid().expect("a node");
+    kill(pid, libc::SIGSTOP);
+    let mut command = node.command(&["run", manifest.to_str().unwrap()]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let caught = wait_until(|| catches_interrupts(child.id()));
+    kill(child.id() as i32, libc::SIGINT);
+    kill(pid, libc::SIGCONT);
+    assert!(caught, "it does not listen");
+    let said = child.wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&said.stderr).contains("stopping early"), "{said:?}");
+    let phase = node.pod("early")["status"]["phase"].clone();
+    assert!(phase == "Succeeded" || phase == "Failed", "{phase}");
+}
+
 #[test]
 fn a_killed_client_leaves_the_pod_running() {
     let node = Node::new();
     let child = running(&node, "stays", &script(&node, "stays", POLITE));
     kill(child.id() as i32, libc::SIGKILL);
     ended(child);
-    assert_eq!(node.pod("stays")["status"]["phase"], "Running");
+    node.wait_for_phase("stays", "Running");
     node.dwell(&["stop", "stays"]).ok();
     assert_eq!(node.dwell(&["logs", "stays"]).ok(), "up\nbye\n");
 }

@@ -28,7 +28,7 @@ fn a_killed_client_ends_nothing() {
         foreground(&node, "goes-on", 5, "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done");
     client.kill().unwrap();
     client.wait().unwrap();
-    assert_eq!(node.pod("goes-on")["status"]["phase"], "Running");
+    node.wait_for_phase("goes-on", "Running");
     node.dwell(&["stop", "goes-on"]).ok();
     assert_eq!(node.dwell(&["logs", "goes-on"]).ok(), "up\nbye\n");
 }

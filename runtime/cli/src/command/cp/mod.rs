@@ -163,8 +163,7 @@ async fn upload(client: &Client, from: End, to: &PathOf, named: &Named, ownershi
         End::Here(place) => {
             let source = Source::of(&place)?;
             let (folder, name) = remote_landing(client, to, named, &source).await?;
-            let naming = if source.contents { Naming::Dropped } else { Naming::AsIs };
-            let naming = if name.is_none() { naming } else { Naming::AsIs };
+            let naming = if source.contents && name.is_none() { Naming::Dropped } else { Naming::AsIs };
             let (pieces, packing) = packed(source.path, PathBuf::from(name.unwrap_or(source.name)))?;
             (pieces, Some(packing), PathOf { path: folder, ..to.clone() }, naming)
         }

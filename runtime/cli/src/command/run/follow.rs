@@ -47,9 +47,45 @@ struct Follower<'a> {
     signals: u32,
 }
 
+/// Signals, one of which may have come before there was a Pod that it could stop.
+pub struct Signals {
+    interrupts: Interrupts,
+    early: Option<u8>,
+}
+
+impl Signals {
+    /// Begins to catch them.
+    pub fn catch() -> Result<Signals, Failure> {
+        let interrupts = Interrupts::catch().map_err(|e| Failure::new("catch signals").caused_by(&e))?;
+        Ok(Signals { interrupts, early: None })
+    }
+
+    /// Keeps the first one for later, and gives the second.
+    pub async fn second(&mut self) -> u8 {
+        loop {
+            let signal = self.interrupts.next().await;
+            if self.early.replace(signal).is_some() {
+                return signal;
+            }
+        }
+    }
+
+    async fn next(&mut self) -> u8 {
+        match self.early.take() {
+            Some(signal) => signal,
+            None => self.interrupts.next().await,
+        }
+    }
+}
+
 /// Follows the Pods; the exit status is the first failed container's of the first failed Pod.
-pub async fn follow(client: Client, layout: &Layout, pods: Vec<Pod>, prefix: Prefix) -> Outcome {
-    let mut interrupts = Interrupts::catch().map_err(|e| Failure::new("catch signals").caused_by(&e))?;
+pub async fn follow(
+    client: Client,
+    layout: &Layout,
+    pods: Vec<Pod>,
+    prefix: Prefix,
+    mut interrupts: Signals,
+) -> Outcome {
     for other in Attachment::left_out(&pods) {
         complain(format_args!("warning: standard input goes to the first container that wants it, not to {other}"));
     }
@@ -72,7 +108,7 @@ pub async fn follow(client: Client, layout: &Layout, pods: Vec<Pod>, prefix: Pre
 }
 
 impl Follower<'_> {
-    async fn run(&mut self, interrupts: &mut Interrupts) -> Result<(), Failure> {
+    async fn run(&mut self, interrupts: &mut Signals) -> Result<(), Failure> {
         let mut watch = match self.watch().await {
             Err(e) if e.kind() == Kind::NoNode => self.watch_again(Some(e)).await?,
             other => other?,

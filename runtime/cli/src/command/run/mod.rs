@@ -166,13 +166,20 @@ async fn run_wanted(wanted: Wanted, args: &RunArgs, layout: &Layout) -> Outcome 
     if args.replace {
         remove(&client, layout, &pods).await?;
     }
-    let created = create_all(&client, &pods).await?;
     if args.detach {
+        let created = create_all(&client, &pods).await?;
         let names: String = created.iter().map(|pod| shown(pod) + "\n").collect();
         print(&names)?;
         return Ok(0);
     }
-    let result = follow::follow(client, layout, created.clone(), args.prefix).await;
+    // From before there is anything to stop: a Pod can be running before its creation is heard of.
+    let mut signals = follow::Signals::catch()?;
+    let created = tokio::select! {
+        biased;
+        created = create_all(&client, &pods) => created?,
+        signal = signals.second() => return Ok(128 + signal),
+    };
+    let result = follow::follow(client, layout, created.clone(), args.prefix, signals).await;
     if args.rm {
         remove(&Client::connect_or_start(layout).await?, layout, &created).await?;
     }
