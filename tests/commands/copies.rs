@@ -23,10 +23,7 @@ fn start(node: &Node) {
         &[main, module],
         json!({"restartPolicy": "Always", "volumes": [{"name": "v", "emptyDir": {}}]}),
     ));
-    node.wait_for("web", "both members", |pod| {
-        let all = pod["status"]["containerStatuses"].as_array();
-        all.is_some_and(|all| all.iter().all(|one| one["state"]["running"].is_object()))
-    });
+    node.wait_for("web", "both members", |pod| running(pod, "main") && running(pod, "mod"));
 }
 
 fn cp(node: &Node, args: &[&str]) -> Said {
@@ -110,12 +107,16 @@ fn a_tar_stream_goes_both_ways() {
     host(&format!("{dwell} cp -c mod web:/data/dir - | {dwell} cp -c main - web:/work"));
     assert_eq!(inside(&node, "cat /work/dir/link"), "deep\n");
     host(&format!("{dwell} cp -c main web:/work/dir - | tar -tf - | grep -qx dir/sub/deep"));
-    let said = std::process::Command::new("sh")
-        .args(["-c", &format!("echo this is no archive | {dwell} cp -c main - web:/work")])
-        .output()
-        .unwrap();
-    let err = String::from_utf8_lossy(&said.stderr);
-    assert!(said.status.code() == Some(125) && err.contains("web: /work: read the archive"), "{err}");
+    for (input, why) in [
+        ("echo this is no archive |", "web: /work: read the archive"),
+        ("</dev/null", "it is none, or it is cut off"),
+        ("</tmp", "read standard input: Is a directory"),
+    ] {
+        let line = format!("{input} {dwell} cp -c main - web:/work");
+        let said = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
+        let err = String::from_utf8_lossy(&said.stderr);
+        assert!(said.status.code() == Some(125) && err.contains(why), "{input}: {err}");
+    }
 }
 
 #[test]
@@ -124,7 +125,7 @@ fn what_cannot_be_copied_is_refused_and_named() {
     start(&node);
     let (dir, file) = (folder(&node, "dir"), node.file("f", "x"));
     let file = file.to_str().unwrap();
-    inside(&node, "mkfifo /work/fifo; mount 2>/dev/null; ln -s /proc/1/root /work/magic");
+    inside(&node, "mkfifo /work/fifo; ln -s /proc/1/root /work/magic");
     for (args, why) in [
         (&[file, "web:/ro/x", "-c", "mod"][..], "/ro is read-only for the member"),
         (&[file, "web:/proc/x", "-c", "main"], "/proc: unpack x"),
@@ -167,7 +168,7 @@ fn a_copy_that_is_made_again_follows_no_link_of_the_member() {
     cp(&node, &["-c", "main", "web:/data", here.to_str().unwrap()]).ok();
     inside(&node, "rm /data/x; mkdir /data/x; echo evil > /data/x/keys");
     let said = cp(&node, &["-c", "main", "web:/data", here.to_str().unwrap()]);
-    assert!(said.code == 125 && said.err.contains("unpack entry/x") || said.err.contains("unpack data/x"), "{said:#?}");
+    assert!(said.code == 125 && said.err.contains("unpack data/x"), "{said:#?}");
     assert_eq!(std::fs::read_dir(here.join("secret")).unwrap().count(), 0);
     std::fs::remove_file(here.join("data/x")).unwrap();
     cp(&node, &["-c", "main", "web:/data", here.to_str().unwrap()]).ok();
@@ -253,8 +254,8 @@ fn a_copy_that_breaks_off_leaves_nothing_half() {
 }
 
 fn running(pod: &Value, name: &str) -> bool {
-    let all = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
-    all.filter(|one| one["name"] == name).all(|one| one["state"]["running"].is_object())
+    let mut all = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
+    all.any(|one| one["name"] == name && one["state"]["running"].is_object())
 }
 
 /// The node goes in the middle: the client says so, and what it had begun to write is gone.

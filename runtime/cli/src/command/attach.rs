@@ -37,7 +37,7 @@ pub async fn run(args: AttachArgs, layout: &Layout) -> Outcome {
             .with_hint("`dwell logs` shows what it wrote"));
     }
     let mut attachment = args.stdin.then(|| attachment(pod, &name)).transpose()?;
-    let mut interrupts = Interrupts::catch().map_err(|e| Failure::new("catch signals").caused_by(&e))?;
+    let mut interrupts = Interrupts::catch()?;
     let following = logs::from_now_on(layout, pod, &name);
     tokio::pin!(following);
     connect(layout, pod, &mut attachment).await?;

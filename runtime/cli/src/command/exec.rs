@@ -63,7 +63,7 @@ fn enter_raw(wanted: bool) -> Result<Option<raw::RawMode>, Failure> {
 }
 
 async fn converse(sender: StreamSender, mut receiver: StreamReceiver, stdin: bool, tty: bool) -> Outcome {
-    let mut interrupts = interrupt::Interrupts::catch().map_err(|e| Failure::new("catch signals").caused_by(&e))?;
+    let mut interrupts = interrupt::Interrupts::catch()?;
     let mut sending = tokio::spawn(send_all(sender, stdin, tty));
     let mut sent = false;
     loop {

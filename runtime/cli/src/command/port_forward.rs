@@ -64,7 +64,7 @@ async fn forward_all(args: PortForwardArgs, layout: &Layout) -> Outcome {
     let addresses = addresses(&args.address)?;
     // No port is promised for a Pod that is not there.
     node::connect(layout).await?;
-    let mut interrupts = Interrupts::catch().map_err(|e| Failure::new("catch signals").caused_by(&e))?;
+    let mut interrupts = Interrupts::catch()?;
     let mut listening = JoinSet::new();
     for forward in forwards {
         for listener in listen(&addresses, forward.local).await? {

@@ -74,7 +74,7 @@ pub async fn run(args: StatsArgs, layout: &Layout) -> Outcome {
         print(&members(&pairs(&before, read(layout, &chosen).await?)))?;
         return Ok(0);
     }
-    let mut interrupts = Interrupts::catch().map_err(|e| Failure::new("catch signals").caused_by(&e))?;
+    let mut interrupts = Interrupts::catch()?;
     let mut wait = APART;
     loop {
         tokio::select! {

@@ -5,6 +5,8 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::failure::Failure;
+
 /// The signals that ask for an end.
 pub struct Interrupts {
     interrupt: Signal,
@@ -17,11 +19,12 @@ impl Interrupts {
     ///
     /// # Errors
     /// The handlers cannot be set.
-    pub fn catch() -> io::Result<Self> {
+    pub fn catch() -> Result<Self, Failure> {
+        let catch = |kind| signal(kind).map_err(|e| Failure::new("catch signals").caused_by(&e));
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+            hangup: catch(SignalKind::hangup())?,
         })
     }
 

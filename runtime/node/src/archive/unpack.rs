@@ -5,6 +5,7 @@
 //! one, and whoever runs the old one goes on. A failure leaves what was unpacked before it, and nothing half; a process that is
 //! killed, one file named `.dwell-…`. A link in the place of a file is replaced.
 
+use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
@@ -60,7 +61,8 @@ pub fn unpack(
     let meter = Meter::default();
     let mut archive = Archive::new(Metered { input, meter: &meter });
     let mask = if ownership == Ownership::Own { umask() } else { 0 };
-    let mut unpacking = Unpacking { tree, into, naming, ownership, mask, parent: None, left_out: 0, number: 0 };
+    let mut unpacking =
+        Unpacking { tree, into, naming, ownership, mask, parent: None, left_out: 0, number: Cell::default() };
     let unreadable = |error| ArchiveError::new("read the archive for", into, error);
     let mut entries = archive.entries().map_err(unreadable)?;
     loop {
@@ -71,7 +73,7 @@ pub fn unpack(
         let mut entry = entry.map_err(unreadable)?;
         let path = entry.path_bytes().into_owned();
         let names = names(&path, naming)?;
-        unpacking.entry(&mut entry, &names)?;
+        unpacking.entry(&mut entry, &path, &names)?;
         // What nobody wanted is no header.
         io::copy(&mut entry, &mut io::sink()).map_err(unreadable)?;
     }
@@ -116,19 +118,19 @@ struct Unpacking<'a> {
     /// The folder of the last entry, since the next one is mostly in it, too.
     parent: Option<(Vec<OsString>, OwnedFd)>,
     left_out: u64,
-    number: u64,
+    /// Names for now that were tried.
+    number: Cell<u64>,
 }
 
 impl Unpacking<'_> {
-    fn entry(&mut self, entry: &mut Entry<'_, impl Read>, names: &[OsString]) -> Result<(), ArchiveError> {
+    /// `names` are the parts of `path`, as they are meant here.
+    fn entry(&mut self, entry: &mut Entry<'_, impl Read>, path: &[u8], names: &[OsString]) -> Result<(), ArchiveError> {
         let Some((name, above)) = names.split_last() else { return Ok(()) };
-        let path = entry.path_bytes().into_owned();
-        let extended =
-            entry.pax_extensions().map_err(|error| ArchiveError::new("read the headers of", &path, error))?;
+        let extended = entry.pax_extensions().map_err(|error| ArchiveError::new("read the headers of", path, error))?;
         if extended.into_iter().flatten().flatten().any(|one| one.key_bytes().starts_with(b"GNU.sparse.")) {
-            return Err(ArchiveError::bad("unpack", &path, "sparse files of this format (pax) are not known here"));
+            return Err(ArchiveError::bad("unpack", path, "sparse files of this format (pax) are not known here"));
         }
-        self.enter(above).map_err(|errno| ArchiveError::new("open the folder of", &path, errno))?;
+        self.enter(above).map_err(|errno| ArchiveError::new("open the folder of", path, errno))?;
         let made = match entry.header().entry_type() {
             EntryType::Directory => self.folder(entry, name),
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => self.file(entry, name),
@@ -141,7 +143,7 @@ impl Unpacking<'_> {
                 Ok(())
             }
         };
-        made.map_err(|error| ArchiveError::new("unpack", &path, error))
+        made.map_err(|error| ArchiveError::new("unpack", path, error))
     }
 
     fn at(&self, names: &[OsString]) -> Vec<u8> {
@@ -182,12 +184,9 @@ impl Unpacking<'_> {
     fn folder(&self, entry: &Entry<'_, impl Read>, name: &OsStr) -> io::Result<()> {
         let parent = self.parent()?;
         let is_new = make_folder(parent, name)?;
-        if !is_new && self.ownership != Ownership::Kept && self.tree.scope != Scope::Plain {
-            // Also a link to a folder, as `/var/run` often is: what comes next goes where it leads.
-            return Ok(());
-        }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder = match openat(parent, name, flags, Mode::empty()) {
+            // A link to a folder, as `/var/run` often is: what comes next goes where it leads.
             Err(Errno::NOTDIR | Errno::LOOP) if self.tree.scope != Scope::Plain => return Ok(()),
             folder => folder?,
         };
@@ -200,11 +199,13 @@ impl Unpacking<'_> {
         Ok(fchmod(&folder, Mode::from_raw_mode(self.mode(entry)? | hands_on))?)
     }
 
-    fn file(&mut self, entry: &mut Entry<'_, impl Read>, name: &OsStr) -> io::Result<()> {
-        replaceable(self.parent()?, name)?;
-        let (partial, file) = self.partial()?;
-        let (parent, mut file) = (self.parent()?, File::from(file));
-        let replaced = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).ok().filter(|there| kind_of(there).is_file());
+    fn file(&self, entry: &mut Entry<'_, impl Read>, name: &OsStr) -> io::Result<()> {
+        let parent = self.parent()?;
+        let replaced = replaceable(parent, name)?.filter(|there| kind_of(there).is_file());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = |partial: &OsStr| openat(parent, partial, flags, Mode::from_raw_mode(0o600));
+        let (partial, file) = self.made_apart(open)?;
+        let mut file = File::from(file);
         let written =
             self.fill(entry, &mut file, replaced).and_then(|()| Ok(renameat(parent, &partial, parent, name)?));
         if written.is_err() {
@@ -213,17 +214,32 @@ impl Unpacking<'_> {
         written
     }
 
-    /// A new file, and its name for now.
-    fn partial(&mut self) -> io::Result<(String, OwnedFd)> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    /// Makes something under a name of its own, in the folder of the entry; it is renamed when it is whole.
+    fn made_apart<T>(&self, make: impl Fn(&OsStr) -> Result<T, Errno>) -> Result<(OsString, T), Errno> {
         loop {
-            self.number += 1;
-            let name = format!(".dwell-{}-{}", std::process::id(), self.number);
-            match openat(self.parent()?, &name, flags, Mode::from_raw_mode(0o600)) {
-                // Left by one that was killed.
+            self.number.set(self.number.get() + 1);
+            let name = OsString::from(format!(".dwell-{}-{}", std::process::id(), self.number.get()));
+            match make(&name) {
+                // Another copy's, or left by one that was killed.
                 Err(Errno::EXIST) => {}
-                opened => return Ok((name, opened?)),
+                made => return made.map(|made| (name, made)),
             }
+        }
+    }
+
+    /// Makes it, in the place of what is there and is no folder: what is there goes only when it is made.
+    fn in_place(&self, name: &OsStr, make: impl Fn(&OsStr) -> Result<(), Errno>) -> io::Result<()> {
+        match make(name) {
+            Err(Errno::EXIST) => {
+                let parent = self.parent()?;
+                replaceable(parent, name)?;
+                let (partial, ()) = self.made_apart(make)?;
+                let renamed = renameat(parent, &partial, parent, name);
+                // Two names of one file stay both.
+                let _ = unlinkat(parent, &partial, AtFlags::empty());
+                Ok(renamed?)
+            }
+            made => Ok(made?),
         }
     }
 
@@ -249,7 +265,7 @@ impl Unpacking<'_> {
     fn symlink(&self, entry: &Entry<'_, impl Read>, name: &OsStr) -> io::Result<()> {
         let target = entry.link_name_bytes().ok_or_else(|| io::Error::other("a link without its target"))?;
         let parent = self.parent()?;
-        in_place(parent, name, |name| symlinkat(OsStr::from_bytes(&target), parent, name))?;
+        self.in_place(name, |name| symlinkat(OsStr::from_bytes(&target), parent, name))?;
         if let Some((uid, gid)) = self.owner(entry, parent)? {
             chownat(parent, name, Some(uid), gid, AtFlags::SYMLINK_NOFOLLOW)?;
         }
@@ -265,12 +281,12 @@ impl Unpacking<'_> {
             return Err(io::Error::other("a hard link to what is no file"));
         }
         let parent = self.parent()?;
-        in_place(parent, name, |name| linkat(&file, "", parent, name, AtFlags::EMPTY_PATH))
+        self.in_place(name, |name| linkat(&file, "", parent, name, AtFlags::EMPTY_PATH))
     }
 
     fn fifo(&self, entry: &Entry<'_, impl Read>, name: &OsStr) -> io::Result<()> {
         let (parent, mode) = (self.parent()?, Mode::from_raw_mode(self.mode(entry)?));
-        in_place(parent, name, |name| mknodat(parent, name, FileType::Fifo, mode, 0))
+        self.in_place(name, |name| mknodat(parent, name, FileType::Fifo, mode, 0))
     }
 
     fn mode(&self, entry: &Entry<'_, impl Read>) -> io::Result<u32> {
@@ -313,29 +329,15 @@ fn make_folder(parent: &OwnedFd, name: &OsStr) -> Result<bool, Errno> {
     }
 }
 
-/// A device, a FIFO or a socket is somebody's, and no file is made of it.
-fn replaceable(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
-    match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).map(|there| kind_of(&there)) {
-        Ok(FileType::RegularFile | FileType::Symlink) | Err(Errno::NOENT) => Ok(()),
-        Ok(FileType::Directory) => Err(Errno::ISDIR.into()),
-        Ok(_) => Err(io::Error::other("there is a device, a FIFO or a socket, which is not replaced")),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-/// Makes it, in the place of what is there and is no folder: what is there goes only when it is made.
-fn in_place(parent: &OwnedFd, name: &OsStr, make: impl Fn(&OsStr) -> Result<(), Errno>) -> io::Result<()> {
-    match make(name) {
-        Err(Errno::EXIST) => {
-            replaceable(parent, name)?;
-            let partial = OsString::from(format!(".dwell-{}", std::process::id()));
-            let _ = unlinkat(parent, &partial, AtFlags::empty());
-            make(&partial)?;
-            let renamed = renameat(parent, &partial, parent, name);
-            // Two names of one file stay both.
-            let _ = unlinkat(parent, &partial, AtFlags::empty());
-            Ok(renamed?)
-        }
-        made => Ok(made?),
+/// What is there and may be replaced: a device, a FIFO or a socket is somebody's, and no file is made of it.
+fn replaceable(parent: &OwnedFd, name: &OsStr) -> io::Result<Option<Stat>> {
+    let there = match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(None),
+        there => there?,
+    };
+    match kind_of(&there) {
+        FileType::RegularFile | FileType::Symlink => Ok(Some(there)),
+        FileType::Directory => Err(Errno::ISDIR.into()),
+        _ => Err(io::Error::other("there is a device, a FIFO or a socket, which is not replaced")),
     }
 }

@@ -2,14 +2,18 @@
 //! device and address, so that an idle client must not hold one.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::Node;
+use crate::network::dial;
+use crate::pod::request::Request;
 use crate::sandbox::until_dead;
+use crate::{NodeError, NodeErrorKind};
 
 /// What the Pod said before its end is on its way for as long, to a client that is slow to read it.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -18,17 +22,29 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
+    /// A pidfd of the Pod's pause.
     keeper: OwnedFd,
 }
 
-impl Connection {
-    /// `keeper` is a pidfd of the Pod's pause.
-    pub(super) fn new(stream: TcpStream, keeper: OwnedFd) -> Connection {
+impl Node {
+    /// A connection to a TCP port inside the Pod, over its own loopback: what a member that listens on `localhost` only
+    /// answers, too.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` when it is not running, `BadGateway` when nobody there takes the connection.
+    pub async fn connect(&self, namespace: &str, name: &str, port: u16) -> Result<Connection, NodeError> {
+        let network = self.ask(namespace, name, |reply| Request::Network { reply }).await?;
+        let stream = dial::loopback(network.namespace.as_fd(), port).await.map_err(|error| {
+            let message = format!("Pod {namespace}/{name}: connect to port {port} inside: {error}");
+            NodeError::new(NodeErrorKind::BadGateway, message)
+        })?;
         // What is passed on was written by somebody who decided how.
         let _ = stream.set_nodelay(true);
-        Connection { stream, keeper }
+        Ok(Connection { stream, keeper: network.keeper })
     }
+}
 
+impl Connection {
     /// Carries bytes both ways, unchanged, until both directions have ended, one of them fails, or the Pod is gone.
     pub async fn carry(mut self, outside: impl AsyncRead + AsyncWrite) {
         let (from_inside, to_inside) = self.stream.split();

@@ -6,7 +6,6 @@
 //! nothing for the Pods.
 
 use std::fs::File;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +18,6 @@ use tokio::sync::{broadcast, oneshot};
 use crate::blocking::{blocking, settled};
 use crate::host;
 use crate::layout::Layout;
-use crate::network::dial;
 use crate::pod::request::{Attached, ExecRequest, ExecSession, Refusal, Reply, Request};
 use crate::pod::shared::{PodHandle, Shared};
 use crate::pod::usage::PodUsage;
@@ -257,20 +255,6 @@ impl Node {
         if let Ok(handle) = self.find(namespace, name) {
             let _ = handle.requests.send(Request::CloseStdin { container: container.to_owned() }).await;
         }
-    }
-
-    /// A connection to a TCP port inside the Pod, over its own loopback: what a member that listens on `localhost` only
-    /// answers, too.
-    ///
-    /// # Errors
-    /// `NotFound`, `Conflict` when it is not running, `BadGateway` when nobody there takes the connection.
-    pub async fn connect(&self, namespace: &str, name: &str, port: u16) -> Result<Connection, NodeError> {
-        let network = self.ask(namespace, name, |reply| Request::Network { reply }).await?;
-        let stream = dial::loopback(network.namespace.as_fd(), port).await.map_err(|error| {
-            let message = format!("Pod {namespace}/{name}: connect to port {port} inside: {error}");
-            NodeError::new(NodeErrorKind::BadGateway, message)
-        })?;
-        Ok(Connection::new(stream, network.keeper))
     }
 
     /// What every Pod that lives uses, by namespace and name. One whose driver is busy for longer than two seconds is left

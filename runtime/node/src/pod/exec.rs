@@ -37,6 +37,14 @@ pub(super) struct Target {
     pub(super) pidfd: OwnedFd,
 }
 
+impl Target {
+    /// The root directory of its first process; only a path.
+    pub(super) fn root(&self) -> Result<OwnedFd, Refusal> {
+        let root = dwell_sys::mount::root_of(self.pidfd.as_fd());
+        root.map_err(|error| Refusal::Failed(format!("open the member's root: {error}")))
+    }
+}
+
 /// What was asked for can go on.
 #[derive(Debug)]
 pub(super) struct ExecReady {
@@ -108,8 +116,7 @@ impl Driver {
             return Ok(None);
         }
         let (container, facts, _) = self.facts_of(target.index)?;
-        let root = dwell_sys::mount::root_of(target.pidfd.as_fd());
-        let root = root.map_err(|error| Refusal::Failed(format!("open the member's root: {error}")))?;
+        let root = target.root()?;
         self.find_module(&container, &facts, root.as_fd(), name).map(Some).map_err(|why| {
             let member = &container.name;
             Refusal::Invalid(format!(

@@ -22,8 +22,7 @@ impl Driver {
         if self.is_set_up_still(&target) {
             return Ok(None);
         }
-        let root = dwell_sys::mount::root_of(target.pidfd.as_fd());
-        let root = root.map_err(|error| Refusal::Failed(format!("open the member's root: {error}")))?;
+        let root = target.root()?;
         if self.journal.members[target.index].kind.as_deref() == Some("wasm") {
             return self.granted_place(&target, root.as_fd(), path).map(Some);
         }

@@ -185,18 +185,12 @@ pub fn route(method: &Method, path: &str, query: &Query) -> Option<Route> {
             };
             Some(pod(namespace, name, verb))
         }
-        ["dwell", "v1", "namespaces", namespace, "pods", name, verb] if post => {
-            let verb = match *verb {
-                "stop" => Verb::Stop,
-                "restart" => Verb::Restart,
-                "kill" => Verb::Kill,
-                "connect" => Verb::Connect,
-                _ => return None,
-            };
-            Some(pod(namespace, name, verb))
-        }
         ["dwell", "v1", "namespaces", namespace, "pods", name, verb] => {
             let verb = match (*verb, method.as_str()) {
+                ("stop", "POST") => Verb::Stop,
+                ("restart", "POST") => Verb::Restart,
+                ("kill", "POST") => Verb::Kill,
+                ("connect", "POST") => Verb::Connect,
                 ("path", "GET") => Verb::Look,
                 ("archive", "GET") => Verb::Pack,
                 ("archive", "PUT") => Verb::Unpack,

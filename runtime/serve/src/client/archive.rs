@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::failure::ClientFailure;
-use super::http::{Client, described};
+use super::http::{Client, described, parse};
 use super::target::Target;
 use crate::api::archive::{FAILURE, LEFT_OUT};
 
@@ -134,9 +134,7 @@ impl Client {
         };
         let body = StreamBody::new(Pieces(archive)).boxed();
         let answer = self.send_body(Method::PUT, &target, Some("application/x-tar"), body).await?;
-        let what = described(&Method::PUT, &target);
-        let bytes = answer.into_body().collect().await.map_err(|e| ClientFailure::Broken(what.clone(), e))?.to_bytes();
-        let said: Value = serde_json::from_slice(&bytes).map_err(|e| ClientFailure::Malformed(what, Some(e)))?;
+        let said: Value = parse(described(&Method::PUT, &target), answer).await?;
         Ok(said["leftOut"].as_u64().unwrap_or(0))
     }
 }

@@ -52,8 +52,7 @@ impl Client {
     ) -> Result<T, ClientFailure> {
         let what = described(&method, target);
         let response = self.send(method, target, body).await?;
-        let bytes = read_body(&what, response).await?;
-        serde_json::from_slice(&bytes).map_err(|e| ClientFailure::Malformed(what, Some(e)))
+        parse(what, response).await
     }
 
     /// Sends a request and hands back the answer's head, if it is a success.
@@ -64,8 +63,7 @@ impl Client {
         body: Option<Vec<u8>>,
     ) -> Result<Response<Incoming>, ClientFailure> {
         let kind = body.is_some().then_some("application/json");
-        self.send_body(method, target, kind, Full::new(body.unwrap_or_default().into()).map_err(|e| match e {}).boxed())
-            .await
+        self.send_body(method, target, kind, whole(body.unwrap_or_default())).await
     }
 
     /// As `send`, with a body of any kind.
@@ -97,7 +95,7 @@ impl Client {
         let io = TokioIo::new(self.stream().await?);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(broken)?;
         tokio::spawn(connection.with_upgrades());
-        let mut request = request(Method::POST, target, None, Full::default().map_err(|e| match e {}).boxed());
+        let mut request = request(Method::POST, target, None, whole(Vec::new()));
         request.headers_mut().insert(UPGRADE, HeaderValue::from_static(to));
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         let response = sender.send_request(request).await.map_err(broken)?;
@@ -120,6 +118,16 @@ pub(super) async fn dial(socket: &Path) -> Result<UnixStream, ClientFailure> {
         io::ErrorKind::PermissionDenied => ClientFailure::Denied(socket.to_owned()),
         _ => ClientFailure::NoNode(socket.to_owned(), e),
     })
+}
+
+fn whole(body: Vec<u8>) -> Body {
+    Full::new(body.into()).map_err(|never| match never {}).boxed()
+}
+
+/// The JSON of an answer.
+pub(super) async fn parse<T: DeserializeOwned>(what: String, response: Response<Incoming>) -> Result<T, ClientFailure> {
+    let bytes = read_body(&what, response).await?;
+    serde_json::from_slice(&bytes).map_err(|e| ClientFailure::Malformed(what, Some(e)))
 }
 
 async fn read_body(what: &str, response: Response<Incoming>) -> Result<Bytes, ClientFailure> {

@@ -8,7 +8,7 @@ mod channel;
 mod end;
 
 use std::ffi::OsString;
-use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +25,7 @@ use crate::failure::Failure;
 use crate::output::sanitise::printable;
 use crate::pods::records::key;
 use crate::pods::{node, select};
+use crate::terminal::input;
 use crate::terminal::interrupt::Interrupts;
 use channel::{Incoming, Outgoing};
 use end::{End, Path as Named};
@@ -60,7 +61,7 @@ pub async fn run(args: CpArgs, layout: &Layout) -> Outcome {
     let ends = (end::parse(&args.source)?, end::parse(&args.destination)?);
     let ownership = if args.archive { Ownership::Kept } else { Ownership::Own };
     let asked = Asked { container: args.container, namespace: args.namespace };
-    let mut interrupts = Interrupts::catch().map_err(|e| Failure::new("catch signals").caused_by(&e))?;
+    let mut interrupts = Interrupts::catch()?;
     // What packs or unpacks hears that nobody is there any more, and is waited for: it leaves nothing half.
     tokio::select! {
         copied = copy(ends, asked, ownership, layout) => copied,
@@ -173,7 +174,7 @@ async fn upload(client: &Client, from: End, to: &PathOf, named: &Named, ownershi
             if there != Some(Kind::Folder) {
                 return Err(Failure::new(format!("{}: there is no folder {}", to.pod, printable(&to.path))));
             }
-            (from_stdin(), None, to.clone(), Naming::AsIs)
+            (input::pieces_or_why(), None, to.clone(), Naming::AsIs)
         }
     };
     let written = client.write_archive(&to, &naming, ownership, pieces).await;
@@ -206,31 +207,6 @@ fn packed(path: PathBuf, entry: PathBuf) -> Result<(Pieces, Packing), Failure> {
         })
     });
     Ok((receiver, packing))
-}
-
-/// Read by a thread that nobody waits for: whoever writes may never end.
-fn from_stdin() -> Pieces {
-    let (sender, receiver) = mpsc::channel(PIECES);
-    std::thread::spawn(move || {
-        let mut input = io::stdin().lock();
-        loop {
-            let mut piece = vec![0; PIECE];
-            let read = match input.read(&mut piece) {
-                Ok(0) => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                read => read,
-            };
-            let failed = read.is_err();
-            let piece = read.map(|count| piece[..count].to_vec());
-            if let Err(error) = &piece {
-                complain(format_args!("read standard input: {error}"));
-            }
-            if sender.blocking_send(piece).is_err() || failed {
-                return;
-            }
-        }
-    });
-    receiver
 }
 
 /// What is to be copied, on this machine.

@@ -56,8 +56,7 @@ pub struct Signals {
 impl Signals {
     /// Begins to catch them.
     pub fn catch() -> Result<Signals, Failure> {
-        let interrupts = Interrupts::catch().map_err(|e| Failure::new("catch signals").caused_by(&e))?;
-        Ok(Signals { interrupts, early: None })
+        Ok(Signals { interrupts: Interrupts::catch()?, early: None })
     }
 
     /// Keeps the first one for later, and gives the second.

@@ -23,6 +23,14 @@ fn root(layout: Layout, name: &str) -> Cleared {
     Cleared(CgroupRoot::open_in(layout, &name).unwrap())
 }
 
+/// A Pod's group and that of a container in it, without limits.
+fn one_container(root: &Cleared) -> (PodCgroup, Group) {
+    let pod = root.0.create_pod("pod", &CgroupLimits::default()).unwrap();
+    let allowed = CgroupLimits { devices: every_device(), ..CgroupLimits::default() };
+    let group = pod.create_container("c", &allowed).unwrap().group;
+    (pod, group)
+}
+
 fn only_v1() -> Layout {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     let without: Vec<_> = mounts.lines().filter(|line| !line.contains(" - cgroup2 ")).collect();
@@ -124,9 +132,7 @@ fn an_oom_kill_is_told_from_a_plain_kill() {
 fn kill_reaches_everyone_in_every_layout() {
     for (number, layout) in layouts().into_iter().enumerate() {
         let root = root(layout, &format!("kill{number}"));
-        let pod = root.0.create_pod("pod", &CgroupLimits::default()).unwrap();
-        let allowed = CgroupLimits { devices: every_device(), ..CgroupLimits::default() };
-        let group = pod.create_container("c", &allowed).unwrap().group;
+        let (pod, group) = one_container(&root);
         let mut child = spawn(&group, "sleep 100 & sleep 100 & sleep 100 & wait");
         while group.dirs().any(|dir| std::fs::read_to_string(dir.join("cgroup.procs")).unwrap().lines().count() < 4) {
             std::thread::sleep(std::time::Duration::from_millis(5));
@@ -145,9 +151,7 @@ fn kill_reaches_everyone_in_every_layout() {
 fn groups_made_below_go_with_it_and_the_dead_are_not_waited_for() {
     for (number, layout) in layouts().into_iter().enumerate() {
         let root = root(layout, &format!("below{number}"));
-        let pod = root.0.create_pod("pod", &CgroupLimits::default()).unwrap();
-        let allowed = CgroupLimits { devices: every_device(), ..CgroupLimits::default() };
-        let group = pod.create_container("c", &allowed).unwrap().group;
+        let (pod, group) = one_container(&root);
         let mut child = spawn(&group, "exec sleep 100");
         for dir in group.dirs() {
             let deep = dir.join("d/".repeat(20));
@@ -194,9 +198,7 @@ fn devices_are_an_allow_list_in_both_versions() {
 fn processor_time_is_counted() {
     for (number, layout) in layouts().into_iter().enumerate() {
         let root = root(layout, &format!("time{number}"));
-        let pod = root.0.create_pod("pod", &CgroupLimits::default()).unwrap();
-        let allowed = CgroupLimits { devices: every_device(), ..CgroupLimits::default() };
-        let member = pod.create_container("c", &allowed).unwrap().group;
+        let (pod, member) = one_container(&root);
         let before = pod.group.cpu_usage_ns().unwrap();
         assert!(run(&member, "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done").success());
         assert!(pod.group.cpu_usage_ns().unwrap() > before + 1_000_000);
