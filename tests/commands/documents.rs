@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::script;
 
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 16] = [
+    "debug",
     "run",
     "ps",
     "logs",

@@ -2,6 +2,7 @@
 //!
 //! Each module is one subject; each test has a node of its own.
 
+mod added;
 mod beside;
 mod claims;
 mod ends;

@@ -31,6 +31,8 @@ pub enum Command {
     Logs(command::logs::LogsArgs),
     /// Run a program in a running member; beside a Wasm one, a module
     Exec(command::exec::ExecArgs),
+    /// Add a container to a running Pod, to look around in it
+    Debug(command::debug::DebugArgs),
     /// Connect to a running member's own streams
     Attach(command::attach::AttachArgs),
     /// Copy files into a running member, or out of one

@@ -76,12 +76,29 @@ pub struct Pod {
     pub init_containers: Vec<Container>,
     /// The members; at least one.
     pub containers: Vec<Container>,
+    /// Added while the Pod ran, to look around in it: begun once, never again.
+    pub ephemeral_containers: Vec<Container>,
 }
 
 impl Pod {
     /// Whether each member is PID 1 of a pid namespace of its own.
     pub fn members_are_alone(&self) -> bool {
         !self.share_process_namespace && !self.host_pid
+    }
+
+    /// Whether the container gets a pid namespace of its own.
+    pub fn is_alone(&self, container: &Container) -> bool {
+        self.members_are_alone() && container.target.is_none()
+    }
+
+    /// Whose pid namespace it is born in, if that is another container's.
+    pub fn joined_by<'a>(&self, container: &'a Container) -> Option<&'a str> {
+        container.target.as_deref().filter(|_| self.members_are_alone())
+    }
+
+    /// Every container: init containers, members, those that were added.
+    pub fn all(&self) -> impl Iterator<Item = &Container> {
+        self.init_containers.iter().chain(&self.containers).chain(&self.ephemeral_containers)
     }
 
     /// The init containers that live beside the members.
@@ -220,6 +237,8 @@ pub struct Container {
     pub stdin_once: bool,
     /// Whether the member's stdio is a terminal.
     pub tty: bool,
+    /// The member whose processes it is to see (`targetContainerName` of an ephemeral container).
+    pub target: Option<String>,
     /// Annotations `module.wasm.image/variant` and `run.oci.handler` asked for this kind, if any.
     pub kind_hint: Option<MemberKind>,
 }

@@ -14,7 +14,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use crate::image_ref;
 use crate::pod::ImageRef;
 
+mod debug;
 mod flags;
+
+pub use debug::{DebugArgs, Debugger, Profile, to_debugger};
 
 /// What was typed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

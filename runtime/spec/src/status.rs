@@ -228,6 +228,10 @@ impl ContainerStatus {
         }
     }
 
+    fn is_running(&self) -> bool {
+        matches!(self.state, ContainerState::Running { .. })
+    }
+
     /// Whether it waits for its start alone, not for the end of a back-off.
     fn is_being_started(&self) -> bool {
         use WaitingReason::{ContainerCreating, PodInitializing};
@@ -267,6 +271,8 @@ pub struct PodStatus {
     pub init_containers: Vec<ContainerStatus>,
     /// In the manifest's order.
     pub containers: Vec<ContainerStatus>,
+    /// In the order in which they were added.
+    pub ephemeral_containers: Vec<ContainerStatus>,
 }
 
 impl PodStatus {

@@ -12,7 +12,7 @@ use crate::args::ContainerName;
 use crate::failure::Failure;
 use crate::pods::records::{self, runs, shown, uid};
 use crate::pods::{node, select};
-use crate::terminal::attachment::Attachment;
+use crate::terminal::attachment::{Attachment, ended};
 use crate::terminal::interrupt::Interrupts;
 
 /// Arguments of `dwell attach`.
@@ -67,11 +67,4 @@ async fn connect(layout: &Layout, pod: &Pod, attachment: &mut Option<Attachment>
         }
     }
     Ok(())
-}
-
-async fn ended(attachment: &mut Option<Attachment>) {
-    match attachment {
-        Some(attachment) => attachment.ended().await,
-        None => std::future::pending().await,
-    }
 }

@@ -5,7 +5,7 @@ use dwell::layout::Layout;
 use super::Outcome;
 use crate::args::PodNames;
 use crate::failure::Failure;
-use crate::pods::records::{containers, key};
+use crate::pods::records::key;
 use crate::pods::{node, select};
 
 /// Arguments of `dwell kill`.
@@ -32,7 +32,7 @@ pub async fn run(args: KillArgs, layout: &Layout) -> Outcome {
     let client = node::connect(layout).await?;
     for pod in chosen {
         if let Some(container) = &args.container {
-            select::container(&containers(pod), Some(container))?;
+            select::container(pod, Some(container))?;
         }
         client.kill_pod(key(pod).0, key(pod).1, &signal, args.container.as_deref()).await?;
     }

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::failure::Failure;
 use crate::output::members::MemberOutput;
 use crate::output::style::Style;
-use crate::pods::records::{self, containers, is_finished, uid};
+use crate::pods::records::{self, added, containers, is_finished, uid};
 use crate::pods::{node, select};
 
 /// Arguments of `dwell logs`.
@@ -79,14 +79,14 @@ pub async fn run(args: LogsArgs, layout: &Layout) -> Outcome {
 }
 
 fn chosen_containers(pod: &Pod, args: &LogsArgs) -> Result<Vec<String>, Failure> {
-    let names = containers(pod);
     if args.all_containers {
-        return Ok(names);
+        return Ok(containers(pod).into_iter().chain(added(pod)).collect());
     }
-    match select::container(&names, args.container.as_deref())? {
-        Some(name) => Ok(vec![name.to_owned()]),
-        None => Err(Failure::new(format!("{} has several containers: {}", args.name.pod, names.join(", ")))
-            .with_hint("say which with -c CONTAINER, or ask for --all-containers")),
+    match select::container(pod, args.container.as_deref())? {
+        Some(name) => Ok(vec![name]),
+        None => {
+            Err(select::several_containers(pod).with_hint("say which with -c CONTAINER, or ask for --all-containers"))
+        }
     }
 }
 

@@ -5,6 +5,7 @@ pub mod attach;
 pub mod check;
 pub mod completions;
 pub mod cp;
+pub mod debug;
 pub mod exec;
 pub mod explain;
 pub mod inspect;
@@ -66,6 +67,7 @@ fn dispatch(command: Command, layout: Layout) -> Outcome {
         Command::Stop(args) => on_runtime(stop::run(args, &layout)),
         Command::Kill(args) => on_runtime(kill::run(args, &layout)),
         Command::Attach(args) => on_runtime(attach::run(args, &layout)),
+        Command::Debug(args) => on_runtime(debug::run(args, &layout)),
         Command::Cp(args) => on_runtime(cp::run(args, &layout)),
         Command::PortForward(args) => on_runtime(port_forward::run(args, &layout)),
         Command::Stats(args) => on_runtime(stats::run(args, &layout)),

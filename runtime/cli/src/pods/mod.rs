@@ -1,4 +1,5 @@
 //! Pods as the commands see them: read from the state folder, found by name, summed up, judged. No node is needed here.
+pub mod changes;
 pub mod condition;
 pub mod node;
 pub mod outcome;

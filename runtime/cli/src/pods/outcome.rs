@@ -47,6 +47,14 @@ pub fn retried(pod: &Pod) -> Vec<(String, String)> {
     told.collect()
 }
 
+/// The end of one container, once it has ended: its exit status, and a sentence if there is more to say.
+pub fn of_container(container: &ContainerStatus) -> Option<Outcome> {
+    let ended = container.state.as_ref()?.terminated.as_ref()?;
+    let failed = ended.exit_code != 0 && says_more(ended);
+    let sentences = failed.then(|| sentence(&(container, ended))).into_iter().collect();
+    Some(Outcome { status: u8::try_from(ended.exit_code).unwrap_or(DWELL_FAILED), sentences })
+}
+
 type Failed<'a> = (&'a ContainerStatus, &'a ContainerStateTerminated);
 
 /// Containers whose last state is an end with another status than 0, the earliest first.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use dwell::layout::Layout;
 use dwell_sys::complain::complain;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
 use crate::failure::Failure;
 use crate::output::sanitise::printable;
@@ -109,6 +109,12 @@ pub fn qualified(namespace: &str, name: &str) -> String {
     if namespace == "default" { name.to_owned() } else { format!("{namespace}/{name}") }
 }
 
+/// Names of the containers that were added while it ran.
+pub fn added(pod: &Pod) -> Vec<String> {
+    let added = pod.spec.iter().flat_map(|spec| spec.ephemeral_containers.iter().flatten());
+    added.map(|one| one.name.clone()).collect()
+}
+
 /// Names of the init containers and the containers, in order.
 pub fn containers(pod: &Pod) -> Vec<String> {
     let Some(spec) = &pod.spec else {
@@ -118,14 +124,18 @@ pub fn containers(pod: &Pod) -> Vec<String> {
     init.chain(&spec.containers).map(|c| c.name.clone()).collect()
 }
 
-/// Whether this container, of either list, runs as the record says.
+/// Whether this container, of any list, runs as the record says.
 pub fn runs(pod: &Pod, container: &str) -> bool {
-    let status = pod.status.iter();
-    let mut all = status.flat_map(|status| status.init_container_statuses.iter().chain(&status.container_statuses));
-    all.any(|list| {
-        let mut named = list.iter().filter(|one| one.name == container);
-        named.any(|one| one.state.as_ref().is_some_and(|state| state.running.is_some()))
-    })
+    let state = status_of(pod, container).and_then(|one| one.state.as_ref());
+    state.is_some_and(|state| state.running.is_some())
+}
+
+/// What the record says of this container, of any list.
+pub fn status_of<'a>(pod: &'a Pod, container: &str) -> Option<&'a ContainerStatus> {
+    let status = pod.status.as_ref()?;
+    let members = status.init_container_statuses.iter().chain(&status.container_statuses);
+    let mut all = members.chain(&status.ephemeral_container_statuses).flatten();
+    all.find(|one| one.name == container)
 }
 
 /// Whether the Pod has ended for good.

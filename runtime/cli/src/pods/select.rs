@@ -3,7 +3,7 @@
 use dwell_spec::manifest::suggest;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::records::{containers, key, shown};
+use super::records::{added, containers, key, shown};
 use crate::args::{ContainerName, PodName};
 use crate::failure::Failure;
 
@@ -45,15 +45,16 @@ pub fn many<'a>(
     Ok(chosen)
 }
 
-/// The container of that name; without a name the only one, else `None`.
-pub fn container<'a>(names: &'a [String], wanted: Option<&str>) -> Result<Option<&'a str>, Failure> {
-    match (wanted, names) {
-        (None, [only]) => Ok(Some(only)),
-        (None, _) => Ok(None),
-        (Some(wanted), _) => match names.iter().find(|name| *name == wanted) {
-            Some(name) => Ok(Some(name)),
-            None => Err(no_container(names, wanted)),
-        },
+/// The container of that name; without a name the only one of the manifest, else `None`.
+pub fn container(pod: &Pod, wanted: Option<&str>) -> Result<Option<String>, Failure> {
+    let mut names = containers(pod);
+    let Some(wanted) = wanted else {
+        return Ok(names.pop().filter(|_| names.is_empty()));
+    };
+    names.extend(added(pod));
+    match names.iter().find(|name| *name == wanted) {
+        Some(name) => Ok(Some(name.clone())),
+        None => Err(no_container(&names, wanted)),
     }
 }
 
@@ -61,12 +62,16 @@ pub fn container<'a>(names: &'a [String], wanted: Option<&str>) -> Result<Option
 pub fn container_of<'a>(pods: &'a [Pod], asked: &ContainerName) -> Result<(&'a Pod, String), Failure> {
     let ContainerName { name: PodName { pod, namespace }, container: wanted } = asked;
     let found = one(pods, pod, namespace.as_deref())?;
-    let names = containers(found);
-    match container(&names, wanted.as_deref())? {
-        Some(name) => Ok((found, name.to_owned())),
-        None => Err(Failure::new(format!("{pod} has several containers: {}", names.join(", ")))
-            .with_hint("say which with -c CONTAINER")),
+    match container(found, wanted.as_deref())? {
+        Some(name) => Ok((found, name)),
+        None => Err(several_containers(found).with_hint("say which with -c CONTAINER")),
     }
+}
+
+/// What there is to choose from.
+pub fn several_containers(pod: &Pod) -> Failure {
+    let names: Vec<String> = containers(pod).into_iter().chain(added(pod)).collect();
+    Failure::new(format!("{} has several containers: {}", shown(pod), names.join(", ")))
 }
 
 fn no_container(names: &[String], wanted: &str) -> Failure {
@@ -147,10 +152,19 @@ mod tests {
 
     #[test]
     fn the_only_container_needs_no_name() {
-        let (one, two) = (["a".to_owned()], ["a".to_owned(), "b".to_owned()]);
-        assert_eq!(container(&one, None).unwrap(), Some("a"));
+        let of = |names: &[&str], added: &[&str]| {
+            let named = |name: &&str| serde_json::json!({"name": name});
+            let list = |names: &[&str]| names.iter().map(named).collect::<Vec<_>>();
+            let spec = serde_json::json!({"containers": list(names), "ephemeralContainers": list(added)});
+            let mut made = pod("default", "web");
+            made.spec = serde_json::from_value(spec).unwrap();
+            made
+        };
+        let (one, two) = (of(&["a"], &["d"]), of(&["a", "b"], &[]));
+        assert_eq!(container(&one, None).unwrap().as_deref(), Some("a"));
+        assert_eq!(container(&one, Some("d")).unwrap().as_deref(), Some("d"));
         assert_eq!(container(&two, None).unwrap(), None);
-        assert_eq!(container(&two, Some("b")).unwrap(), Some("b"));
+        assert_eq!(container(&two, Some("b")).unwrap().as_deref(), Some("b"));
         assert!(container(&two, Some("c")).is_err());
     }
 }

@@ -34,7 +34,7 @@ enum State {
 impl Attachment {
     /// For the first container of these Pods that wants standard input, if there is one.
     pub fn of(pods: &[Pod]) -> Option<Self> {
-        pods.iter().find_map(|pod| Some(Self::with(pod, wants_input(pod)?)))
+        pods.iter().find_map(|pod| wants_input(pod).map(|one| Self::with(pod, &one.name, one.tty)))
     }
 
     /// The containers that want standard input and are not the first: nobody sends them any, and their input has no end.
@@ -49,16 +49,18 @@ impl Attachment {
     /// For this container, if it wants any.
     pub fn to(pod: &Pod, name: &str) -> Option<Self> {
         let spec = pod.spec.as_ref()?;
-        let mut all = spec.init_containers.iter().flatten().chain(&spec.containers);
-        let reads = |one: &&Container| one.stdin == Some(true) || one.tty == Some(true);
-        all.find(|one| one.name == name).filter(reads).map(|container| Self::with(pod, container))
+        let members = spec.init_containers.iter().flatten().chain(&spec.containers);
+        let members = members.map(|one| (&one.name, one.stdin, one.tty));
+        let added = spec.ephemeral_containers.iter().flatten().map(|one| (&one.name, one.stdin, one.tty));
+        let (_, stdin, tty) = members.chain(added).find(|one| one.0 == name)?;
+        (stdin == Some(true) || tty == Some(true)).then(|| Self::with(pod, name, tty))
     }
 
-    fn with(pod: &Pod, container: &Container) -> Self {
+    fn with(pod: &Pod, name: &str, tty: Option<bool>) -> Self {
         Self {
             uid: uid(pod).to_owned(),
-            container: container.name.clone(),
-            tty: container.tty == Some(true),
+            container: name.to_owned(),
+            tty: tty == Some(true),
             state: State::Waiting(None),
             raw: None,
         }
@@ -99,6 +101,14 @@ impl Attachment {
             _ => State::Done,
         };
         self.raw = None;
+    }
+}
+
+/// As `Attachment::ended`; never, where there is none.
+pub async fn ended(attachment: &mut Option<Attachment>) {
+    match attachment {
+        Some(attachment) => attachment.ended().await,
+        None => std::future::pending().await,
     }
 }
 

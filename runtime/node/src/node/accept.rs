@@ -1,7 +1,7 @@
 //! From what a client sent to a Pod that the node can keep: read strictly, checked, with an identity. Changes nothing.
 
 use dwell_spec::pod as checked;
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{EphemeralContainer, Pod, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
@@ -21,10 +21,32 @@ pub fn read_pod(json: &serde_json::Value) -> Result<Pod, NodeError> {
     }
 }
 
+/// The containers that a client wants to add to a Pod: `spec.ephemeralContainers` of what it sent, read as strictly.
+///
+/// # Errors
+/// `Invalid` with a cause per field; `BadRequest` for what is no such list, or an empty one.
+pub fn read_added(json: &serde_json::Value) -> Result<Vec<EphemeralContainer>, NodeError> {
+    let list = &json["spec"]["ephemeralContainers"];
+    let pod = serde_json::json!({"spec": {"ephemeralContainers": list, "containers": []}});
+    let problems = dwell_spec::manifest::unheard_of(&pod);
+    if !problems.is_empty() {
+        return Err(NodeError::invalid(&Pod::default(), problems));
+    }
+    match Vec::deserialize(list) {
+        Ok(added) if !added.is_empty() => Ok(added),
+        Ok(_) => Err(no_list("it is empty")),
+        Err(error) => Err(no_list(&error.to_string())),
+    }
+}
+
+fn no_list(why: &str) -> NodeError {
+    NodeError::new(NodeErrorKind::BadRequest, format!("spec.ephemeralContainers: {why}"))
+}
+
 /// # Errors
 /// `Invalid` with a cause per field.
 pub(super) fn check(pod: &Pod) -> Result<checked::Pod, NodeError> {
-    checked::Pod::try_from(pod).map_err(|problems| NodeError::invalid(pod, problems))
+    dwell_spec::manifest::check_new(pod).map_err(|problems| NodeError::invalid(pod, problems))
 }
 
 /// With the name, the uid and the first status that it has from now on.

@@ -89,6 +89,7 @@ impl NodeError {
 
     pub(crate) fn refused(namespace: &str, name: &str, refusal: Refusal) -> NodeError {
         let kind = match refusal {
+            Refusal::Problems(problems) => return Self::invalid_object("Pod", Some(name), problems),
             Refusal::NoContainer { .. } => NodeErrorKind::NotFound,
             Refusal::Ambiguous { .. } | Refusal::Invalid(_) => NodeErrorKind::BadRequest,
             Refusal::NotRunning { .. } | Refusal::Gone => NodeErrorKind::Conflict,

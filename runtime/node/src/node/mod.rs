@@ -12,7 +12,7 @@ use std::time::Duration;
 use dwell_spec::pod as checked;
 use dwell_spec::settings::{Settings, SettingsKind, SettingsObject};
 use dwell_sys::complain::complain;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{EphemeralContainer, PersistentVolumeClaim, Pod};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::blocking::{blocking, settled};
@@ -24,7 +24,7 @@ use crate::pod::usage::PodUsage;
 use crate::pod::{record, recover};
 use crate::supervise::journal::Journal;
 
-pub use accept::read_pod;
+pub use accept::{read_added, read_pod};
 pub use connection::Connection;
 
 pub use crate::pod::shared::WorkerExecutable;
@@ -239,6 +239,22 @@ impl Node {
     /// `NotFound`, `Conflict` when it is not running, `BadRequest` when the request makes no sense.
     pub async fn exec(&self, namespace: &str, name: &str, request: ExecRequest) -> Result<ExecSession, NodeError> {
         self.ask(namespace, name, |reply| Request::Exec { request, reply }).await
+    }
+
+    /// Adds containers to a Pod that runs, to look around in it: they are begun at once (one with a target once that
+    /// runs), once only, and count neither for the Pod's phase nor for its end. Of those that are there already nothing
+    /// may be different. Returns once the wish is on disk.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` when the Pod is not meant to run any more, `Invalid` with a cause per field.
+    pub async fn add_containers(
+        &self,
+        namespace: &str,
+        name: &str,
+        containers: Vec<EphemeralContainer>,
+    ) -> Result<Arc<Pod>, NodeError> {
+        self.ask(namespace, name, |reply| Request::Add { containers, reply }).await?;
+        self.get(namespace, name)
     }
 
     /// A copy of a member's standard input or terminal.

@@ -247,6 +247,7 @@ impl Driver {
             }
             Request::Network { reply } => drop(reply.send(self.network())),
             Request::Usage { reply } => drop(reply.send(Ok(self.usage()))),
+            Request::Add { containers, reply } => drop(reply.send(self.add(containers))),
             Request::Refresh => self.refresh_volumes(),
             Request::CloseStdin { container } => self.close_stdin(&container).await,
         }

@@ -1,5 +1,6 @@
 //! One Pod under supervision: its record, its driver, what can be asked of it, and how a new node finds it again.
 
+mod added;
 pub mod driver;
 pub mod end;
 mod errand;

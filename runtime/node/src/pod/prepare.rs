@@ -109,7 +109,7 @@ impl Driver {
 
     /// The container behind a member.
     pub(super) fn container(&self, index: usize) -> &Container {
-        self.pod.init_containers.iter().chain(&self.pod.containers).nth(index).expect("a member per container")
+        self.pod.all().nth(index).expect("a member per container")
     }
 }
 

@@ -72,11 +72,12 @@ fn recorded(pods: &Path) -> Vec<String> {
 
 fn read(shared: &Shared, uid: &str) -> Result<(Pod, checked::Pod, Journal), String> {
     let object: Pod = newest(shared.layout.run_object(uid), shared.layout.pod_object(uid), "pod.json")?;
-    let journal: Journal = newest(shared.layout.run_journal(uid), shared.layout.journal(uid), "journal.json")?;
+    let mut journal: Journal = newest(shared.layout.run_journal(uid), shared.layout.journal(uid), "journal.json")?;
     let problems = |problems: Vec<dwell_spec::manifest::problem::Problem>| {
         problems.first().map_or_else(String::new, |problem| format!("{}: {}", problem.path, problem.message))
     };
     let pod = checked::Pod::try_from(&object).map_err(problems)?;
+    journal.add_missing(&pod);
     Ok((object, pod, journal))
 }
 

@@ -3,6 +3,8 @@
 
 use std::os::fd::OwnedFd;
 
+use dwell_spec::manifest::Problem;
+use k8s_openapi::api::core::v1::EphemeralContainer;
 use tokio::sync::oneshot;
 
 use super::usage::PodUsage;
@@ -68,6 +70,13 @@ pub enum Request {
     Usage {
         /// Answered with nothing when nobody lives.
         reply: Reply<Option<PodUsage>>,
+    },
+    /// Add containers to look around with.
+    Add {
+        /// Those that are there already may be among them, unchanged.
+        containers: Vec<EphemeralContainer>,
+        /// Answered when it is on disk.
+        reply: Reply<()>,
     },
     /// A ConfigMap or Secret has changed: fill the volumes that hold one anew.
     Refresh,
@@ -179,6 +188,8 @@ pub enum Refusal {
     },
     /// The request itself makes no sense for this container.
     Invalid(String),
+    /// What the Pod would become is no Pod that can be run.
+    Problems(Vec<Problem>),
     /// dwell failed.
     Failed(String),
     /// The Pod went away meanwhile.
@@ -194,6 +205,10 @@ impl std::fmt::Display for Refusal {
             Refusal::Ambiguous { names } => write!(f, "name one of the containers: {}", names.join(", ")),
             Refusal::NotRunning { what, state } => write!(f, "{what} is not running but {state}"),
             Refusal::Invalid(why) | Refusal::Failed(why) => f.write_str(why),
+            Refusal::Problems(problems) => {
+                let sentences: Vec<_> = problems.iter().map(|one| format!("{}: {}", one.path, one.message)).collect();
+                f.write_str(&sentences.join("; "))
+            }
             Refusal::Gone => f.write_str("the Pod is gone"),
         }
     }
@@ -208,7 +223,7 @@ impl std::error::Error for Refusal {}
 pub fn pick(journal: &Journal, asked: Option<&str>) -> Result<usize, Refusal> {
     let names = || journal.members.iter().map(|member| member.name.clone()).collect::<Vec<_>>();
     let Some(asked) = asked else {
-        let mut regular = journal.members.iter().enumerate().filter(|(_, member)| !member.init);
+        let mut regular = journal.members.iter().enumerate().filter(|(_, member)| !member.init && !member.added);
         return match (regular.next(), regular.next()) {
             (Some((index, _)), None) => Ok(index),
             _ => Err(Refusal::Ambiguous { names: names() }),

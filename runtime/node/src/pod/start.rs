@@ -19,6 +19,7 @@ use dwell_sys::complain::complain;
 use super::driver::Driver;
 use super::files;
 use super::prepare::{Parts, Ready};
+use super::request::{pick, require_running};
 use crate::blocking::blocking;
 use crate::chain::chain;
 use crate::clock::now_ns;
@@ -183,17 +184,24 @@ impl Driver {
             slots,
             cgroup: cgroup.group.v2_dir().map_err(|e| chain(&e))?,
         };
+        let join = plan.joins.as_deref().map(|target| self.seq_of(target)).transpose()?;
         self.reports.insert(seq, report);
         let stdio = stdio_of(plan.stdio, log, next, terminal)?;
         Ok(Birth {
             seq,
             own_pid_namespace: plan.own_pid_namespace,
-            join: None,
+            join,
             log_limit: log_files::LOG_FILE_MAX,
             argument: "init",
             process,
             stdio,
         })
+    }
+
+    /// The birth of the member whose processes another one is to see.
+    fn seq_of(&self, target: &str) -> Result<u64, Failed> {
+        let found = pick(&self.journal, Some(target)).and_then(|index| require_running(&self.journal.members[index]));
+        found.map_err(|refusal| format!("look for its target: {refusal}"))
     }
 
     /// The Pod's addresses as planners know them.

@@ -32,8 +32,8 @@ pub(crate) fn object(
 }
 
 fn pod_status(pod: &Pod, journal: &Journal, shared: &Shared, sandbox: Option<&Sandbox>) -> PodStatus {
-    let of = |containers: &[Container], init: bool| -> Vec<ContainerStatus> {
-        let members = journal.members.iter().filter(|member| member.init == init);
+    let of = |containers: &[Container], is: fn(&&Member) -> bool| -> Vec<ContainerStatus> {
+        let members = journal.members.iter().filter(is);
         containers
             .iter()
             .zip(members)
@@ -50,8 +50,9 @@ fn pod_status(pod: &Pod, journal: &Journal, shared: &Shared, sandbox: Option<&Sa
         start_time_ns: Some(journal.created_ns as i64),
         reason: journal.reason.as_ref().map(|(reason, _)| reason.clone()),
         message: journal.reason.as_ref().map(|(_, message)| message.clone()),
-        init_containers: of(&pod.init_containers, true),
-        containers: of(&pod.containers, false),
+        init_containers: of(&pod.init_containers, |member| member.init),
+        containers: of(&pod.containers, |member| !member.init && !member.added),
+        ephemeral_containers: of(&pod.ephemeral_containers, |member| member.added),
     }
 }
 

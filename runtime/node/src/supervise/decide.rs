@@ -8,8 +8,10 @@
 //! Init containers run one after the other, each to success, before any container; a sidecar among them has its turn when
 //! those before it are through, and lets the next one have its turn once it lives. A stop signals whatever lives and
 //! kills it when its patience ends; sidecars are told when no member lives any more, the last one first, also when the
-//! members have ended by themselves. A member whose hook or probe failed ends as in a stop, alone. Rules: kubelet
-//! `computePodActions`, `killContainer`. Must never do IO or read a clock.
+//! members have ended by themselves. A member whose hook or probe failed ends as in a stop, alone. What was added to a Pod
+//! that runs is begun once, whatever the others do (if it is to see a member's processes, once that one runs), and it
+//! keeps neither the Pod from its end nor a sidecar from its turn. Rules: kubelet `computePodActions`, `killContainer`.
+//! Must never do IO or read a clock.
 
 use dwell_spec::pod::RestartPolicy;
 
@@ -90,7 +92,8 @@ fn stop(members: &[Member], stopping: Stopping, then: Step, now_ns: u64) -> Deci
 
 /// Whether a member may be told to stop: a sidecar only when no member lives, and no sidecar that was begun after it.
 fn has_its_turn(members: &[Member], index: usize) -> bool {
-    !members[index].is_sidecar() || living(members).all(|(other, member)| member.is_sidecar() && other <= index)
+    let gives_way = |(other, member): (usize, &Member)| member.added || member.is_sidecar() && other <= index;
+    !members[index].is_sidecar() || living(members).all(gives_way)
 }
 
 fn run_until_deadline(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
@@ -105,7 +108,7 @@ fn run_until_deadline(journal: &Journal, rules: Rules, now_ns: u64) -> Decision 
 }
 
 fn run(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
-    let (inits, containers) = journal.members.split_at(journal.members.iter().filter(|m| m.init).count());
+    let (inits, containers) = begun_by_the_manifest(&journal.members);
     let over = containers.iter().all(|member| rests(member, rules.policy));
     if !over && journal.members.iter().any(|member| restarts_all(member, rules.policy)) {
         return Decision { steps: vec![Step::RestartAll], wake_at_ns: None };
@@ -113,6 +116,11 @@ fn run(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
     let mut decision = Decision::default();
     for (index, member) in living(&journal.members) {
         decision.tend(member, index, now_ns);
+    }
+    for (index, member) in journal.members.iter().enumerate().filter(|(_, member)| member.added) {
+        if is_to_begin(member, containers, rules.policy) {
+            decision.consider(member, index, false, now_ns);
+        }
     }
     for (index, member) in inits.iter().enumerate() {
         if member.is_sidecar() {
@@ -140,6 +148,19 @@ fn run(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
     decision
 }
 
+/// The init containers and the members.
+fn begun_by_the_manifest(members: &[Member]) -> (&[Member], &[Member]) {
+    let count = |is: fn(&&Member) -> bool| members.iter().filter(is).count();
+    let (inits, added) = (count(|member| member.init), count(|member| member.added));
+    members[..members.len() - added].split_at(inits)
+}
+
+/// Whether what was added has what it is to look at: the member runs, or never will again, which its start will say.
+fn is_to_begin(added: &Member, members: &[Member], policy: RestartPolicy) -> bool {
+    let target = added.target.as_ref().and_then(|name| members.iter().find(|member| member.name == *name));
+    target.is_none_or(|target| matches!(target.state, MemberState::Running { .. }) || rests(target, policy))
+}
+
 /// Whether the members after it wait until its postStart hook is through, as they do when a kubelet starts them.
 fn holds_up_others(member: &Member) -> bool {
     member.wants.post_start
@@ -153,7 +174,7 @@ fn holds_up_others(member: &Member) -> bool {
 /// Nothing is left that the Pod was for: its sidecars have the grace period from the moment the last member ended.
 fn wind_down(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
     let ends = journal.members.iter().filter_map(|member| match &member.state {
-        MemberState::Terminated(end) if !member.is_sidecar() => Some(end.finished_ns),
+        MemberState::Terminated(end) if !member.is_sidecar() && !member.added => Some(end.finished_ns),
         _ => None,
     });
     let stopping = Stopping::new(ends.max().unwrap_or(now_ns), rules.grace_seconds);
@@ -266,7 +287,7 @@ pub fn after_pause_death(journal: &mut Journal, policy: RestartPolicy, now_ns: u
             unhealthy: false,
         });
     }
-    let inits = journal.members.iter().filter(|m| m.init).count();
+    let inits = begun_by_the_manifest(&journal.members).0.len();
     let may_run = |member: &Member| {
         restarts(member, policy) || member.policy(policy) != RestartPolicy::Never && !rests(member, policy)
     };

@@ -30,7 +30,7 @@ pub struct Journal {
     pub sandbox: Option<SandboxRecord>,
     /// Sandboxes made so far.
     pub sandboxes: u32,
-    /// Init containers first, then containers, in the manifest's order.
+    /// Init containers first, then containers, in the manifest's order, then those that were added.
     pub members: Vec<Member>,
     /// When the Pod was accepted, nanoseconds since the epoch.
     pub created_ns: u64,
@@ -113,6 +113,12 @@ pub struct Member {
     pub name: String,
     /// Whether it is an init container.
     pub init: bool,
+    /// Whether it was added while the Pod ran: begun once, and it counts for nothing.
+    #[serde(default)]
+    pub added: bool,
+    /// The member that must run before it is begun.
+    #[serde(default)]
+    pub target: Option<String>,
     /// Its own restart policy, if it has one.
     #[serde(default)]
     pub own_policy: Option<RestartPolicy>,
@@ -236,10 +242,17 @@ impl Journal {
         }
         self.finished = false;
         self.reason = None;
-        for member in &mut self.members {
+        // What was added to look at the Pod that was has had its time.
+        for member in self.members.iter_mut().filter(|member| !member.added) {
             member.state = Member::waiting(if member.init { "PodInitializing" } else { "ContainerCreating" });
             member.started = false;
         }
+    }
+
+    /// A member for each container that was added since the journal was written.
+    pub fn add_missing(&mut self, pod: &Pod) {
+        let added = self.members.iter().filter(|member| member.added).count();
+        self.members.extend(pod.ephemeral_containers.iter().skip(added).map(Member::added));
     }
 
     /// The next birth's number, taken.
@@ -260,6 +273,8 @@ impl Member {
         Member {
             name: container.name.clone(),
             init,
+            added: false,
+            target: container.target.clone(),
             own_policy: container.restart_policy,
             restart_rules: container.restart_rules.clone(),
             wants: Wants::of(container),
@@ -275,6 +290,12 @@ impl Member {
             killed: false,
             kind: None,
         }
+    }
+
+    /// A container that is added to a Pod that runs.
+    pub fn added(container: &Container) -> Member {
+        let own_policy = Some(RestartPolicy::Never);
+        Member { added: true, own_policy, ..Member::new(container, false) }
     }
 
     /// The policy that holds for it.

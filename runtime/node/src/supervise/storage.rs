@@ -42,7 +42,7 @@ pub fn excess(pod: &Pod, usage: &Usage) -> Option<String> {
 }
 
 fn all(pod: &Pod) -> impl Iterator<Item = &Container> {
-    pod.init_containers.iter().chain(&pod.containers)
+    pod.all()
 }
 
 fn limited_volumes(pod: &Pod) -> impl Iterator<Item = (&str, u64)> {

@@ -20,13 +20,9 @@ const BODY_MAX: usize = 4 << 20;
 
 /// `POST …/pods`
 pub async fn create(node: &Arc<Node>, namespace: String, body: Incoming) -> Answer {
-    let bytes = match whole(body).await {
-        Ok(bytes) => bytes,
-        Err(refused) => return *refused,
-    };
-    let json = match serde_json::from_slice(&bytes) {
+    let json = match json(body).await {
         Ok(json) => json,
-        Err(error) => return answer::bad_request(&format!("read a Pod from the request's body: {error}")),
+        Err(refused) => return *refused,
     };
     let mut pod = match dwell::read_pod(&json) {
         Ok(pod) => pod,
@@ -40,6 +36,28 @@ pub async fn create(node: &Arc<Node>, namespace: String, body: Incoming) -> Answ
         Ok(pod) => answer::with_status(StatusCode::CREATED, &*pod),
         Err(error) => answer::failure(&error),
     }
+}
+
+/// `PATCH …/pods/NAME/ephemeralcontainers` (a merge, strategic or not) and `PUT`: of the body only the list of these
+/// containers counts, and none that the Pod has is ever changed or taken away.
+pub async fn add(node: &Arc<Node>, key: &Key, body: Incoming) -> Answer {
+    let json = match json(body).await {
+        Ok(json) => json,
+        Err(refused) => return *refused,
+    };
+    let added = match dwell::read_added(&json) {
+        Ok(added) => node.add_containers(&key.namespace, &key.name, added).await,
+        Err(error) => Err(error),
+    };
+    match added {
+        Ok(pod) => answer::ok(&*pod),
+        Err(error) => answer::failure(&error),
+    }
+}
+
+async fn json(body: Incoming) -> Result<serde_json::Value, Box<Answer>> {
+    serde_json::from_slice(&whole(body).await?)
+        .map_err(|error| Box::new(answer::bad_request(&format!("read a Pod from the request's body: {error}"))))
 }
 
 /// A request's body, or the answer that refuses it.
@@ -141,7 +159,7 @@ pub async fn verb(node: &Arc<Node>, key: &Key, verb: &Verb, query: &Query) -> An
             Ok(signal) => node.kill(namespace, name, query.get("container"), signal).await,
             Err(error) => return answer::bad_request(&error.to_string()),
         },
-        Verb::Exec | Verb::Attach | Verb::Connect | Verb::Look | Verb::Pack | Verb::Unpack => {
+        Verb::Exec | Verb::Attach | Verb::Connect | Verb::Look | Verb::Pack | Verb::Unpack | Verb::Add => {
             return answer::bad_request("a WebSocket is needed here");
         }
     };

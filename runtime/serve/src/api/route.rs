@@ -93,6 +93,8 @@ pub enum Verb {
     Pack,
     /// A tar stream, into a folder of a member's.
     Unpack,
+    /// Add containers to look around with.
+    Add,
 }
 
 /// The decoded query of a request, in order.
@@ -185,6 +187,11 @@ pub fn route(method: &Method, path: &str, query: &Query) -> Option<Route> {
             };
             Some(pod(namespace, name, verb))
         }
+        ["api", "v1", "namespaces", namespace, "pods", name, "ephemeralcontainers"]
+            if matches!(*method, Method::PATCH | Method::PUT) =>
+        {
+            Some(pod(namespace, name, Verb::Add))
+        }
         ["dwell", "v1", "namespaces", namespace, "pods", name, verb] => {
             let verb = match (*verb, method.as_str()) {
                 ("stop", "POST") => Verb::Stop,
@@ -237,8 +244,17 @@ mod tests {
     }
 
     #[test]
+    fn containers_are_added_by_patch_or_put() {
+        for method in [Method::PATCH, Method::PUT] {
+            let found = find(method, "/api/v1/namespaces/a/pods/b/ephemeralcontainers", "");
+            assert!(matches!(found, Some(Route::Pod { verb: Verb::Add, .. })));
+        }
+    }
+
+    #[test]
     fn what_is_not_on_the_surface_is_not_found() {
         assert_eq!(find(Method::PUT, "/api/v1/namespaces/a/pods/b", ""), None);
+        assert_eq!(find(Method::GET, "/api/v1/namespaces/a/pods/b/ephemeralcontainers", ""), None);
         assert_eq!(find(Method::POST, "/dwell/v1/namespaces/a/pods/b/explode", ""), None);
         assert_eq!(find(Method::GET, "/", ""), None);
     }

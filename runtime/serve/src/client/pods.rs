@@ -3,8 +3,8 @@
 use dwell::PodUsage;
 use hyper::Method;
 use k8s_openapi::List;
-use k8s_openapi::api::core::v1::Pod;
-use serde_json::Value;
+use k8s_openapi::api::core::v1::{EphemeralContainer, Pod};
+use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::failure::ClientFailure;
@@ -79,6 +79,20 @@ impl Client {
     ) -> Result<(), ClientFailure> {
         let target = Target::dwell_pod(namespace, name, "kill").query("signal", signal);
         self.post(target.query_some("container", container)).await
+    }
+
+    /// Adds containers to a Pod that runs; returns when the wish is on disk.
+    ///
+    /// # Errors
+    /// `Kind::NotFound`, `Kind::Conflict` (it does not run), `Kind::Invalid`; else what broke.
+    pub async fn add_containers(
+        &self,
+        namespace: &str,
+        name: &str,
+        containers: &[EphemeralContainer],
+    ) -> Result<Pod, ClientFailure> {
+        let body = json!({"spec": {"ephemeralContainers": containers}}).to_string().into_bytes();
+        self.call(Method::PATCH, &Target::pods(namespace, &[name, "ephemeralcontainers"]), Some(body)).await
     }
 
     /// Every change of one Pod, beginning with `Added` if it exists.

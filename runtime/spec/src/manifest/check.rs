@@ -16,6 +16,7 @@ pub(super) mod claims;
 mod container;
 mod env;
 mod env_source;
+mod ephemeral;
 mod life;
 mod metadata;
 pub(super) mod names;
@@ -61,6 +62,13 @@ pub(super) fn check(source: &v1::Pod) -> (Pod, Problems) {
     (pod, problems)
 }
 
+/// What a Pod may not have before it runs.
+pub(super) fn not_at_first(source: &v1::Pod) -> Option<Problem> {
+    let added = source.spec.as_ref()?.ephemeral_containers.as_deref().unwrap_or_default();
+    let problem = Problem::forbidden("spec.ephemeralContainers", "cannot be set on create");
+    (!added.is_empty()).then(|| problem.with_hint("`dwell debug POD --image IMAGE` adds one to a Pod that runs"))
+}
+
 fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
     let meta = metadata::check(&source.metadata, out);
     let restart_policy = restart_policy(spec.restart_policy.as_deref(), "spec.restartPolicy", out);
@@ -79,6 +87,8 @@ fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
     if spec.containers.is_empty() {
         out.push(Problem::required("spec.containers", ""));
     }
+    let added = spec.ephemeral_containers.as_deref().unwrap_or_default();
+    let ephemeral_containers = ephemeral::check(&mut containers, added, &regular, out);
     ports::check_host_ports(&init_containers, &regular, out);
     annotations::check(&meta.annotations, &containers.names, out);
     Pod {
@@ -104,6 +114,7 @@ fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
         volumes,
         init_containers,
         containers: regular,
+        ephemeral_containers,
     }
 }
 

@@ -89,9 +89,11 @@ pub fn find(path: &str) -> Option<&'static Field> {
     index.get(path).or_else(|| index.get(as_container(path)?.as_str())).copied()
 }
 
-/// What is said of containers holds for init containers.
+/// What is said of containers holds for init containers, and for those that are added.
 fn as_container(path: &str) -> Option<String> {
-    path.strip_prefix("spec.initContainers[]").map(|rest| format!("spec.containers[]{rest}"))
+    let lists = ["spec.initContainers[]", "spec.ephemeralContainers[]"];
+    let rest = lists.iter().find_map(|list| path.strip_prefix(list))?;
+    Some(format!("spec.containers[]{rest}"))
 }
 
 /// What `dwell explain PATH` prints: the field, its type, what dwell does with it. Indices may be left out.
@@ -193,8 +195,8 @@ Written by the tests from the table that dwell itself uses (`runtime/spec/src/ma
 - cluster: means something in a cluster only; a warning.
 - ignored: set by the system; accepted without a word.
 
-What is said of `containers[]` holds for `initContainers[]` too, unless it has its own line. A verdict other than yes
-holds for everything inside the field. Values in the last column change nothing and are accepted without a word.
+What is said of `containers[]` holds for `initContainers[]` and `ephemeralContainers[]` too, unless it has its own line. A
+verdict other than yes holds for everything inside the field. Values in the last column change nothing and are accepted without a word.
 
 | field | native | Wasm | what it does | accepted |
 |---|---|---|---|---|

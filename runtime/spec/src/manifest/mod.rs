@@ -17,7 +17,7 @@ pub use self::emit::{to_yaml, yaml_of};
 pub use self::fields::{explain, nearest_field, support_table};
 use self::kinds::Kind;
 use self::node::{Node, Value};
-pub use self::prepare::{assign_name, resolve_paths};
+pub use self::prepare::{assign_name, generated_name, resolve_paths};
 pub use self::problem::{Cause, ManifestError, Problem};
 use crate::settings::{Settings, SettingsKind, SettingsObject};
 
@@ -88,6 +88,18 @@ fn cited(mut problems: Vec<Problem>, text: &str) -> Vec<Problem> {
         problems.push(Problem::new(Cause::Malformed, "", format!("and {more} more")));
     }
     problems
+}
+
+/// A Pod that is to begin, as the planners take it: what is added to running Pods may not be in it yet.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_new(pod: &v1::Pod) -> Result<crate::pod::Pod, Vec<Problem>> {
+    match (crate::pod::Pod::try_from(pod), check::not_at_first(pod)) {
+        (Ok(_), Some(problem)) => Err(vec![problem]),
+        (Err(problems), Some(problem)) => Err(problems.into_iter().chain([problem]).collect()),
+        (checked, None) => checked,
+    }
 }
 
 /// Checks a claim that came without a text: its namespace and name.
@@ -171,6 +183,7 @@ impl Reader {
 
     fn typed(&mut self, pod: v1::Pod, document: &Node, prefix: &str, mistyped: &[String]) {
         let mut found = check_unnamed(&pod);
+        found.extend(check::not_at_first(&pod));
         found.retain(|problem| !mistyped.iter().any(|path| problem.path.starts_with(path.as_str())));
         self.unique("Pod", &pod.metadata, document, prefix);
         found.into_iter().for_each(|problem| self.problem(document, prefix, problem));
@@ -241,7 +254,7 @@ fn located(document: &Node, mut problem: Problem) -> Problem {
 }
 
 fn oversized(document: &Node) -> Vec<Problem> {
-    let lists = ["containers", "initContainers", "volumes"];
+    let lists = ["containers", "initContainers", "ephemeralContainers", "volumes"];
     let len = |key: &str| document.get("spec").and_then(|spec| spec.get(key)).map_or(0, |list| list.items().len());
     lists.iter().filter_map(|key| too_many(&format!("spec.{key}"), len(key))).collect()
 }

@@ -13,8 +13,9 @@ const MAX_PREFIX: usize = 58;
 /// (A relative `hostPath` is an error, as in Kubernetes, and not touched.)
 pub fn resolve_paths(pod: &mut v1::Pod, base_dir: &str) {
     let Some(spec) = &mut pod.spec else { return };
-    let init = spec.init_containers.iter_mut().flatten();
-    for image in init.chain(&mut spec.containers).filter_map(|container| container.image.as_mut()) {
+    let init = spec.init_containers.iter_mut().flatten().chain(&mut spec.containers).map(|one| &mut one.image);
+    let added = spec.ephemeral_containers.iter_mut().flatten().map(|one| &mut one.image);
+    for image in init.chain(added).flatten() {
         *image = image_ref::resolve(image, base_dir);
     }
 }
@@ -29,13 +30,19 @@ pub fn assign_name(pod: &mut v1::Pod, random: u64) {
     let Some(prefix) = meta.generate_name.as_deref().filter(|prefix| !prefix.is_empty()) else {
         return;
     };
+    meta.name = Some(generated_name(prefix, random));
+}
+
+/// A beginning, and five letters that `random` chooses.
+#[must_use]
+pub fn generated_name(prefix: &str, random: u64) -> String {
     let mut name: String = prefix.chars().take(MAX_PREFIX).collect();
     let mut rest = random;
     for _ in 0..5 {
         name.push(char::from(LETTERS[(rest % 27) as usize]));
         rest /= 27;
     }
-    meta.name = Some(name);
+    name
 }
 
 #[cfg(test)]

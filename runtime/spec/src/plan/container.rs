@@ -30,6 +30,8 @@ pub struct ContainerPlan {
     pub stdio: Stdio,
     /// Whether the member gets a pid namespace of its own (nested in the Pod's).
     pub own_pid_namespace: bool,
+    /// The member in whose pid namespace it is born instead.
+    pub joins: Option<String>,
 }
 
 /// The Pod's shared memory among its volumes in memory; no volume of a manifest has such a name.

@@ -48,8 +48,11 @@ impl Display for ContainerPlan {
         let kind = if self.kind == MemberKind::Native { "native" } else { "Wasm" };
         writeln!(f, "Container {}: {kind} ({})", self.name, self.kind_because)?;
         writeln!(f, "  stdio        {}", stdio(self.stdio))?;
-        let pids = if self.own_pid_namespace { "PID 1 of its own namespace" } else { "in the Pod's namespace" };
-        writeln!(f, "  processes    {pids}")?;
+        match (&self.joins, self.own_pid_namespace) {
+            (Some(other), _) => writeln!(f, "  processes    among those of {other}")?,
+            (None, true) => writeln!(f, "  processes    PID 1 of its own namespace")?,
+            (None, false) => writeln!(f, "  processes    in the Pod's namespace")?,
+        }
         write!(f, "{}{}", Shown(&self.cgroup), Shown(&self.cgroup.devices))?;
         write_steps(f, &self.sources, &self.init)?;
         match (&self.worker, self.kind) {

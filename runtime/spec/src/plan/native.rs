@@ -64,7 +64,8 @@ pub fn plan(
         worker: None,
         cgroup: limits::container(&container.resources, limits::devices(container, facts)),
         stdio: stdio(container.tty, container.stdin),
-        own_pid_namespace: pod.members_are_alone(),
+        own_pid_namespace: pod.is_alone(container),
+        joins: pod.joined_by(container).map(str::to_owned),
     })
 }
 

@@ -80,7 +80,7 @@ impl<'a> Origin<'a> {
     /// # Errors
     /// A container that the Pod does not have.
     pub fn resource(&self, asked: &ResourceField, of: Option<&Container>) -> Result<String, Problem> {
-        let mut every = self.pod.init_containers.iter().chain(&self.pod.containers);
+        let mut every = self.pod.all();
         let of = match &asked.container {
             None => of,
             Some(name) => every.find(|container| container.name == *name),

@@ -69,7 +69,8 @@ pub fn plan(
         worker: facts.module.as_ref().map(|module| told.worker(module, preopens)).transpose()?,
         cgroup: limits::container(&container.resources, Vec::new()),
         stdio: native::stdio(container.tty, container.stdin),
-        own_pid_namespace: pod.members_are_alone(),
+        own_pid_namespace: pod.is_alone(container),
+        joins: pod.joined_by(container).map(str::to_owned),
     })
 }
 

@@ -29,6 +29,7 @@ impl Pod {
             volumes: Vec::new(),
             init_containers: Vec::new(),
             containers: Vec::new(),
+            ephemeral_containers: Vec::new(),
         }
     }
 }
@@ -62,6 +63,7 @@ impl Container {
             stdin: false,
             stdin_once: false,
             tty: false,
+            target: None,
             kind_hint: None,
         }
     }

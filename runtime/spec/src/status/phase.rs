@@ -1,7 +1,9 @@
 //! The phase of a Pod, by the kubelet's `getPhase` (pkg/kubelet/kubelet_pods.go).
 //!
 //! Waiting init containers or members make it Pending, running ones Running; when all have stopped, the restart policy
-//! decides. A sidecar counts as an init container until it runs, then as a member; how it ended counts for nothing. A container in back-off counts as stopped. What was `ended` on purpose will not be restarted.
+//! decides. A sidecar counts as an init container until it runs, then as a member; how it ended counts for nothing. What
+//! was added to the Pod only keeps it from being over while it runs. A container in back-off counts as stopped. What was
+//! `ended` on purpose will not be restarted.
 
 use super::{ContainerState, ContainerStatus, Phase, PodStatus, find};
 use crate::pod::{Container, Pod, RestartRule};
@@ -13,9 +15,10 @@ impl PodStatus {
         let init = InitCount::of(pod, &self.init_containers);
         let mut regular = Count::of(pod, &self.containers);
         let begun = regular.running + regular.stopped > 0;
-        regular.running += init.sidecars;
+        let beside = init.sidecars + self.ephemeral_containers.iter().filter(|added| added.is_running()).count();
+        regular.running += beside;
         if init.failed_for_good > 0 {
-            return Phase::Failed;
+            return if beside > 0 { Phase::Pending } else { Phase::Failed };
         }
         if self.ended && regular.running == 0 && (init.failed > 0 || init.pending > 0) {
             return Phase::Failed;
@@ -71,7 +74,7 @@ impl InitCount {
 
     fn add_sidecar(&mut self, status: Option<&ContainerStatus>) {
         match status {
-            Some(status) if matches!(status.state, ContainerState::Running { .. }) => self.sidecars += 1,
+            Some(status) if status.is_running() => self.sidecars += 1,
             Some(status) if status.stopped_with().is_some() => {}
             _ => self.sidecars_pending += 1,
         }

@@ -186,3 +186,22 @@ mod shaped {
         assert_eq!(shown.phase.as_deref(), Some("Succeeded"));
     }
 }
+
+#[test]
+fn what_was_added_counts_for_nothing_and_is_shown_apart() {
+    let mut pod = pod(RestartPolicy::Never, &[], &["x"]);
+    pod.ephemeral_containers = vec![container("d")];
+    let mut status = PodStatus::accepted(&pod, 0);
+    status.ephemeral_containers = vec![ContainerStatus::waiting("d", WaitingReason::ContainerCreating)];
+    runs(&mut status.containers[0]);
+    ended(&mut status.ephemeral_containers[0], 7);
+    assert_eq!(status.phase(&pod), Phase::Running);
+    runs(&mut status.ephemeral_containers[0]);
+    ended(&mut status.containers[0], 0);
+    assert_eq!(status.phase(&pod), Phase::Running, "it is not over yet");
+    let shown = to_v1_status(&pod, &status, None, 0).ephemeral_container_statuses.unwrap();
+    assert_eq!((shown.len(), shown[0].ready, shown[0].started), (1, false, None));
+    assert!(shown[0].state.as_ref().unwrap().running.is_some());
+    ended(&mut status.ephemeral_containers[0], 7);
+    assert_eq!(status.phase(&pod), Phase::Succeeded);
+}

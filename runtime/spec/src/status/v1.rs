@@ -16,10 +16,6 @@ use crate::pod::{Container, Pod};
 const MESSAGES: usize = 12 * 1024;
 
 impl ContainerStatus {
-    fn is_running(&self) -> bool {
-        matches!(self.state, ContainerState::Running { .. })
-    }
-
     fn completed(&self) -> bool {
         matches!(&self.state, ContainerState::Terminated(end) if end.exit_code == 0)
     }
@@ -45,8 +41,13 @@ pub fn to_v1_status(pod: &Pod, status: &PodStatus, previous: Option<&v1::PodStat
         pod_ips: addresses(&status.pod_ips, |ip| v1::PodIP { ip }),
         start_time: status.start_time_ns.and_then(time),
         qos_class: Some(qos_class(pod).to_owned()),
-        init_container_statuses: container_statuses(&pod.init_containers, &status.init_containers, true),
-        container_statuses: container_statuses(&pod.containers, &status.containers, false),
+        init_container_statuses: container_statuses(&pod.init_containers, &status.init_containers, List::Init),
+        container_statuses: container_statuses(&pod.containers, &status.containers, List::Regular),
+        ephemeral_container_statuses: container_statuses(
+            &pod.ephemeral_containers,
+            &status.ephemeral_containers,
+            List::Ephemeral,
+        ),
         ..v1::PodStatus::default()
     };
     share_out_messages(&mut shown);
@@ -55,7 +56,8 @@ pub fn to_v1_status(pod: &Pod, status: &PodStatus, previous: Option<&v1::PodStat
 
 /// All containers' last messages together have `MESSAGES`, each an equal part (status_manager.go, normalizeStatus).
 fn share_out_messages(status: &mut v1::PodStatus) {
-    let lists = [&mut status.init_container_statuses, &mut status.container_statuses];
+    let lists =
+        [&mut status.init_container_statuses, &mut status.container_statuses, &mut status.ephemeral_container_statuses];
     let containers: Vec<_> = lists.into_iter().flatten().flatten().collect();
     let share = MESSAGES / containers.len().max(1);
     for container in containers {
@@ -174,13 +176,23 @@ fn names_without<'a>(
     of.into_iter().filter(|c| !find(statuses, &c.name).is_some_and(&has)).map(|c| c.name.as_str()).collect()
 }
 
-fn container_statuses(of: &[Container], statuses: &[ContainerStatus], init: bool) -> Option<Vec<v1::ContainerStatus>> {
-    let shown: Vec<_> = of.iter().filter_map(|c| Some(container_status(c, find(statuses, &c.name)?, init))).collect();
+/// Which of a Pod's lists a container stands in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum List {
+    Init,
+    Regular,
+    Ephemeral,
+}
+
+fn container_statuses(of: &[Container], statuses: &[ContainerStatus], list: List) -> Option<Vec<v1::ContainerStatus>> {
+    let shown: Vec<_> = of.iter().filter_map(|c| Some(container_status(c, find(statuses, &c.name)?, list))).collect();
     (!shown.is_empty()).then_some(shown)
 }
 
-fn container_status(container: &Container, status: &ContainerStatus, init: bool) -> v1::ContainerStatus {
-    let passes = init && !container.is_sidecar();
+fn container_status(container: &Container, status: &ContainerStatus, list: List) -> v1::ContainerStatus {
+    let passes = list == List::Init && !container.is_sidecar();
+    // What was added is neither: nobody waits for it (prober_manager.go passes it by).
+    let added = list == List::Ephemeral;
     v1::ContainerStatus {
         name: container.name.clone(),
         image: container.image.to_string(),
@@ -190,9 +202,9 @@ fn container_status(container: &Container, status: &ContainerStatus, init: bool)
         last_state: Some(status.last_state.as_ref().map(ended).unwrap_or_default()),
         restart_count: i32::try_from(status.restart_count).unwrap_or(i32::MAX),
         // An init container is ready when it has done its work, and never `started` (prober_manager.go).
-        ready: if passes { status.completed() } else { status.ready && status.is_running() },
+        ready: !added && if passes { status.completed() } else { status.ready && status.is_running() },
         stop_signal: container.stop_signal.clone(),
-        started: Some(!passes && status.started && status.is_running()),
+        started: (!added).then_some(!passes && status.started && status.is_running()),
         ..v1::ContainerStatus::default()
     }
 }

@@ -21,7 +21,7 @@ use crate::failure::{DWELL_FAILED, Failure};
 use crate::output::progress::Progress;
 use crate::pods::records::{is_finished, key, shown, uid};
 use crate::pods::{outcome, waiting};
-use crate::terminal::attachment::Attachment;
+use crate::terminal::attachment::{Attachment, ended};
 use crate::terminal::interrupt::Interrupts;
 
 /// Between two attempts to find a node again.
@@ -124,7 +124,7 @@ impl Follower<'_> {
                 },
                 changed = self.output.changed() => changed?,
                 signal = interrupts.next() => self.take_signal(signal).await?,
-                () = attachment_ended(attachment) => self.attach_again().await,
+                () = ended(attachment) => self.attach_again().await,
                 () = self.progress.tick() => self.progress.draw(),
             }
         }
@@ -289,12 +289,5 @@ impl Follower<'_> {
             status = if status == 0 { own } else { status };
         }
         status
-    }
-}
-
-async fn attachment_ended(attachment: &mut Option<Attachment>) {
-    match attachment {
-        Some(attachment) => attachment.ended().await,
-        None => std::future::pending().await,
     }
 }

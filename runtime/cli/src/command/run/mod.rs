@@ -9,8 +9,8 @@
 
 mod command_line;
 mod follow;
-mod output;
-mod short;
+pub mod output;
+pub mod short;
 pub mod source;
 
 use std::collections::HashSet;

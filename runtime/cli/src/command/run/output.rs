@@ -32,11 +32,23 @@ impl PodOutput {
             watch.add_pod(&layout.pod(uid(pod)), containers.iter().map(String::as_str));
             readers.extend(containers.iter().map(|c| LogReader::new(layout.logs(uid(pod), c), filter)));
         }
-        let names = names(pods);
+        Self::over(readers, watch, &names(pods), prefix)
+    }
+
+    /// Of one container, whatever it is.
+    pub fn of_one(layout: &Layout, pod: &Pod, container: &str) -> Self {
+        let filter = Filter { attempts: Attempts::All, ..Filter::default() };
+        let mut watch = LogWatch::new();
+        watch.add_pod(&layout.pod(uid(pod)), std::iter::once(container));
+        let reader = LogReader::new(layout.logs(uid(pod), container), filter);
+        Self::over(vec![reader], watch, &[container.to_owned()], Prefix::Never)
+    }
+
+    fn over(readers: Vec<LogReader>, watch: LogWatch, names: &[String], prefix: Prefix) -> Self {
         let prefixed = prefix == Prefix::Always || (prefix == Prefix::Auto && names.len() > 1);
         let out = (BufWriter::with_capacity(BUFFER, io::stdout()), Style::stdout());
         let err = (BufWriter::with_capacity(BUFFER, io::stderr()), Style::stderr());
-        Self { readers, writer: MemberOutput::new(out, err, prefixed.then_some(&names[..])), watch }
+        Self { readers, writer: MemberOutput::new(out, err, prefixed.then_some(names)), watch }
     }
 
     /// Returns when there may be more. Dropping the future loses nothing.

@@ -2,6 +2,8 @@
 //!
 //! Here is only what needs the machine: whether a word is a module, our own variables, environment files.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
@@ -47,9 +49,7 @@ fn typed(args: &RunArgs) -> Result<Option<short_form::RunArgs>, Failure> {
         args: words.to_vec(),
         env: short.env.clone(),
         env_files: env_files(short)?,
-        host_env: std::env::vars_os()
-            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-            .collect(),
+        host_env: own_variables(),
         volumes: short.volumes.clone(),
         devices: short.devices.iter().map(|flag| device(flag)).collect::<Result<_, _>>()?,
         privileged: short.privileged,
@@ -62,6 +62,12 @@ fn typed(args: &RunArgs) -> Result<Option<short_form::RunArgs>, Failure> {
         read_only: short.read_only,
         base_dir: working_directory()?,
     }))
+}
+
+/// Our own variables, those that are text.
+pub fn own_variables() -> BTreeMap<String, String> {
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(text).collect()
 }
 
 /// A name that says so, or the magic of a binary module.

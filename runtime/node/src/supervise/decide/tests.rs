@@ -6,6 +6,8 @@ use crate::supervise::health::{Condemned, Wants};
 use crate::supervise::journal::Stopping;
 use dwell_spec::pod::{self, RestartAction, RestartRule};
 
+mod added;
+
 const SECOND: u64 = 1_000_000_000;
 
 fn journal(inits: usize, containers: usize) -> Journal {
@@ -379,6 +381,9 @@ fn no_history_gets_stuck_or_starts_twice() {
         }
         let mut now = SECOND;
         for _ in 0..60 {
+            if roll(40) == 0 {
+                added::add(&mut journal, [None, Some("c0")][roll(2) as usize]);
+            }
             let decision = decide(&journal, rules(policy), now);
             let living = journal.members.iter().any(|member| member.live_seq().is_some());
             assert!(
@@ -389,6 +394,7 @@ fn no_history_gets_stuck_or_starts_twice() {
                 match *step {
                     Step::Start(index) => {
                         assert!(journal.members[index].live_seq().is_none(), "started twice");
+                        assert!(!journal.members[index].added || journal.members[index].starts == 0, "begun again");
                         start(&mut journal, index, now);
                     }
                     Step::PostStart(index) => {

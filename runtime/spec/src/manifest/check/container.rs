@@ -69,7 +69,7 @@ impl<'a> All<'a> {
         each.map(|(n, container)| self.one(container, &format!("spec.{list}[{n}]"), out)).collect()
     }
 
-    fn one(&mut self, source: &v1::Container, path: &str, out: &mut Problems) -> Container {
+    pub fn one(&mut self, source: &v1::Container, path: &str, out: &mut Problems) -> Container {
         self.name(&source.name, &format!("{path}.name"), out);
         let image = image(source.image.as_deref(), &format!("{path}.image"), out);
         pull_policy(source.image_pull_policy.as_deref(), &format!("{path}.imagePullPolicy"), out);
@@ -112,6 +112,7 @@ impl<'a> All<'a> {
             stdin: source.stdin.unwrap_or(false),
             stdin_once: source.stdin_once.unwrap_or(false),
             tty: source.tty.unwrap_or(false),
+            target: None,
             kind_hint: annotations::kind_hint(&self.annotations, program),
             command,
             args,

@@ -105,6 +105,45 @@ fn nothing_that_is_not_honoured_slips_through_the_types() {
 }
 
 #[test]
+fn containers_that_are_added() {
+    let volumes = json!([{"name": "v", "emptyDir": {}}]);
+    let with = |added: Json| json!({"spec": {"volumes": volumes, "ephemeralContainers": [added]}});
+    let added = |more: Json| {
+        let mut added = json!({"name": "d", "image": "rootfs:/t"});
+        more.as_object().unwrap().iter().for_each(|(key, value)| added[key] = value.clone());
+        with(added)
+    };
+    let at = "spec.ephemeralContainers[0]";
+    let pod = accepted(added(json!({"targetContainerName": "a", "tty": true, "ports": []})));
+    assert_eq!(pod.ephemeral_containers[0].target.as_deref(), Some("a"));
+    assert!(!pod.is_alone(&pod.ephemeral_containers[0]) && pod.is_alone(&pod.containers[0]));
+    refused(added(json!({"targetContainerName": "b"})), &format!("{at}.targetContainerName"), "Not found: \"b\"");
+    refused(added(json!({"name": "a"})), &format!("{at}.name"), "Duplicate value");
+    refused(added(json!({"image": ""})), &format!("{at}.image"), "Required");
+    for (field, value) in [
+        ("ports", json!([{"containerPort": 1}])),
+        ("livenessProbe", json!({"exec": {"command": ["x"]}})),
+        ("lifecycle", json!({"preStop": {"sleep": {"seconds": 1}}})),
+        ("resources", json!({"limits": {"cpu": 1}})),
+        ("restartPolicy", json!("Always")),
+    ] {
+        refused(added(json!({field: value})), &format!("{at}.{field}"), "what is added to a running Pod");
+    }
+    let mount = json!({"name": "v", "mountPath": "/v", "subPath": "x"});
+    refused(added(json!({"volumeMounts": [mount]})), &format!("{at}.volumeMounts[0].subPath"), "mounts whole volumes");
+}
+
+#[test]
+fn a_new_pod_has_nothing_added() {
+    let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers: [{name: a, image: 'wasm:/m'}]\n";
+    let added = format!("{text}  ephemeralContainers: [{{name: d, image: 'wasm:/m'}}]\n");
+    let refused = crate::manifest::parse_manifests(&added, "x").unwrap_err().to_string();
+    assert!(refused.contains("spec.ephemeralContainers: Forbidden: cannot be set on create"), "{refused}");
+    assert!(refused.contains("dwell debug POD"), "{refused}");
+    crate::manifest::parse_manifests(&format!("{text}  ephemeralContainers: []\n"), "x").unwrap();
+}
+
+#[test]
 fn images() {
     refused(container(json!({"image": "nginx:1.27"})), "spec.containers[0].image", "images from registries");
     refused(container(json!({"image": ""})), "spec.containers[0].image", "Required value");
