@@ -11,6 +11,7 @@ mod host;
 mod members;
 mod probes;
 mod projected;
+mod resources;
 mod rights;
 mod settings;
 mod sidecars;

@@ -4,8 +4,9 @@
 //! sets are given up after it. Group lists go first, then the group, then the user: each needs what the next gives up.
 
 use dwell_spec::plan::init::Op;
-use dwell_sys::capability;
-use rustix::fs::{FileType, Gid, Uid, fchown, fstat};
+use dwell_sys::mount::Attributes;
+use dwell_sys::{capability, mount};
+use rustix::fs::{FileType, Gid, Mode, OFlags, Uid, fchown, fstat, openat};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{set_keep_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
@@ -45,6 +46,18 @@ pub fn rlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
     let hard = hard.min(most);
     let unlimited = |value: u64| (value != u64::MAX).then_some(value);
     setrlimit(resource, Rlimit { current: unlimited(soft.min(hard)), maximum: unlimited(hard) })
+}
+
+/// How soon the kernel ends this process for want of memory. By a look at `/proc` that nobody else gets: neither a Wasm
+/// member's root nor an unfinished one has it. Without CAP_SYS_RESOURCE it cannot be lower than it is.
+pub fn oom_score(score: i32) -> Result<(), Errno> {
+    let flags = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC;
+    let proc = mount::instance("proc", &[], flags)?;
+    let file = openat(&proc, "self/oom_score_adj", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    match rustix::io::write(&file, score.to_string().as_bytes()) {
+        Err(Errno::ACCESS | Errno::PERM) => Ok(()),
+        written => written.map(drop),
+    }
 }
 
 fn known(resource: u32) -> Option<Resource> {

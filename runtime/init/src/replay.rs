@@ -83,6 +83,7 @@ impl<'a> Replay<'a> {
     fn process(&mut self, at: usize, op: &Op) -> Result<(), Errno> {
         match op {
             Op::NewSessionKeyring => keyring::new_session().or_else(without_keys),
+            Op::SetOomScore { score } => person::oom_score(*score),
             Op::SetRlimit { resource, soft, hard } => person::rlimit(*resource, *soft, *hard),
             Op::ChownStdio { uid, gid } => person::chown_stdio(*uid, *gid),
             Op::ControllingTerminal => rustix::process::ioctl_tiocsctty(rustix::stdio::stdin()),
@@ -191,5 +192,6 @@ fn named(op: &Op) -> (&'static str, &str) {
         Op::NoNewPrivileges => ("NoNewPrivileges", ""),
         Op::Seccomp { .. } => ("Seccomp", ""),
         Op::SetUmask { .. } => ("SetUmask", ""),
+        Op::SetOomScore { .. } => ("SetOomScore", ""),
     }
 }

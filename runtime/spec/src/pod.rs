@@ -67,6 +67,8 @@ pub struct Pod {
     pub termination_grace_period_seconds: u32,
     /// `spec.activeDeadlineSeconds`: after how many it is ended, and has failed.
     pub active_deadline_seconds: Option<u32>,
+    /// What all containers may use together (`spec.resources`), where it is said.
+    pub resources: Option<Resources>,
     /// The Pod's volumes, names unique.
     pub volumes: Vec<Volume>,
     /// Who owns them.

@@ -298,10 +298,13 @@ fn find<'a>(statuses: &'a [ContainerStatus], name: &str) -> Option<&'a Container
     statuses.iter().find(|status| status.name == name)
 }
 
-/// The Pod's quality of service class, from what its containers ask for (pkg/apis/core/v1/helper/qos).
+/// The Pod's quality of service class, from what it asks for as a whole, else from what its containers ask for
+/// (pkg/apis/core/v1/helper/qos).
 #[must_use]
 pub fn qos_class(pod: &Pod) -> &'static str {
-    let all = || pod.init_containers.iter().chain(&pod.containers).map(|container| container.resources);
+    let of_containers = pod.init_containers.iter().chain(&pod.containers).map(|container| container.resources);
+    let asked: Vec<Resources> = pod.resources.map_or_else(|| of_containers.collect(), |own| vec![own]);
+    let all = || asked.iter().copied();
     if all().all(asks_for_nothing) {
         "BestEffort"
     } else if all().all(is_guaranteed) {

@@ -89,6 +89,8 @@ fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
     }
     let added = spec.ephemeral_containers.as_deref().unwrap_or_default();
     let ephemeral_containers = ephemeral::check(&mut containers, added, &regular, out);
+    let resources = resources::of_pod(spec, &init_containers, &regular, out);
+    runtime_class(spec.runtime_class_name.as_deref(), out);
     ports::check_host_ports(&init_containers, &regular, out);
     annotations::check(&meta.annotations, &containers.names, out);
     Pod {
@@ -110,6 +112,7 @@ fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
         restart_policy: restart_policy.unwrap_or(RestartPolicy::Always),
         termination_grace_period_seconds: grace,
         active_deadline_seconds: deadline,
+        resources,
         volume_group: containers.volume_group,
         volumes,
         init_containers,
@@ -156,6 +159,15 @@ fn deadline(seconds: Option<i64>, out: &mut Problems) -> Option<u32> {
         out.push(Problem::invalid_number("spec.activeDeadlineSeconds", seconds, why));
     }
     u32::try_from(seconds).ok()
+}
+
+/// Names by which clusters ask for what dwell does of itself: it looks at each container. Another one promises other walls.
+const RUNTIMES: [&str; 9] = ["dwell", "runc", "crun", "youki", "wasm", "wasm-smart", "wasmtime", "wasi", "crun-wasm"];
+
+fn runtime_class(name: Option<&str>, out: &mut Problems) {
+    if let Some(name) = name.filter(|name| !name.is_empty() && !RUNTIMES.contains(name)) {
+        out.push(Problem::unsupported("spec.runtimeClassName", name, &RUNTIMES));
+    }
 }
 
 fn os(os: Option<&v1::PodOS>, out: &mut Problems) {

@@ -80,6 +80,7 @@ impl Line<'_> {
             }
             Op::NoNewPrivileges => f.write_str("no new privileges"),
             Op::Seccomp { program } => write!(f, "system call filter of {} instructions", program.len() / 8),
+            Op::SetOomScore { score } => write!(f, "out-of-memory score {score}"),
             Op::SetUmask { mask } => write!(f, "umask {mask:04o}"),
             other => write!(f, "{other:?}"),
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::facts::DeviceNumber;
 
 /// Grows when the encoding changes; `init` refuses another version by name.
-pub const INIT_PLAN_VERSION: u32 = 2;
+pub const INIT_PLAN_VERSION: u32 = 3;
 
 /// Descriptor of the sealed plan in `init`.
 pub const PLAN_FD: i32 = 3;
@@ -101,6 +101,8 @@ pub enum Op {
     Seccomp { program: Vec<u8> },
     /// `umask`
     SetUmask { mask: u32 },
+    /// `oom_score_adj`. One that is lower than this process may go is left as it is.
+    SetOomScore { score: i32 },
 }
 
 /// A kind of namespace.

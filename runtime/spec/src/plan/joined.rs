@@ -12,7 +12,7 @@ use super::refusal::{PlanError, Problem};
 use super::steps::Steps;
 use super::user::User;
 use super::worker::WorkerPlan;
-use super::{kind, native, values, wasm};
+use super::{kind, limits, native, values, wasm};
 use crate::facts::{ContainerFacts, HostFacts, PodIp};
 use crate::pod::{Container, MemberKind, Pod, UserRef};
 
@@ -71,7 +71,7 @@ pub fn plan_exec(
         return Err(PlanError::of(&container.name, "image", Problem::ExecIntoWasm));
     }
     let user = user(container, facts, request)?;
-    let mut steps = begin(host);
+    let mut steps = begin(pod, container, host);
     let path = container.working_dir.clone().unwrap_or_else(|| "/".to_owned());
     steps.then([Op::ChangeDirectory { path, create_as: None }, Op::NewSessionKeyring]);
     steps.then(native::process(host, request.tty, &user));
@@ -88,9 +88,10 @@ pub fn plan_exec(
 }
 
 /// Into the member's cgroups and namespaces.
-pub(super) fn begin(host: &HostFacts) -> Steps {
+pub(super) fn begin(pod: &Pod, container: &Container, host: &HostFacts) -> Steps {
     let mut steps = Steps::default();
     steps.enter_cgroups(host);
+    steps.then([limits::score(pod, container, host)]);
     let pidfd = steps.source(FdSource::TargetPidfd);
     steps.then([Op::JoinNamespaces { pidfd, namespaces: vec![Namespace::Mount, Namespace::Cgroup] }]);
     steps

@@ -9,6 +9,7 @@ use super::container::{CgroupLimits, DeviceRule};
 use super::init::Op;
 use crate::facts::{ContainerFacts, HostFacts};
 use crate::pod::{Container, Pod, Resources};
+use crate::status;
 
 /// Processes and threads of a container that names no limit.
 pub const DEFAULT_PIDS: u64 = 4096;
@@ -25,6 +26,10 @@ const SHARES: std::ops::RangeInclusive<u64> = 2..=262_144;
 const PAUSE_MILLIS: u64 = 100;
 /// Memory likewise: its own pages, and those of a log that are not on the disk yet.
 const PAUSE_BYTES: u64 = 2 << 20;
+
+const OOM_GUARANTEED: i32 = -997;
+const OOM_BEST_EFFORT: i32 = 1000;
+const OOM_BURSTABLE_MIN: i64 = 3;
 
 const RLIMIT_CORE: u32 = 4;
 const RLIMIT_NOFILE: u32 = 7;
@@ -74,12 +79,12 @@ pub fn container(resources: &Resources, devices: Vec<DeviceRule>) -> CgroupLimit
     }
 }
 
-/// Limits of the Pod's cgroup, above its containers': the larger of what all containers and sidecars together may use,
+/// Limits of the Pod's cgroup, above its containers': the Pod's own; else the larger of what all containers and sidecars together may use,
 /// and any init container with the sidecars before it; none where one of them has none (as the kubelet computes it). On
 /// top comes what pause has for itself, which lives in the same group: members that use up all that is theirs must not
 /// silence it. Devices are a container's matter.
 pub fn pod(pod: &Pod) -> CgroupLimits {
-    let total = |of: fn(&Resources) -> Option<u64>| pod_total(pod, of);
+    let total = |of: fn(&Resources) -> Option<u64>| pod.resources.as_ref().and_then(of).or_else(|| pod_total(pod, of));
     CgroupLimits {
         memory: total(|resources| resources.memory_limit).map(|bytes| bytes.saturating_add(PAUSE_BYTES)),
         cpu_quota_us: total(|resources| resources.cpu_limit_millis)
@@ -107,8 +112,41 @@ fn pod_total(pod: &Pod, of: fn(&Resources) -> Option<u64>) -> Option<u64> {
 
 fn requested(pod: &Pod) -> Option<u64> {
     let of = |resources: &Resources| resources.cpu_request_millis.or(resources.cpu_limit_millis);
+    if let Some(own) = pod.resources.as_ref().and_then(of) {
+        return Some(own);
+    }
     let sum: u64 = pod.sidecars().chain(&pod.containers).filter_map(|container| of(&container.resources)).sum();
     (sum > 0).then_some(sum)
+}
+
+/// `oom_score_adj` of a member, by its Pod's class and its share of the host's memory: whom the kernel ends first when the
+/// host runs out of it. Source: kubelet pkg/kubelet/qos/policy.go.
+pub fn oom_score(pod: &Pod, container: &Container, host: &HostFacts) -> i32 {
+    match status::qos_class(pod) {
+        "Guaranteed" => OOM_GUARANTEED,
+        "BestEffort" => OOM_BEST_EFFORT,
+        _ => burstable(pod, container, host.memory.max(1)),
+    }
+}
+
+/// Before anything of the member's runs, and while init may still look at `/proc`.
+pub fn score(pod: &Pod, container: &Container, host: &HostFacts) -> Op {
+    Op::SetOomScore { score: oom_score(pod, container, host) }
+}
+
+fn burstable(pod: &Pod, container: &Container, memory: u64) -> i32 {
+    let request = |container: &Container| container.resources.memory_request.unwrap_or(0);
+    // What the Pod has beyond its containers is shared out.
+    let sum: u64 = pod.sidecars().chain(&pod.containers).map(request).sum();
+    let rest = pod.resources.and_then(|own| own.memory_request).unwrap_or(0).saturating_sub(sum);
+    let extra = rest / pod.containers.len().max(1) as u64;
+    let score = |bytes: u64| 1000 - i64::try_from(u128::from(bytes) * 1000 / u128::from(memory)).unwrap_or(1000);
+    let own = score(request(container).saturating_add(extra));
+    let is_sidecar = pod.sidecars().any(|sidecar| sidecar.name == container.name);
+    // A sidecar goes no sooner than the members.
+    let least = pod.containers.iter().map(request).min().filter(|_| is_sidecar);
+    let capped = least.map_or(own, |least| own.min(score(least.saturating_add(extra))));
+    capped.clamp(OOM_BURSTABLE_MIN, i64::from(OOM_BEST_EFFORT) - 1) as i32
 }
 
 /// Open files within what this host can give; no core files unless the program asks for them.
@@ -155,6 +193,49 @@ mod tests {
         assert_eq!(super::pod(&pod).memory, Some(55 + PAUSE_BYTES), "the init container, beside the sidecar");
         pod.init_containers[1].resources.memory_limit = Some(1);
         assert_eq!(super::pod(&pod).memory, Some(35 + PAUSE_BYTES), "the members, beside the sidecar");
+    }
+
+    #[test]
+    fn a_pods_own_limits_are_above_its_containers() {
+        let mut pod = samples::pod();
+        pod.containers = vec![samples::container("a"), samples::container("b")];
+        pod.containers[0].resources.memory_limit = Some(10);
+        pod.resources =
+            Some(Resources { memory_limit: Some(100), cpu_request_millis: Some(500), ..Resources::default() });
+        let limits = super::pod(&pod);
+        assert_eq!((limits.memory, limits.cpu_shares), (Some(100 + PAUSE_BYTES), Some(512)));
+        assert_eq!(limits.cpu_quota_us, None, "of this it says nothing, and neither do all containers");
+    }
+
+    /// Rows of policy_test.go: what is asked of 16 GB, and the score.
+    #[test]
+    fn scores_are_the_kubelets() {
+        let host = HostFacts { memory: 16_000_000_000, ..samples::host() };
+        let mut pod = samples::pod();
+        pod.containers = vec![samples::container("a"), samples::container("b")];
+        let score = |pod: &Pod, n: usize| oom_score(pod, &pod.containers[n], &host);
+        assert_eq!(score(&pod, 0), 1000, "best effort");
+        pod.containers[0].resources.memory_request = Some(4_000_000_000);
+        assert_eq!((score(&pod, 0), score(&pod, 1)), (750, 999), "burstable");
+        pod.containers[0].resources.memory_request = Some(16_000_000_000);
+        assert_eq!(score(&pod, 0), 3);
+        pod.containers[1].resources.memory_request = Some(8_000_000_000);
+        pod.init_containers = vec![samples::container("s")];
+        pod.init_containers[0].restart_policy = Some(crate::pod::RestartPolicy::Always);
+        assert_eq!(oom_score(&pod, &pod.init_containers[0], &host), 500, "a sidecar no sooner than the members");
+        let full = Resources {
+            cpu_limit_millis: Some(1),
+            cpu_request_millis: Some(1),
+            memory_limit: Some(1),
+            memory_request: Some(1),
+            ..Resources::default()
+        };
+        pod.init_containers.clear();
+        pod.resources = Some(full);
+        assert_eq!(score(&pod, 0), -997, "the Pod's own resources decide its class");
+        pod.resources = Some(Resources { memory_limit: None, memory_request: Some(24_000_000_000), ..full });
+        pod.containers.iter_mut().for_each(|container| container.resources = Resources::default());
+        assert_eq!(score(&pod, 1), 250, "and are shared out");
     }
 
     #[test]

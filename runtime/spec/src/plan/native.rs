@@ -38,6 +38,7 @@ pub fn plan(
     let user = user_of(container, container.user.as_ref(), facts)?;
     let mut steps = Steps::default();
     steps.enter_cgroups(host);
+    steps.then([limits::score(pod, container, host)]);
     root(&mut steps, container)?;
     mounts::system(&mut steps, host, container, facts);
     mounts::pod_owned(&mut steps, pod, container, facts)?;

@@ -88,9 +88,15 @@ impl<'a> Origin<'a> {
         let unknown = || Problem::UnknownContainer(asked.container.clone().unwrap_or_default());
         let resources = &of.ok_or_else(unknown)?.resources;
         let amount = match asked.amount {
-            ResourceAmount::CpuLimit => resources.cpu_limit_millis.unwrap_or(self.host.cpus * 1000),
+            ResourceAmount::CpuLimit => {
+                let of_pod = || self.pod.resources.and_then(|pod| pod.cpu_limit_millis);
+                resources.cpu_limit_millis.or_else(of_pod).unwrap_or(self.host.cpus * 1000)
+            }
             ResourceAmount::CpuRequest => resources.cpu_request_millis.unwrap_or(0),
-            ResourceAmount::MemoryLimit => resources.memory_limit.unwrap_or(self.host.memory),
+            ResourceAmount::MemoryLimit => {
+                let of_pod = || self.pod.resources.and_then(|pod| pod.memory_limit);
+                resources.memory_limit.or_else(of_pod).unwrap_or(self.host.memory)
+            }
             ResourceAmount::MemoryRequest => resources.memory_request.unwrap_or(0),
         };
         Ok(amount.div_ceil(asked.divisor.max(1)).to_string())

@@ -45,6 +45,7 @@ pub fn plan(
     let user = native::user_of(container, container.user.as_ref(), facts)?;
     let mut steps = Steps::default();
     steps.enter_cgroups(host);
+    steps.then([limits::score(pod, container, host)]);
     steps.then([native::own_mounts(), Op::MakeMountsPrivate, Op::TmpfsRoot { size: ROOT_BYTES }]);
     let preopens = worker_layout::grants(&mut steps, pod, container, facts)?;
     // After all that an image or a volume has a say in: whatever they bring to its place, the module covers it.
@@ -90,7 +91,7 @@ pub(super) fn join(
     }
     let user = joined::user(container, facts, request)?;
     let preopens = worker_layout::granted(told.pod, container, facts)?;
-    let mut steps = joined::begin(told.host);
+    let mut steps = joined::begin(told.pod, container, told.host);
     steps.then([Op::Unshare { namespaces: vec![Namespace::Mount] }, Op::MakeMountsPrivate]);
     steps.attach(FdSource::CompiledModule { digest: module.digest.clone() }, MODULE_PATH, false);
     steps.then([Op::ChangeDirectory { path: "/".to_owned(), create_as: None }, Op::NewSessionKeyring]);

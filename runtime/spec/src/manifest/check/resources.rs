@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::ResourceRequirements;
+use k8s_openapi::api::core::v1::{PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Written;
 
 use super::Problems;
 use crate::manifest::problem::{Cause, Problem};
 use crate::manifest::suggest;
-use crate::pod::Resources;
+use crate::pod::{Container, Pod, Resources};
 use crate::quantity::Quantity;
 
 const STORAGE: &str = "ephemeral-storage";
@@ -48,6 +48,68 @@ pub fn check(resources: Option<&ResourceRequirements>, path: &str, out: &mut Pro
         memory_request: memory_request.map(Quantity::units),
         storage_limit: storage_limit.map(Quantity::units).and_then(limited),
         pids_limit: None,
+    }
+}
+
+/// What the Pod as a whole asks for. A request that is not given is the sum of the containers', else the limit; no
+/// container may have more than the Pod. Source: validatePodResources, defaults.go (SetPodResourceDefaults).
+pub fn of_pod(spec: &PodSpec, inits: &[Container], regular: &[Container], out: &mut Problems) -> Option<Resources> {
+    let source = spec.resources.as_ref()?;
+    let given = |list: &Option<Quantities>, name: &str| list.as_ref().is_some_and(|list| list.contains_key(name));
+    let found = out.len();
+    let mut own = check(Some(source), "spec", out);
+    for (list, path) in [(&source.limits, "limits"), (&source.requests, "requests")] {
+        if given(list, STORAGE) {
+            let path = format!("spec.resources.{path}[{STORAGE}]");
+            out.push(Problem::unsupported(path, STORAGE, &["cpu", "memory"]));
+        }
+    }
+    if out.len() > found || source.limits.is_none() && source.requests.is_none() {
+        return None;
+    }
+    let members = Pod { init_containers: inits.to_vec(), containers: regular.to_vec(), ..Pod::plain("") };
+    for (name, request, limit, of) in [
+        ("cpu", &mut own.cpu_request_millis, own.cpu_limit_millis, CPU),
+        ("memory", &mut own.memory_request, own.memory_limit, MEMORY),
+    ] {
+        let asked = |container: &Container| (of.request)(&container.resources);
+        let sum = members.at_one_time(|container| asked(container).unwrap_or(0));
+        if !given(&source.requests, name) {
+            let one_asks = members.all().any(|container| asked(container).is_some());
+            *request = if one_asks { Some(sum) } else { limit };
+        } else if request.is_some_and(|request| request < sum) {
+            let why = format!("must be greater than or equal to aggregate container requests of {}", of.shown(sum));
+            let path = format!("spec.resources.requests[{name}]");
+            out.push(Problem::invalid(path, &of.shown(request.unwrap_or(0)), &why));
+        }
+        for (list, containers) in [("initContainers", inits), ("containers", regular)] {
+            for (n, container) in containers.iter().enumerate() {
+                let above = (of.limit)(&container.resources).zip(limit).filter(|(own, pod)| own > pod);
+                out.extend(above.map(|(own, pod)| {
+                    let path = format!("spec.{list}[{n}].resources.limits[{name}]");
+                    let why = format!("must be less than or equal to pod limits of {}", of.shown(pod));
+                    Problem::invalid(path, &of.shown(own), &why)
+                }));
+            }
+        }
+    }
+    Some(own)
+}
+
+/// One of the two resources that a Pod may have of its own.
+#[derive(Clone, Copy)]
+struct Kind {
+    request: fn(&Resources) -> Option<u64>,
+    limit: fn(&Resources) -> Option<u64>,
+    unit: &'static str,
+}
+
+const CPU: Kind = Kind { request: |r| r.cpu_request_millis, limit: |r| r.cpu_limit_millis, unit: "m" };
+const MEMORY: Kind = Kind { request: |r| r.memory_request, limit: |r| r.memory_limit, unit: "" };
+
+impl Kind {
+    fn shown(self, amount: u64) -> String {
+        format!("{amount}{}", self.unit)
     }
 }
 

@@ -39,7 +39,7 @@ spec:
         [
             "3:metadata.labls: unknown field",
             "8:spec.containers[0].comand: unknown field",
-            "9:spec.containers[0].volumeDevices: not yet honoured: volumes as raw block devices",
+            "9:spec.containers[0].volumeDevices: refused: a claim is a folder here. A `hostPath` of type `BlockDevice`, mounted like any volume, gives a device",
             "10:spec.containers[0].volumeDevices[0].pth: unknown field",
             "11:spec.containers[0].stdin: expected true or false, found the string \"true\"",
             "12:spec.containers[0].env[0].value: expected a string, found the number 8080",

@@ -140,3 +140,32 @@ fn volumes_and_mounts() {
         {"name": "v", "mountPath": "/a"}, {"name": "v", "mountPath": "/a/"}]}]}});
     refused(twice, "spec.containers[0].volumeMounts[1].mountPath", "must be unique");
 }
+
+#[test]
+fn resources_of_the_pod() {
+    let with = |own: Json, container: Json| json!({"spec": {"resources": own, "containers": [{"name": "a", "image": "wasm:/m", "resources": container}]}});
+    let at = "spec.resources";
+    let pod = accepted(with(json!({"limits": {"cpu": 1, "memory": "64Mi"}}), json!({"requests": {"cpu": "250m"}})));
+    let own = pod.resources.unwrap();
+    assert_eq!((own.cpu_limit_millis, own.memory_limit), (Some(1000), Some(64 << 20)));
+    assert_eq!((own.cpu_request_millis, own.memory_request), (Some(250), Some(64 << 20)), "the sum, else the limit");
+    assert_eq!(accepted(with(json!({}), json!({}))).resources, None);
+    let few = with(json!({"requests": {"memory": "1Mi"}}), json!({"requests": {"memory": "2Mi"}}));
+    refused(few, &format!("{at}.requests[memory]"), "aggregate container requests of 2097152");
+    let above = with(json!({"limits": {"cpu": 1}}), json!({"limits": {"cpu": 2}}));
+    refused(above, "spec.containers[0].resources.limits[cpu]", "less than or equal to pod limits of 1000m");
+    refused(
+        with(json!({"limits": {"cpu": -1}}), json!({})),
+        &format!("{at}.limits[cpu]"),
+        "greater than or equal to 0",
+    );
+    let storage = with(json!({"limits": {"ephemeral-storage": "1Gi"}}), json!({}));
+    refused(storage, &format!("{at}.limits[ephemeral-storage]"), "supported values");
+}
+
+#[test]
+fn runtime_classes_promise_what_dwell_does() {
+    let with = |name: &str| json!({"spec": {"runtimeClassName": name}});
+    ["wasmtime", "crun", ""].into_iter().for_each(|name| drop(accepted(with(name))));
+    refused(with("kata"), "spec.runtimeClassName", "supported values: \"dwell\"");
+}
