@@ -110,6 +110,11 @@ impl Layout {
         self.pod(uid).join("containers").join(one_component(name))
     }
 
+    /// System call filters in files, which a person puts there.
+    pub fn filters(&self) -> PathBuf {
+        self.lib.join("seccomp")
+    }
+
     /// The folders of a namespace's claims.
     pub fn claims(&self, namespace: &str) -> PathBuf {
         self.lib.join("claims").join(one_component(namespace))

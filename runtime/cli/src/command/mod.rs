@@ -76,7 +76,7 @@ fn dispatch(command: Command, layout: Layout) -> Outcome {
         Command::Restart(args) => on_runtime(restart::run(args, &layout)),
         Command::Rm(args) => on_runtime(rm::run(args, &layout)),
         Command::Inspect(args) => on_runtime(inspect::run(args, &layout)),
-        Command::Plan(args) => plan::run(args),
+        Command::Plan(args) => plan::run(args, &layout),
         Command::Check(args) => check::run(args, &layout),
         Command::Explain(args) => explain::run(args),
         Command::Serve(args) => serve::run(args, layout),

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
+use dwell::layout::Layout;
 use dwell_spec::facts::{ContainerFacts, DeviceNumber, HostFacts, PodIp};
 use dwell_spec::plan::container::ContainerPlan;
 use dwell_spec::plan::pod::PodPlan;
@@ -51,10 +52,10 @@ enum Planned {
 }
 
 /// Prints the plans; 125 if a container cannot be planned.
-pub fn run(args: PlanArgs) -> Outcome {
+pub fn run(args: PlanArgs, layout: &Layout) -> Outcome {
     let host = dwell::host::facts();
     let (pods, settings) = source::checked(&args.files)?;
-    let plans: Result<Vec<Plans>, Failure> = pods.iter().map(|pod| plans(pod, &host, &settings)).collect();
+    let plans: Result<Vec<Plans>, Failure> = pods.iter().map(|pod| plans(pod, &host, &settings, layout)).collect();
     let plans = plans?;
     match args.output {
         None => print(&plans.iter().map(text).collect::<Vec<_>>().join("\n"))?,
@@ -64,16 +65,22 @@ pub fn run(args: PlanArgs) -> Outcome {
     Ok(if unplanned { DWELL_FAILED } else { 0 })
 }
 
-fn plans(pod: &Pod, host: &HostFacts, settings: &[Settings]) -> Result<Plans, Failure> {
+fn plans(pod: &Pod, host: &HostFacts, settings: &[Settings], layout: &Layout) -> Result<Plans, Failure> {
     let planned = plan_pod(pod, host).map_err(|e| Failure::of(&e))?;
     let containers = pod.init_containers.iter().chain(&pod.containers).map(|container| {
-        plan(pod, container, host, settings)
+        plan(pod, container, host, settings, layout)
             .unwrap_or_else(|because| Planned::Unplanned { name: container.name.clone(), because })
     });
     Ok(Plans { pod: planned, containers: containers.collect() })
 }
 
-fn plan(pod: &Pod, container: &Container, host: &HostFacts, settings: &[Settings]) -> Result<Planned, String> {
+fn plan(
+    pod: &Pod,
+    container: &Container,
+    host: &HostFacts,
+    settings: &[Settings],
+    layout: &Layout,
+) -> Result<Planned, String> {
     let started = resolved(pod, container, host, settings, PodIp::UNKNOWN).map_err(|e| e.to_string())?;
     let mut facts = match dwell::image_facts(&started) {
         Err(e) if e.kind() == ErrorKind::PermissionDenied => ContainerFacts::default(),
@@ -84,6 +91,7 @@ fn plan(pod: &Pod, container: &Container, host: &HostFacts, settings: &[Settings
         facts.host_devices = dwell::host_devices();
     }
     facts.devices = devices(pod);
+    facts.filters = dwell::filters(layout, container);
     let plan = plan_container(pod, container, host, &facts, PodIp::UNKNOWN);
     plan.map(|plan| Planned::Plan(Box::new(plan))).map_err(|e| e.to_string())
 }

@@ -21,6 +21,7 @@ use super::files;
 use super::prepare::{self, Failure, Parts, Ready};
 use super::request::{ExecRequest, ExecSession, Refusal, Reply, pick, require_running};
 use crate::chain::chain;
+use crate::container::filters::filters;
 use crate::container::source::{self, Opened};
 use crate::image::look::{self, Module};
 use crate::image::rootfs;
@@ -198,7 +199,8 @@ impl Driver {
             // Whatever has become of its volumes: a native member is joined, and nothing of it is opened anew.
             None => {
                 let settings = self.settings(container.settings());
-                (ContainerFacts { settings, ..look::accounts(&container) }, Parts::new(), None)
+                let filters = filters(&self.shared.layout, &container);
+                (ContainerFacts { settings, filters, ..look::accounts(&container) }, Parts::new(), None)
             }
             Some(ready) => {
                 let (_, facts, volumes) = self.facts_of(target.index)?;

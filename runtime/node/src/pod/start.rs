@@ -23,6 +23,7 @@ use super::request::{pick, require_running};
 use crate::blocking::blocking;
 use crate::chain::chain;
 use crate::clock::now_ns;
+use crate::container::filters::filters;
 use crate::container::log_files;
 use crate::container::source::{self, Opened};
 use crate::network;
@@ -78,6 +79,7 @@ impl Driver {
         let files = self.mountable(&ready.parts).filter(|(_, volume)| volume.is_file);
         ready.facts.files = files.map(|(part, _)| part).collect();
         ready.facts.devices = devices;
+        ready.facts.filters = filters(&self.shared.layout, container);
         if container.rights.privileged {
             ready.facts.host_devices = volume::devices::list();
         }

@@ -75,7 +75,7 @@ pub fn plan_exec(
     let path = container.working_dir.clone().unwrap_or_else(|| "/".to_owned());
     steps.then([Op::ChangeDirectory { path, create_as: None }, Op::NewSessionKeyring]);
     steps.then(native::process(host, request.tty, &user));
-    steps.then(native::privileges(container, host, &user)?);
+    steps.then(native::privileges(container, host, facts, &user)?);
     let env = environment::native(container, &pod.hostname, &user.home, request.tty)?;
     Ok(ExecPlan {
         container: container.name.clone(),

@@ -48,6 +48,8 @@ mod refusal;
 #[cfg(feature = "manifest")]
 mod resolver;
 #[cfg(feature = "manifest")]
+mod seccomp_file;
+#[cfg(feature = "manifest")]
 pub mod seccomp_profile;
 #[cfg(feature = "manifest")]
 mod steps;

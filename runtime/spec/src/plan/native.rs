@@ -20,7 +20,7 @@ use super::refusal::{PlanError, Problem};
 use super::seccomp_profile::{Arch, default_filter};
 use super::steps::Steps;
 use super::user::{self, User};
-use super::{limits, mounts};
+use super::{limits, mounts, seccomp_file};
 use crate::facts::{ContainerFacts, HostFacts};
 use crate::pod::{Container, ImageRef, MemberKind, Pod, SeccompChoice, UserRef};
 
@@ -48,7 +48,7 @@ pub fn plan(
     }
     steps.then([Op::NewSessionKeyring]);
     steps.then(process(host, container.tty, &user));
-    steps.then(privileges(container, host, &user)?);
+    steps.then(privileges(container, host, facts, &user)?);
     steps.check(&container.name)?;
     let env = environment::native(container, &pod.hostname, &user.home, container.tty)?;
     let exec = Exec::Path {
@@ -130,8 +130,13 @@ pub fn process(host: &HostFacts, tty: bool, user: &User) -> Vec<Op> {
 /// execve would take them anyway), only the bounding set.
 ///
 /// # Errors
-/// An architecture without a system call table.
-pub fn privileges(container: &Container, host: &HostFacts, user: &User) -> Result<Vec<Op>, PlanError> {
+/// An architecture without a system call table; a filter's file that is not there, or is none.
+pub fn privileges(
+    container: &Container,
+    host: &HostFacts,
+    facts: &ContainerFacts,
+    user: &User,
+) -> Result<Vec<Op>, PlanError> {
     let rights = &container.rights;
     let bounding = rights.capabilities_of(host.capabilities);
     let effective = if user.uid == 0 { bounding } else { 0 };
@@ -139,21 +144,33 @@ pub fn privileges(container: &Container, host: &HostFacts, user: &User) -> Resul
         Op::SetUser { uid: user.uid, gid: user.gid, groups: user.groups.clone() },
         Op::SetCapabilities { bounding, effective },
     ];
-    let filter = filter(container, host)?;
+    let filter = filter(container, host, facts)?;
     Ok(match rights.may_gain_privileges || rights.privileged {
         true => filter.into_iter().chain(become_user).collect(),
         false => become_user.into_iter().chain([Op::NoNewPrivileges]).chain(filter).collect(),
     })
 }
 
-fn filter(container: &Container, host: &HostFacts) -> Result<Option<Op>, PlanError> {
+fn filter(container: &Container, host: &HostFacts, facts: &ContainerFacts) -> Result<Option<Op>, PlanError> {
     let rights = &container.rights;
     if !host.seccomp || rights.seccomp == SeccompChoice::Unconfined || rights.privileged {
         return Ok(None);
     }
     let unknown = || PlanError::of(&container.name, "image", Problem::Architecture(host.arch.clone()));
     let arch = Arch::by_name(&host.arch).ok_or_else(unknown)?;
-    Ok(Some(Op::Seccomp { program: default_filter(arch, container.rights.capabilities) }))
+    let program = match &rights.seccomp {
+        SeccompChoice::File(path) => filter_of(path, arch, rights.capabilities, facts).map_err(|why| {
+            let field = "securityContext.seccompProfile.localhostProfile";
+            PlanError::of(&container.name, field, Problem::Filter(path.clone(), why))
+        })?,
+        _ => default_filter(arch, rights.capabilities),
+    };
+    Ok(Some(Op::Seccomp { program }))
+}
+
+fn filter_of(path: &str, arch: Arch, held: u64, facts: &ContainerFacts) -> Result<Vec<u8>, String> {
+    let text = facts.filters.get(path).cloned().unwrap_or(Err("it was not looked for".to_owned()))?;
+    seccomp_file::filter(&text, arch, held).map_err(|fault| fault.to_string())
 }
 
 fn program(container: &Container) -> Result<Vec<String>, PlanError> {

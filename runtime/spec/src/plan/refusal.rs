@@ -70,6 +70,8 @@ pub enum Problem {
     TooLong,
     /// `runAsNonRoot`, and it would run as root.
     MustNotBeRoot,
+    /// The file of a system call filter, and what is wrong with it.
+    Filter(String, String),
     /// Asks for what only a native member can have; the sentence says why.
     NotForWasm(&'static str),
     /// Beside a Wasm member only another module can run.
@@ -144,6 +146,7 @@ impl fmt::Display for Problem {
             Self::MustNotBeRoot => {
                 f.write_str("it must not run as root, and neither the manifest nor the image names another user")
             }
+            Self::Filter(path, why) => write!(f, "{path}: {why}"),
             Self::NotForWasm(why) => f.write_str(why),
             Self::ExecIntoWasm => f.write_str("beside a Wasm member only another module can run"),
             Self::ServesOnly => f.write_str("it serves requests, and has no entry point to run"),

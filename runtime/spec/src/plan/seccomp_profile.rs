@@ -16,7 +16,7 @@ use super::syscall_numbers::{ALLOWED, BY_CAPABILITY, CLONE, CLONE3, Call, LAST_K
 use crate::capabilities::{DEFAULT, holds};
 
 const EPERM: u16 = 1;
-const ENOSYS: u16 = 38;
+pub(super) const ENOSYS: u16 = 38;
 
 /// `CLONE_NEW…` of every kind that `clone` itself takes.
 const CLONE_NAMESPACES: u32 = 0x7e02_0000;
@@ -41,6 +41,14 @@ impl Arch {
             "x86_64" => Some(Self::X86_64),
             "aarch64" => Some(Self::Aarch64),
             _ => None,
+        }
+    }
+
+    /// As Go names it, and the 32-bit one beside it: what containers-common's profiles mean by an architecture.
+    pub fn container_names(self) -> [&'static str; 3] {
+        match self {
+            Self::X86_64 => ["amd64", "x86_64", "x32"],
+            Self::Aarch64 => ["arm64", "aarch64", "arm"],
         }
     }
 
@@ -83,19 +91,19 @@ fn build(arch: Arch, capabilities: u64) -> Vec<u8> {
     for (_, calls) in BY_CAPABILITY.iter().filter(|(capability, _)| holds(capabilities, *capability)) {
         calls.iter().for_each(|call| put(*call, Verdict::Allow));
     }
-    compile(arch.audit(), &ranges(&verdicts))
+    compile(arch.audit(), &ranges(&verdicts, Verdict::Errno(ENOSYS)))
 }
 
-/// Neighbours with the same verdict become one range; everything above the list is ENOSYS.
-fn ranges(verdicts: &[Verdict]) -> Vec<(std::ops::RangeInclusive<u32>, Verdict)> {
+/// Neighbours with the same verdict become one range; everything above the list is `beyond`.
+pub(super) fn ranges(verdicts: &[Verdict], beyond: Verdict) -> Vec<(std::ops::RangeInclusive<u32>, Verdict)> {
     let mut ranges: Vec<(std::ops::RangeInclusive<u32>, Verdict)> = Vec::new();
     for (number, verdict) in (0u32..).zip(verdicts) {
         match ranges.last_mut() {
             Some((range, last)) if last == verdict => *range = *range.start()..=number,
-            _ => ranges.push((number..=number, *verdict)),
+            _ => ranges.push((number..=number, verdict.clone())),
         }
     }
-    ranges.push((verdicts.len() as u32..=u32::MAX, Verdict::Errno(ENOSYS)));
+    ranges.push((verdicts.len() as u32..=u32::MAX, beyond));
     ranges
 }
 

@@ -1,4 +1,4 @@
-//! System call numbers of what the default filter names: (name, x86-64, aarch64), -1 where it does not exist.
+//! System call numbers: (name, x86-64, aarch64), -1 where it does not exist.
 //!
 //! The lists are those of the container field's common default profile: what ordinary programs use, then what each
 //! capability adds. Numbers are the kernel's ABI (`asm/unistd_64.h`, `asm-generic/unistd.h`) and never change; from 424
@@ -164,3 +164,24 @@ pub const CLONE3: Call = ("clone3", 435, 435);
 pub const PERSONALITY: Call = ("personality", 135, 92);
 /// Every family but those that reach the hypervisor or the kernel's crypto interface.
 pub const SOCKET: Call = ("socket", 41, 198);
+
+/// Allowed to nobody by default; a filter from a file may name them.
+#[rustfmt::skip]
+pub const OTHERS: &[Call] = &[
+    ("_sysctl", 156, -1), ("add_key", 248, 217), ("afs_syscall", 183, -1), ("create_module", 174, -1),
+    ("file_getattr", 468, 468), ("file_setattr", 469, 469), ("get_kernel_syms", 177, -1), ("getpmsg", 181, -1),
+    ("io_uring_enter", 426, 426), ("io_uring_register", 427, 427), ("io_uring_setup", 425, 425),
+    ("kexec_file_load", 320, 294), ("kexec_load", 246, 104), ("keyctl", 250, 219), ("lsm_get_self_attr", 459, 459),
+    ("lsm_list_modules", 461, 461), ("lsm_set_self_attr", 460, 460), ("migrate_pages", 256, 238),
+    ("move_pages", 279, 239), ("nfsservctl", 180, 42), ("open_tree_attr", 467, 467), ("putpmsg", 182, -1),
+    ("query_module", 178, -1), ("request_key", 249, 218), ("security", 185, -1), ("swapoff", 168, 225),
+    ("swapon", 167, 224), ("sysfs", 139, -1), ("tuxcall", 184, -1), ("uretprobe", 335, -1), ("uselib", 134, -1),
+    ("userfaultfd", 323, 282), ("ustat", 136, -1), ("vserver", 236, -1),
+];
+
+/// The call of this name.
+pub fn by_name(name: &str) -> Option<Call> {
+    let special = [CLONE, CLONE3, PERSONALITY, SOCKET];
+    let listed = BY_CAPABILITY.iter().flat_map(|(_, calls)| *calls);
+    ALLOWED.iter().chain(listed).chain(OTHERS).chain(&special).find(|call| call.0 == name).copied()
+}

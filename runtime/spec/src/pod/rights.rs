@@ -38,13 +38,15 @@ pub struct Rights {
 }
 
 /// Which system call filter a native member gets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SeccompChoice {
     /// The usual one.
     #[default]
     Default,
     /// None.
     Unconfined,
+    /// That of a file, by its relative path beneath the folder of profiles.
+    File(String),
 }
 
 #[cfg(feature = "manifest")]
@@ -86,7 +88,7 @@ impl Rights {
         if self.may_gain_privileges {
             return Some(("allowPrivilegeEscalation", "a Wasm member executes no program that could gain privileges"));
         }
-        (self.seccomp == SeccompChoice::Unconfined)
+        (self.seccomp != SeccompChoice::Default)
             .then_some(("seccompProfile", "a Wasm member's worker keeps its filter"))
     }
 }

@@ -84,7 +84,7 @@ impl<'a> All<'a> {
         }
         let mut resources = resources::check(source.resources.as_ref(), path, out);
         resources.pids_limit = annotations::pids_limit(&self.annotations, &source.name);
-        let inherited = (self.seccomp, self.pod.and_then(|pod| pod.run_as_non_root));
+        let inherited = (self.seccomp.clone(), self.pod.and_then(|pod| pod.run_as_non_root));
         let rights = rights::rights(source, &image, inherited, path, out);
         let restart_policy = restart_policy(source.restart_policy.as_deref(), &format!("{path}.restartPolicy"), out);
         let passes = path.starts_with("spec.initContainers") && restart_policy != Some(RestartPolicy::Always);

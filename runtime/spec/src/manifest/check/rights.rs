@@ -9,7 +9,7 @@ use super::{Problems, id};
 use crate::capabilities;
 use crate::manifest::problem::{Cause, Problem};
 use crate::manifest::suggest;
-use crate::pod::{Groups, ImageRef, Rights, SeccompChoice, VolumeGroup};
+use crate::pod::{Groups, ImageRef, Rights, SeccompChoice, VolumeGroup, sub_path_fault};
 
 const SECCOMP_TYPES: [&str; 3] = ["Localhost", "RuntimeDefault", "Unconfined"];
 
@@ -123,11 +123,13 @@ fn seccomp(profile: &v1::SeccompProfile, path: &str, out: &mut Problems) -> Secc
     match profile.type_.as_str() {
         "RuntimeDefault" => {}
         "Unconfined" => return SeccompChoice::Unconfined,
-        "Localhost" if profile.localhost_profile.as_deref().unwrap_or_default().is_empty() => {
-            out.push(Problem::required(file, "must be set when seccomp type is Localhost"));
-        }
-        // Refused by the walk, which finds the file's name.
-        "Localhost" => {}
+        "Localhost" => match profile.localhost_profile.as_deref().unwrap_or_default() {
+            "" => out.push(Problem::required(file, "must be set when seccomp type is Localhost")),
+            path => {
+                out.extend(sub_path_fault(path).map(|fault| Problem::invalid(file, path, fault)));
+                return SeccompChoice::File(path.to_owned());
+            }
+        },
         "" => out.push(Problem::required(format!("{path}.type"), "type is required when seccompProfile is set")),
         other => out.push(Problem::unsupported(format!("{path}.type"), other, &SECCOMP_TYPES)),
     }

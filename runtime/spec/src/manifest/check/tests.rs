@@ -251,7 +251,9 @@ fn rights_of_a_container() {
     refused(profile(json!({"type": "Off"})), &format!("{at}.seccompProfile.type"), "\"RuntimeDefault\"");
     refused(profile(json!({"type": "Localhost"})), &format!("{at}.seccompProfile.localhostProfile"), "must be set");
     let file = json!({"type": "Localhost", "localhostProfile": "a.json"});
-    refused(profile(file), &format!("{at}.seccompProfile.localhostProfile"), "not yet");
+    assert_eq!(rights(profile(file)).seccomp, SeccompChoice::File("a.json".into()));
+    let out = json!({"type": "Localhost", "localhostProfile": "/a.json"});
+    refused(profile(out), &format!("{at}.seccompProfile.localhostProfile"), "must be a relative path");
     let wasm = json!({"image": "wasm:/m", "securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}});
     refused(container(wasm), &format!("{at}.capabilities.add"), "no use for capabilities");
 }
