@@ -5,6 +5,7 @@
 mod copies;
 mod documents;
 mod exec;
+mod install;
 mod lists;
 mod logs;
 mod refusals;
@@ -13,6 +14,7 @@ mod short_forms;
 mod signals;
 mod statuses;
 mod terminal;
+mod up;
 mod watching;
 
 use std::process::Stdio;

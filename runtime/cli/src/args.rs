@@ -39,6 +39,8 @@ pub enum Command {
     Cp(command::cp::CpArgs),
     /// Lead ports of this machine into a Pod
     PortForward(command::port_forward::PortForwardArgs),
+    /// See to it that Pods run which are meant to: after a start of the machine, or as manifests say
+    Up(command::up::UpArgs),
     /// Stop Pods in order and keep their records and logs
     Stop(command::stop::StopArgs),
     /// Send a signal to a Pod's members
@@ -63,6 +65,10 @@ pub enum Command {
     Explain(command::explain::ExplainArgs),
     /// Run the node in the foreground, for a service manager
     Serve(command::serve::ServeArgs),
+    /// Put this program in its place, with completions, man pages and a service unit
+    Install(command::install::InstallArgs),
+    /// Take away what `dwell install` put
+    Uninstall(command::install::UninstallArgs),
     /// Write a completion script for a shell
     Completions(command::completions::CompletionsArgs),
     /// Write the man pages into a directory

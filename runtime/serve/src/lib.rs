@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod client;
+mod notify;
 
 use std::fmt::Display;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dwell::layout::Layout;
-use dwell::{Node, NodeConfig, WorkerExecutable};
+use dwell::{Node, NodeConfig, NodeErrorKind, WorkerExecutable};
 use dwell_sys::complain::complain;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,6 +26,10 @@ pub const IDLE_SECONDS: u64 = 60;
 const STEADY: Duration = Duration::from_secs(10);
 const BETWEEN_BEGINNINGS: Duration = Duration::from_secs(1);
 
+/// How long a node that is to be replaced may take to leave.
+const LEAVE: Duration = Duration::from_secs(10);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
 /// `sun_path` without its final NUL.
 const SOCKET_PATH_MAX: usize = 107;
 
@@ -35,6 +40,8 @@ pub struct ServeOptions {
     pub layout: Layout,
     /// Leave after a minute without Pods.
     pub on_demand: bool,
+    /// Take the place of a node that is there.
+    pub replace: bool,
     /// What runs Wasm members; without it they are refused.
     pub worker: Option<WorkerExecutable>,
 }
@@ -58,13 +65,12 @@ fn fail(message: &str) -> ExitCode {
 }
 
 async fn run(options: ServeOptions) -> Result<(), String> {
-    let ServeOptions { layout, on_demand, worker } = options;
+    let ServeOptions { layout, on_demand, replace, worker } = options;
     fits_an_address(&layout)?;
-    let config = NodeConfig { layout: layout.clone(), worker };
     // Before anything is made that an end would have to remove: a signal that comes while the node opens waits.
     let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     let began = Instant::now();
-    let node = Node::open(config).await.map_err(|error| dwell::chain(&error))?;
+    let node = open(&layout, worker, replace).await?;
     let listener = match listen(&layout) {
         Ok(listener) => listener,
         Err(error) => {
@@ -75,6 +81,7 @@ async fn run(options: ServeOptions) -> Result<(), String> {
     };
     let serving = api::serve(listener, node.clone());
     tokio::pin!(serving);
+    notify::tell("READY=1");
     tokio::select! {
         () = &mut serving => {}
         () = leave_when_idle(&node), if on_demand => {}
@@ -91,6 +98,24 @@ async fn run(options: ServeOptions) -> Result<(), String> {
     let _ = tokio::time::timeout(Duration::from_millis(100), serving).await;
     node.close().await;
     Ok(())
+}
+
+/// Opens the node. One that is there is asked to leave, if it is to be replaced: its Pods go on meanwhile.
+async fn open(layout: &Layout, worker: Option<WorkerExecutable>, replace: bool) -> Result<Arc<Node>, String> {
+    let deadline = Instant::now() + LEAVE;
+    loop {
+        let config = NodeConfig { layout: layout.clone(), worker: worker.clone() };
+        match Node::open(config).await {
+            Err(error) if replace && error.kind() == NodeErrorKind::Conflict && Instant::now() < deadline => {
+                if let Ok(client) = client::Client::connect(layout).await {
+                    // One that is leaving already needs no asking.
+                    let _ = client.shutdown().await;
+                }
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+            }
+            other => return other.map_err(|error| dwell::chain(&error)),
+        }
+    }
 }
 
 /// Executes this program again, as it was started: a new node in the same process, which finds every Pod by its record.

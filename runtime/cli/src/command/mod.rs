@@ -9,6 +9,7 @@ pub mod debug;
 pub mod exec;
 pub mod explain;
 pub mod inspect;
+pub mod install;
 pub mod kill;
 pub mod logs;
 pub mod man;
@@ -21,6 +22,7 @@ pub mod run;
 pub mod serve;
 pub mod stats;
 pub mod stop;
+pub mod up;
 pub mod version;
 pub mod wait;
 
@@ -76,6 +78,9 @@ fn dispatch(command: Command, layout: Layout) -> Outcome {
         Command::Restart(args) => on_runtime(restart::run(args, &layout)),
         Command::Rm(args) => on_runtime(rm::run(args, &layout)),
         Command::Inspect(args) => on_runtime(inspect::run(args, &layout)),
+        Command::Up(args) => on_runtime(up::run(args, &layout)),
+        Command::Install(args) => install::install(args),
+        Command::Uninstall(args) => install::uninstall(args),
         Command::Plan(args) => plan::run(args, &layout),
         Command::Check(args) => check::run(args, &layout),
         Command::Explain(args) => explain::run(args),

@@ -16,6 +16,9 @@ pub struct ServeArgs {
     /// Detach, and leave after a minute without Pods
     #[arg(long, hide = true)]
     on_demand: bool,
+    /// Take the place of a node that is there; its Pods go on
+    #[arg(long)]
+    replace: bool,
 }
 
 /// Serves until told to end.
@@ -25,7 +28,7 @@ pub fn run(args: ServeArgs, layout: Layout) -> Outcome {
         // Fails only for a process group's leader, which then has a session or a shell job of its own already.
         _ = rustix::process::setsid();
     }
-    let options = ServeOptions { layout, on_demand: args.on_demand, worker: worker() };
+    let options = ServeOptions { layout, on_demand: args.on_demand, replace: args.replace, worker: worker() };
     let code = dwell_serve::serve(options);
     Ok(if code == std::process::ExitCode::SUCCESS { 0 } else { DWELL_FAILED })
 }

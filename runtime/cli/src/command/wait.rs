@@ -74,7 +74,8 @@ fn until(text: &str) -> Result<Until, String> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A length of time as it is typed; a negative one is as long as kubectl waits for ever.
+pub fn duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }

@@ -29,6 +29,11 @@ pub enum Condition {
 impl Eq for Condition {}
 
 impl Condition {
+    /// That the one of this type is `True`.
+    pub fn named(kind: &str) -> Condition {
+        Self::Status { kind: kind.to_owned(), status: "True".to_owned() }
+    }
+
     /// From `condition=…` or `jsonpath=…`.
     ///
     /// # Errors

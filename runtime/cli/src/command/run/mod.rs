@@ -19,7 +19,7 @@ use clap::ValueEnum;
 use dwell::layout::Layout;
 use dwell_serve::client::{Client, ClientFailure, Kind};
 use dwell_spec::settings::SettingsObject;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 
 pub use command_line::arguments;
 use source::Wanted;
@@ -150,12 +150,7 @@ async fn run_wanted(wanted: Wanted, args: &RunArgs, layout: &Layout) -> Outcome 
     let Wanted { pods, settings, claims } = wanted;
     refuse_twins(&pods)?;
     let client = node::connect(layout).await?;
-    for object in &settings {
-        client.put_settings(object).await?;
-    }
-    for claim in &claims {
-        client.put_claim(claim).await?;
-    }
+    keep_all(&client, &settings, &claims).await?;
     if pods.is_empty() {
         let claims = claims.iter().filter_map(|claim| claim.metadata.name.as_deref());
         let claims = claims.map(|name| format!("persistentvolumeclaim/{name}"));
@@ -184,6 +179,21 @@ async fn run_wanted(wanted: Wanted, args: &RunArgs, layout: &Layout) -> Outcome 
         remove(&Client::connect_or_start(layout).await?, layout, &created).await?;
     }
     result
+}
+
+/// What Pods refer to.
+pub async fn keep_all(
+    client: &Client,
+    settings: &[SettingsObject],
+    claims: &[PersistentVolumeClaim],
+) -> Result<(), Failure> {
+    for object in settings {
+        client.put_settings(object).await?;
+    }
+    for claim in claims {
+        client.put_claim(claim).await?;
+    }
+    Ok(())
 }
 
 /// `configmap/NAME`, `secret/NAME`.
@@ -231,7 +241,7 @@ fn refused(pod: &Pod, error: ClientFailure) -> Failure {
 }
 
 /// Removes Pods, and waits until they are gone; those that are not there are none of our business.
-async fn remove(client: &Client, layout: &Layout, pods: &[Pod]) -> Result<(), Failure> {
+pub async fn remove(client: &Client, layout: &Layout, pods: &[Pod]) -> Result<(), Failure> {
     for pod in pods {
         let removed = match client.delete_pod(key(pod).0, key(pod).1, None).await {
             Err(e) if e.kind() == Kind::NotFound => continue,

@@ -61,7 +61,7 @@ fn rename(pods: &mut [Pod], name: &str) -> Result<(), Failure> {
 }
 
 /// What manifests say, checked: the same rules that the node applies, with places in the text.
-fn from_manifests(files: &[String]) -> Result<Wanted, Failure> {
+pub fn from_manifests(files: &[String]) -> Result<Wanted, Failure> {
     let mut all = Wanted::default();
     for file in files {
         let Wanted { pods, settings, claims } = parse(file)?;
