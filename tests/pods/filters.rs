@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{before_containers, guest, native};
 
-/// Everything is allowed, but to make a folder, and to open a socket of one family.
+/// Everything is allowed, but to make a folder, and to change the root, which is the program's end.
 const PROFILE: &str = r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"], "syscalls": [
     {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 30},
     {"names": ["chroot", "acct"], "action": "SCMP_ACT_KILL_PROCESS"}]}"#;
@@ -38,6 +38,9 @@ fn a_filter_from_a_file_holds_for_the_member_and_for_who_joins_it() {
     );
     assert_eq!(exec(&["chroot", "/", "true"]).code, 128 + 31, "SIGSYS");
     exec(&["sh", "-c", "echo x > /tmp/file"]).ok();
+    std::fs::remove_file(node.state_dir().join("lib/seccomp/profiles/no-folders.json")).unwrap();
+    assert_eq!(exec(&["mkdir", "/tmp/b"]).code, 1, "whatever becomes of the file, the run's filter is its own");
+    put(&node, "profiles/no-folders.json", PROFILE);
     let main = native(&node, "main", "mkdir /tmp/a && echo made", "");
     let control = pod("control", "Never", "profiles/no-folders.json", &main).replace("Localhost", "RuntimeDefault");
     let control = control.replace(", localhostProfile: profiles/no-folders.json", "");

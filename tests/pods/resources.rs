@@ -21,15 +21,16 @@ fn ended(pod: &Value, container: &str) -> Value {
 fn a_pods_limit_bounds_members_of_both_kinds_that_have_none() {
     let node = Node::new();
     let eaters = [
-        ("native", native(&node, "eater", "a=x; while :; do a=$a$a; done", "")),
-        ("wasm", guest("eater", "eat.wasm", "['1000']", "")),
+        ("native", native(&node, "eater", "a=x; while :; do a=$a$a; done", ""), ("OOMKilled", 137)),
+        // A module hears that there is no more, before the kernel ends it.
+        ("wasm", guest("eater", "eat.wasm", "['1000']", ""), ("MemoryLimit", 3)),
     ];
-    for (name, eater) in eaters {
+    for (name, eater, (reason, code)) in eaters {
         let other = native(&node, "other", "exec sleep 600", "");
         node.start(&pod(name, "  resources: {limits: {memory: 48Mi}}\n", &(eater + &other)));
         let pod = node.wait_for(name, "the eater's end", |pod| ended(pod, "eater").is_object());
         let end = ended(&pod, "eater");
-        assert_eq!((end["reason"].as_str(), end["exitCode"].as_i64()), (Some("OOMKilled"), Some(137)), "{pod:#}");
+        assert_eq!((end["reason"].as_str(), end["exitCode"].as_i64()), (Some(reason), Some(code)), "{pod:#}");
         assert_eq!(ended(&pod, "other"), Value::Null, "the other one lives");
         assert_eq!(pod["status"]["qosClass"], "Burstable");
     }
@@ -71,5 +72,13 @@ fn the_kernel_knows_whom_to_end_first() {
         let root = format!("rootfs:{}", dwell_tests::rootfs::busybox(&node.files()).display());
         let look = ["debug", name, "--image", &root, "--target", "module", "--", "cat", "/proc/1/oom_score_adj"];
         assert_eq!(node.dwell(&look).ok().trim(), score, "{name}: the module");
+        let title = format!("pause default/{name}");
+        let uid = node.pod(name)["metadata"]["uid"].as_str().unwrap_or("none").to_owned();
+        let of_pod =
+            |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|text| text.contains(&uid));
+        let all = dwell_tests::world::Process::all().into_iter();
+        let pause = all.filter(|one| one.command == title).find(|one| of_pod(one.pid)).expect("its pause");
+        let protected = std::fs::read_to_string(format!("/proc/{}/oom_score_adj", pause.pid)).unwrap();
+        assert_eq!(protected.trim(), if may_lower() { "-998" } else { own.trim() }, "{name}: pause goes last");
     }
 }

@@ -49,12 +49,15 @@ pub fn rlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
 }
 
 /// How soon the kernel ends this process for want of memory. By a look at `/proc` that nobody else gets: neither a Wasm
-/// member's root nor an unfinished one has it. Without CAP_SYS_RESOURCE it cannot be lower than it is.
+/// member's root nor an unfinished one has it. Where this process may not, it stays as it is.
 pub fn oom_score(score: i32) -> Result<(), Errno> {
     let flags = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOEXEC;
-    let proc = mount::instance("proc", &[], flags)?;
-    let file = openat(&proc, "self/oom_score_adj", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-    match rustix::io::write(&file, score.to_string().as_bytes()) {
+    let write = || {
+        let proc = mount::instance("proc", &[], flags)?;
+        let file = openat(&proc, "self/oom_score_adj", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        rustix::io::write(&file, score.to_string().as_bytes())
+    };
+    match write() {
         Err(Errno::ACCESS | Errno::PERM) => Ok(()),
         written => written.map(drop),
     }

@@ -34,7 +34,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 
 pub use chain::chain;
-pub use container::filters::filters;
+pub use container::filters::find as filters;
 pub use dwell_spec::signal::SignalName;
 pub use image::look::facts as image_facts;
 pub use node::copy::Packed;

@@ -108,19 +108,23 @@ impl Pod {
         self.init_containers.iter().filter(|container| container.is_sidecar())
     }
 
-    /// The most that its containers have of something at one time: all members with the sidecars, or any init container
-    /// with the sidecars before it (as the kubelet adds them up).
+    /// The most that its containers have of something at one time.
     pub fn at_one_time(&self, of: impl Fn(&Container) -> u64) -> u64 {
-        let (mut sidecars, mut most) = (0u64, 0u64);
-        for container in &self.init_containers {
-            let with_those_before = sidecars.saturating_add(of(container));
-            if container.is_sidecar() {
-                sidecars = with_those_before;
-            }
-            most = most.max(with_those_before);
-        }
-        most.max(self.containers.iter().map(of).fold(sidecars, u64::saturating_add))
+        at_one_time(&self.init_containers, &self.containers, of)
     }
+}
+
+/// All members with the sidecars, or any init container with the sidecars before it (as the kubelet adds them up).
+pub fn at_one_time(inits: &[Container], members: &[Container], of: impl Fn(&Container) -> u64) -> u64 {
+    let (mut sidecars, mut most) = (0u64, 0u64);
+    for container in inits {
+        let with_those_before = sidecars.saturating_add(of(container));
+        if container.is_sidecar() {
+            sidecars = with_those_before;
+        }
+        most = most.max(with_those_before);
+    }
+    most.max(members.iter().map(of).fold(sidecars, u64::saturating_add))
 }
 
 impl Container {

@@ -12,16 +12,16 @@ use dwell_spec::short_form::{self, DebugArgs as Typed, Debugger};
 use dwell_sys::complain::complain;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::run::output::PodOutput;
-use super::run::short::own_variables;
+use super::run::own_variables;
 use super::run::source::{random, working_directory};
 use super::{Outcome, print};
 use crate::args::PodName;
 use crate::failure::Failure;
+use crate::output::pods::PodOutput;
 use crate::output::progress::Progress;
 use crate::output::sanitise::printable;
-use crate::pods::changes::Changes;
-use crate::pods::records::{key, shown, status_of};
+use crate::pods::changes::{Change, Changes};
+use crate::pods::records::{is_finished, key, runs, shown, status_of};
 use crate::pods::{node, outcome, select};
 use crate::terminal::attachment::{Attachment, ended};
 use crate::terminal::interrupt::Interrupts;
@@ -115,7 +115,8 @@ pub async fn run(args: DebugArgs, layout: &Layout) -> Outcome {
         print(&format!("{name}\n"))?;
         return Ok(0);
     }
-    let following = Following { layout, pod: &pod, name, interrupts, signals: 0 };
+    let last = pod.clone();
+    let following = Following { layout, pod: &pod, name, interrupts, last, signal: None, signals: 0 };
     following.follow().await
 }
 
@@ -152,48 +153,64 @@ struct Following<'a> {
     pod: &'a Pod,
     name: &'a str,
     interrupts: Interrupts,
+    /// The Pod as it was last.
+    last: Pod,
+    /// The last signal that asked us to end, and how many there were.
+    signal: Option<u8>,
     signals: u32,
 }
 
 impl Following<'_> {
     async fn follow(mut self) -> Outcome {
-        let mut changes = Changes::of(self.layout, self.pod);
-        let mut output = PodOutput::of_one(self.layout, self.pod, self.name);
-        let mut attachment = Attachment::to(self.pod, self.name);
+        let (layout, pod) = (self.layout, self.pod);
+        let mut changes = Changes::of(layout, pod);
+        let mut output = PodOutput::of_one(layout, pod, self.name);
+        let mut attachment = Attachment::to(pod, self.name);
         let mut progress = Progress::new();
-        let mut last = self.pod.clone();
-        while status_of(&last, self.name).and_then(outcome::of_container).is_none() {
+        while self.end().is_none() && !is_finished(&self.last) {
             output.copy(false, || progress.erase())?;
-            progress.waiting_for(self.waits(&last));
-            tokio::select! {
-                now = changes.next() => match now? {
-                    Some(now) => last = now,
-                    None => return Err(self.gone()),
+            progress.waiting_for(self.waits());
+            let change = match changes.client().is_some() {
+                false => Some(changes.look().await?),
+                true => tokio::select! {
+                    change = changes.changed() => Some(change?),
+                    changed = output.changed() => changed.map(|()| None)?,
+                    () = ended(&mut attachment) => None,
+                    () = progress.tick() => {
+                        progress.draw();
+                        None
+                    }
+                    signal = self.interrupts.next() => {
+                        (self.signal, self.signals) = (Some(signal), self.signals + 1);
+                        None
+                    }
                 },
-                changed = output.changed() => changed?,
-                () = ended(&mut attachment) => {}
-                () = progress.tick() => progress.draw(),
-                signal = self.interrupts.next() => if let Some(status) = self.stop(signal).await? {
-                    return Ok(status);
-                },
+            };
+            match change {
+                Some(Change::To(now)) => self.last = *now,
+                Some(Change::Gone) => return Err(self.gone()),
+                Some(Change::Closed) | None => {}
+            }
+            if let Some(status) = self.stop().await? {
+                return Ok(status);
             }
             if let (Some(attachment), Some(client)) = (&mut attachment, changes.client()) {
-                attachment.pod_changed(client, &last).await;
+                attachment.pod_changed(client, &self.last).await;
             }
         }
         progress.waiting_for(None);
         output.copy(true, || {})?;
         // The terminal first, else the sentences are written in raw mode.
         drop(attachment);
-        let end = status_of(&last, self.name).and_then(outcome::of_container);
-        Ok(end.map_or(0, |end| {
-            end.sentences.iter().for_each(|sentence| complain(format_args!("dwell: {sentence}")));
-            end.status
-        }))
+        self.judge()
     }
 
-    fn waits(&self, pod: &Pod) -> Option<String> {
-        let waiting = status_of(pod, self.name)?.state.as_ref()?.waiting.as_ref()?;
+    fn end(&self) -> Option<outcome::Outcome> {
+        status_of(&self.last, self.name).and_then(outcome::of_container)
+    }
+
+    fn waits(&self) -> Option<String> {
+        let waiting = status_of(&self.last, self.name)?.state.as_ref()?.waiting.as_ref()?;
         Some(waiting.message.clone().unwrap_or_else(|| format!("starting {}", self.name)))
     }
 
@@ -201,17 +218,29 @@ impl Following<'_> {
         Failure::new(format!("{} was removed before {} ended", shown(self.pod), self.name))
     }
 
-    /// Nobody would look after it: the first signal asks it to end, the second ends it. One that has not begun yet, since
-    /// its target does not run, is left to the Pod, and we leave with this status.
-    async fn stop(&mut self, signal: u8) -> Result<Option<u8>, Failure> {
-        self.signals += 1;
+    /// Nobody would look after it: the first signal asks it to end, as soon as it has begun, the second ends it. One that
+    /// has not begun by then, since its target does not run, is left to the Pod, and we leave with this status.
+    async fn stop(&mut self) -> Result<Option<u8>, Failure> {
+        let Some(signal) = self.signal else { return Ok(None) };
+        if !runs(&self.last, self.name) {
+            return Ok((self.signals > 1 && self.end().is_none()).then_some(128 + signal));
+        }
+        self.signal = None;
         let (namespace, name) = key(self.pod);
         let word = if self.signals > 1 { "KILL" } else { "TERM" };
         let client = Client::connect_or_start(self.layout).await?;
         match client.kill_pod(namespace, name, word, Some(self.name)).await {
-            Err(e) if e.kind() == Kind::Conflict => Ok(Some(128 + signal)),
-            Err(e) if e.kind() == Kind::NotFound => Ok(None),
+            // It has ended meanwhile.
+            Err(e) if matches!(e.kind(), Kind::Conflict | Kind::NotFound) => Ok(None),
             other => Ok(other.map(|()| None)?),
         }
+    }
+
+    fn judge(&self) -> Outcome {
+        let Some(end) = self.end() else {
+            return Err(Failure::new(format!("{} ended before {} began", shown(self.pod), self.name)));
+        };
+        end.sentences.iter().for_each(|sentence| complain(format_args!("dwell: {sentence}")));
+        Ok(end.status)
     }
 }

@@ -17,14 +17,36 @@ const KUBELET: &str = "/var/lib/kubelet/seccomp";
 /// Bytes of a file at most.
 const FILE_MAX: u64 = 1 << 20;
 
-/// The file that the container names, if it names one: its text, or why there is none.
-pub fn filters(layout: &Layout, container: &Container) -> BTreeMap<String, Result<String, String>> {
-    let SeccompChoice::File(path) = &container.rights.seccomp else { return BTreeMap::new() };
+/// Where a run's own folder has the text that it was begun with.
+const KEPT: &str = "filter.json";
+
+/// Files by their path: the text, or why there is none.
+pub type Filters = BTreeMap<String, Result<String, String>>;
+
+/// The file that the container names, if it names one.
+pub fn find(layout: &Layout, container: &Container) -> Filters {
+    let SeccompChoice::File(path) = &container.rights.seccomp else { return Filters::new() };
     let folders = [layout.filters(), PathBuf::from(KUBELET)];
-    BTreeMap::from([(path.clone(), find(&folders, path))])
+    Filters::from([(path.clone(), find_in(&folders, path))])
 }
 
-fn find(folders: &[PathBuf], path: &str) -> Result<String, String> {
+/// Keeps the text for whoever joins the run, whatever becomes of the file.
+///
+/// # Errors
+/// What the file system said.
+pub fn keep(own_folder: &Path, found: &Filters) -> io::Result<()> {
+    let text = found.values().find_map(|text| text.as_ref().ok());
+    text.map_or(Ok(()), |text| std::fs::write(own_folder.join(KEPT), text))
+}
+
+/// What was kept when the run began.
+pub fn kept(own_folder: &Path, container: &Container) -> Filters {
+    let SeccompChoice::File(path) = &container.rights.seccomp else { return Filters::new() };
+    let text = std::fs::read_to_string(own_folder.join(KEPT));
+    Filters::from([(path.clone(), text.map_err(|error| format!("read what was kept of it: {error}")))])
+}
+
+fn find_in(folders: &[PathBuf], path: &str) -> Result<String, String> {
     for folder in folders {
         match read(folder, path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -66,12 +88,12 @@ mod tests {
         std::os::unix::fs::symlink("../secret", own.join("link")).unwrap();
         std::os::unix::fs::symlink("profiles/a.json", own.join("inside")).unwrap();
         let folders = [own, other];
-        assert_eq!(find(&folders, "profiles/a.json").as_deref(), Ok("own"));
-        assert_eq!(find(&folders, "inside").as_deref(), Ok("own"));
-        assert_eq!(find(&folders, "b.json").as_deref(), Ok("other"));
-        assert!(find(&folders, "none").unwrap_err().contains("no such file in"));
-        assert!(find(&folders, "link").unwrap_err().contains("read it in"), "it leads out");
-        assert!(find(&folders, "profiles").unwrap_err().contains("no regular file"));
+        assert_eq!(find_in(&folders, "profiles/a.json").as_deref(), Ok("own"));
+        assert_eq!(find_in(&folders, "inside").as_deref(), Ok("own"));
+        assert_eq!(find_in(&folders, "b.json").as_deref(), Ok("other"));
+        assert!(find_in(&folders, "none").unwrap_err().contains("no such file in"));
+        assert!(find_in(&folders, "link").unwrap_err().contains("read it in"), "it leads out");
+        assert!(find_in(&folders, "profiles").unwrap_err().contains("no regular file"));
         std::fs::remove_dir_all(root).unwrap();
     }
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use dwell_spec::manifest::Problem;
 use dwell_spec::pod::Pod;
 use k8s_openapi::api::core::v1::{self, EphemeralContainer};
 
@@ -47,12 +48,14 @@ fn with(pod: &v1::Pod, containers: Vec<EphemeralContainer>) -> Result<v1::Pod, R
     let mut pod = pod.clone();
     let there = pod.spec.get_or_insert_default().ephemeral_containers.get_or_insert_default();
     for container in containers {
-        match there.iter().find(|known| known.name == container.name) {
+        match there.iter().position(|known| known.name == container.name) {
             None => there.push(container),
-            Some(known) if *known == container => {}
-            Some(_) => {
-                let why = "was added before, and can be neither changed nor begun again: add one of another name";
-                return Err(Refusal::Invalid(format!("container {} {why}", container.name)));
+            Some(at) if there[at] == container => {}
+            Some(at) => {
+                let why = format!("{} was added before, and can be neither changed nor begun again", container.name);
+                let problem = Problem::forbidden(format!("spec.ephemeralContainers[{at}]"), &why)
+                    .with_hint("add one of another name");
+                return Err(Refusal::Problems(vec![problem]));
             }
         }
     }
@@ -80,6 +83,6 @@ mod tests {
         };
         assert_eq!(names(&two), ["a", "b"]);
         let refused = with(&two, vec![named("a", "other")]).unwrap_err();
-        assert!(refused.to_string().contains("container a was added before"), "{refused}");
+        assert!(refused.to_string().contains("a was added before"), "{refused}");
     }
 }

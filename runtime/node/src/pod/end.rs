@@ -74,7 +74,7 @@ impl Driver {
     pub(super) async fn pause_died(&mut self) {
         self.drop_sandbox().await;
         // A Pod that had run to its end, whose node was killed while taking it down, failed for no reason of pause's.
-        let lived = self.journal.members.iter().any(|member| member.live_seq().is_some());
+        let lived = self.journal.members.iter().any(|member| !member.added && member.live_seq().is_some());
         let wanted = decide::after_pause_death(&mut self.journal, self.pod.restart_policy, now_ns());
         if lived && !wanted && self.journal.intent == crate::supervise::journal::Intent::Run {
             self.journal.reason = Some(("SandboxChanged".into(), "the Pod's pause ended".into()));

@@ -21,7 +21,7 @@ use super::files;
 use super::prepare::{self, Failure, Parts, Ready};
 use super::request::{ExecRequest, ExecSession, Refusal, Reply, pick, require_running};
 use crate::chain::chain;
-use crate::container::filters::filters;
+use crate::container::filters;
 use crate::container::source::{self, Opened};
 use crate::image::look::{self, Module};
 use crate::image::rootfs;
@@ -199,7 +199,7 @@ impl Driver {
             // Whatever has become of its volumes: a native member is joined, and nothing of it is opened anew.
             None => {
                 let settings = self.settings(container.settings());
-                let filters = filters(&self.shared.layout, &container);
+                let filters = filters::kept(&self.own_folder(target.index), &container);
                 (ContainerFacts { settings, filters, ..look::accounts(&container) }, Parts::new(), None)
             }
             Some(ready) => {

@@ -87,7 +87,7 @@ impl Driver {
         files::reopen_report(&self.own_folder(index))
     }
 
-    fn own_folder(&self, index: usize) -> std::path::PathBuf {
+    pub(super) fn own_folder(&self, index: usize) -> std::path::PathBuf {
         let member = &self.journal.members[index];
         let start = member.starts.saturating_sub(1);
         self.shared.layout.container_dir(&self.handle.uid, &member.name).join(start.to_string())
@@ -182,7 +182,9 @@ impl Driver {
     }
 
     fn pick_interactive(&self, asked: Option<&str>) -> Result<usize, Refusal> {
-        let interactive = |index: &usize| self.container(*index).stdin || self.container(*index).tty;
+        let interactive = |index: &usize| {
+            !self.journal.members[*index].added && (self.container(*index).stdin || self.container(*index).tty)
+        };
         match (asked, (0..self.journal.members.len()).find(interactive)) {
             (None, Some(index)) => Ok(index),
             _ => pick(&self.journal, asked),

@@ -23,12 +23,13 @@ use super::request::{pick, require_running};
 use crate::blocking::blocking;
 use crate::chain::chain;
 use crate::clock::now_ns;
-use crate::container::filters::filters;
+use crate::container::filters;
 use crate::container::log_files;
 use crate::container::source::{self, Opened};
 use crate::network;
 use crate::sandbox::keeper::{Birth, BirthStdio, Process};
 use crate::sandbox::{Sandbox, SandboxConfig};
+use crate::supervise::decide;
 use crate::supervise::journal::{MemberState, SandboxRecord};
 use crate::volume::{self, OpenVolume, VolumeFolders};
 
@@ -43,6 +44,10 @@ impl Driver {
     /// One start of one member. A failure ends the member's run, and the restart policy decides on. A start counts once
     /// the sandbox stands: a node killed while making it has started nobody.
     pub(super) async fn bring_to_life(&mut self, index: usize, mut ready: Ready) {
+        if !decide::has_its_target(&self.journal, index, self.pod.restart_policy) {
+            // It has ended meanwhile, and will run again.
+            return self.set_waiting(index, "ContainerCreating", "waiting for its target".into());
+        }
         let sandbox = self.ensure_sandbox().await;
         self.begin_run(index);
         let planned = match sandbox {
@@ -79,7 +84,7 @@ impl Driver {
         let files = self.mountable(&ready.parts).filter(|(_, volume)| volume.is_file);
         ready.facts.files = files.map(|(part, _)| part).collect();
         ready.facts.devices = devices;
-        ready.facts.filters = filters(&self.shared.layout, container);
+        ready.facts.filters = filters::find(&self.shared.layout, container);
         if container.rights.privileged {
             ready.facts.host_devices = volume::devices::list();
         }
@@ -160,6 +165,7 @@ impl Driver {
         dwell_sys::remove::remove_tree(&own_folder).map_err(|e| format!("empty {}: {e}", own_folder.display()))?;
         std::fs::create_dir_all(&own_folder).map_err(|e| format!("make {}: {e}", own_folder.display()))?;
         let report = files::open_report(&own_folder).map_err(|e| format!("open the report file: {e}"))?;
+        filters::keep(&own_folder, &ready.facts.filters).map_err(|e| format!("keep the filter's file: {e}"))?;
         let sandbox = self.sandbox.as_ref().ok_or("the sandbox is gone")?;
         let cgroup = sandbox.cgroup.create_container(&id, &plan.cgroup).map_err(|e| chain(&e))?;
         let tasks = cgroup.group.all_tasks().map_err(|e| chain(&e))?;

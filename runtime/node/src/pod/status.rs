@@ -136,14 +136,14 @@ fn will_restart(pod: &Pod, member: &Member, journal: &Journal, end: &Termination
 /// Whether it is started without waiting, whatever its exit status says.
 fn starts_anew(pod: &Pod, member: &Member, journal: &Journal, end: &Termination) -> bool {
     let unhealthy = end.unhealthy && member.follows(end, pod.restart_policy) != Next::Rest && !journal.finished;
-    journal.intent.begins_again() || unhealthy && journal.intent == Intent::Run
+    !member.added && journal.intent.begins_again() || unhealthy && journal.intent == Intent::Run
 }
 
 /// Whether its Pod was ended before it could begin, although its turn had come. Source: the kubelet's `TerminatePod`.
 fn was_never_started(member: &Member, journal: &Journal) -> bool {
     let has_passed = |one: &Member| matches!(&one.state, MemberState::Terminated(end) if end.exit_code == 0);
     let mut before = journal.members.iter().filter(|one| one.init && !one.is_sidecar());
-    journal.finished && !member.init && before.all(has_passed)
+    journal.finished && (member.added || !member.init && before.all(has_passed))
 }
 
 fn never_started() -> Terminated {

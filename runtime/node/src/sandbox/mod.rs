@@ -32,6 +32,9 @@ use crate::tidy::tidy;
 use cgroup::{CgroupRoot, PodCgroup};
 use keeper::{Keeper, KeeperError};
 
+/// As a kubelet gave it to its own pause.
+const PAUSE_SCORE: &str = "-998";
+
 /// How long a killed pause may take to be gone.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -151,7 +154,15 @@ impl Begun {
     /// The step of its set-up that failed, or that it ended.
     pub async fn hello(mut self) -> Result<Sandbox, KeeperError> {
         let hello = self.keeper.hello().await?;
+        protect(&hello.pidfd);
         Ok(Sandbox { keeper: self.keeper, cgroup: self.cgroup, pidfd: hello.pidfd })
+    }
+}
+
+/// The kernel is to end pause last of all in its Pod, whoever has used up the memory. As far as this host lets us.
+fn protect(pause: &OwnedFd) {
+    if let Ok(pid) = process::number(pause.as_fd()) {
+        let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), PAUSE_SCORE);
     }
 }
 

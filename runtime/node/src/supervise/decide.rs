@@ -118,7 +118,7 @@ fn run(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
         decision.tend(member, index, now_ns);
     }
     for (index, member) in journal.members.iter().enumerate().filter(|(_, member)| member.added) {
-        if is_to_begin(member, containers, rules.policy) {
+        if has_its_target(journal, index, rules.policy) {
             decision.consider(member, index, false, now_ns);
         }
     }
@@ -155,10 +155,15 @@ fn begun_by_the_manifest(members: &[Member]) -> (&[Member], &[Member]) {
     members[..members.len() - added].split_at(inits)
 }
 
-/// Whether what was added has what it is to look at: the member runs, or never will again, which its start will say.
-fn is_to_begin(added: &Member, members: &[Member], policy: RestartPolicy) -> bool {
-    let target = added.target.as_ref().and_then(|name| members.iter().find(|member| member.name == *name));
-    target.is_none_or(|target| matches!(target.state, MemberState::Running { .. }) || rests(target, policy))
+/// Whether the member at `index` has what it is to look at, if it is to look at another one: that one runs, or never will
+/// again, which the start will say.
+pub fn has_its_target(journal: &Journal, index: usize, policy: RestartPolicy) -> bool {
+    let name = journal.members[index].target.as_ref();
+    let target = name.and_then(|name| journal.members.iter().find(|member| member.name == *name));
+    target.is_none_or(|target| {
+        let has_passed = target.init && !target.is_sidecar() && succeeded(target);
+        matches!(target.state, MemberState::Running { .. }) || rests(target, policy) || has_passed
+    })
 }
 
 /// Whether the members after it wait until its postStart hook is through, as they do when a kubelet starts them.
@@ -287,6 +292,7 @@ pub fn after_pause_death(journal: &mut Journal, policy: RestartPolicy, now_ns: u
             unhealthy: false,
         });
     }
+    journal.members.iter_mut().for_each(|member| member.give_up(now_ns));
     let inits = begun_by_the_manifest(&journal.members).0.len();
     let may_run = |member: &Member| {
         restarts(member, policy) || member.policy(policy) != RestartPolicy::Never && !rests(member, policy)

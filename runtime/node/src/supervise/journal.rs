@@ -242,7 +242,7 @@ impl Journal {
         }
         self.finished = false;
         self.reason = None;
-        // What was added to look at the Pod that was has had its time.
+        self.members.iter_mut().for_each(|member| member.give_up(now_ns));
         for member in self.members.iter_mut().filter(|member| !member.added) {
             member.state = Member::waiting(if member.init { "PodInitializing" } else { "ContainerCreating" });
             member.started = false;
@@ -312,6 +312,22 @@ impl Member {
             Some(RestartAction::Container) => Next::Restart,
             None if restarts => Next::Restart,
             None => Next::Rest,
+        }
+    }
+
+    /// What was added to look at a Pod has had its time when that begins anew, whether it was begun or not: nobody is there
+    /// any more, and whether it was begun before the machine went down nobody knows.
+    pub fn give_up(&mut self, now_ns: u64) {
+        if self.added && !matches!(self.state, MemberState::Terminated(_)) {
+            self.terminate(Termination {
+                exit_code: 137,
+                signal: None,
+                reason: "ContainerStatusUnknown".into(),
+                message: "its Pod began anew".into(),
+                started_ns: now_ns,
+                finished_ns: now_ns,
+                unhealthy: false,
+            });
         }
     }
 

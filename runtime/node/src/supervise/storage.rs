@@ -32,17 +32,13 @@ pub fn excess(pod: &Pod, usage: &Usage) -> Option<String> {
         let limit = quantity(limit);
         return Some(format!("Pod ephemeral local storage usage exceeds the total limit of containers {limit}."));
     }
-    let over = all(pod).find_map(|container| {
+    let over = pod.all().find_map(|container| {
         let limit = container.resources.storage_limit?;
         (of(&usage.containers, &container.name) > limit).then_some((&container.name, limit))
     });
     over.map(|(name, limit)| {
         format!("Container {name} exceeded its local ephemeral storage limit {:?}.", quantity(limit))
     })
-}
-
-fn all(pod: &Pod) -> impl Iterator<Item = &Container> {
-    pod.all()
 }
 
 fn limited_volumes(pod: &Pod) -> impl Iterator<Item = (&str, u64)> {
@@ -55,7 +51,7 @@ fn limited_volumes(pod: &Pod) -> impl Iterator<Item = (&str, u64)> {
 /// What its containers may take together: of those that have a limit, once one has.
 fn pod_limit(pod: &Pod) -> Option<u64> {
     let limit = |container: &Container| container.resources.storage_limit;
-    let is_limited = all(pod).any(|container| limit(container).is_some());
+    let is_limited = pod.all().any(|container| limit(container).is_some());
     is_limited.then(|| pod.at_one_time(|container| limit(container).unwrap_or(0)))
 }
 

@@ -88,7 +88,7 @@ fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
         out.push(Problem::required("spec.containers", ""));
     }
     let added = spec.ephemeral_containers.as_deref().unwrap_or_default();
-    let ephemeral_containers = ephemeral::check(&mut containers, added, &regular, out);
+    let ephemeral_containers = ephemeral::check(&mut containers, added, [&init_containers, &regular], out);
     let resources = resources::of_pod(spec, &init_containers, &regular, out);
     runtime_class(spec.runtime_class_name.as_deref(), out);
     ports::check_host_ports(&init_containers, &regular, out);

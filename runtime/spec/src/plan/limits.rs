@@ -137,9 +137,9 @@ pub fn score(pod: &Pod, container: &Container, host: &HostFacts) -> Op {
 fn burstable(pod: &Pod, container: &Container, memory: u64) -> i32 {
     let request = |container: &Container| container.resources.memory_request.unwrap_or(0);
     // What the Pod has beyond its containers is shared out.
-    let sum: u64 = pod.sidecars().chain(&pod.containers).map(request).sum();
+    let sum = pod.at_one_time(request);
     let rest = pod.resources.and_then(|own| own.memory_request).unwrap_or(0).saturating_sub(sum);
-    let extra = rest / pod.containers.len().max(1) as u64;
+    let extra = rest / (pod.init_containers.len() + pod.containers.len()).max(1) as u64;
     let score = |bytes: u64| 1000 - i64::try_from(u128::from(bytes) * 1000 / u128::from(memory)).unwrap_or(1000);
     let own = score(request(container).saturating_add(extra));
     let is_sidecar = pod.sidecars().any(|sidecar| sidecar.name == container.name);
@@ -236,6 +236,9 @@ mod tests {
         pod.resources = Some(Resources { memory_limit: None, memory_request: Some(24_000_000_000), ..full });
         pod.containers.iter_mut().for_each(|container| container.resources = Resources::default());
         assert_eq!(score(&pod, 1), 250, "and are shared out");
+        pod.init_containers = vec![samples::container("i")];
+        pod.init_containers[0].resources.memory_request = Some(12_000_000_000);
+        assert_eq!(score(&pod, 1), 750, "but for what an init container has at one time");
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! A system call filter from a file: `linux.seccomp` of the OCI runtime specification, which other runtimes take, too.
 //!
-//! Rules apply in the order of the file, and the first whose arguments fit decides; `defaultAction` is for what no rule
-//! names. As in runc, a system call that is newer than the known ones is ENOSYS where the default is an error, so that a C
-//! library falls back. Names that are no system call here (of 32-bit machines, say) name nothing. Of `architectures` none
-//! counts: calls of another one than this host's are ENOSYS always, as with the default filter. `includes` and `excludes`
-//! are containers-common's: rules that depend on the architecture or on what the member holds.
+//! As libseccomp and runc have it: of several rules for one call the unconditional one counts whatever the order, then the
+//! first whose arguments all fit; a rule that says what the default says anyway is none; conditions that name one argument
+//! twice are alternatives. What is newer than the newest call that the file names is ENOSYS where the default forbids, so
+//! that a C library falls back. Names that are no system call here (of 32-bit machines, say) name nothing, `flags` set
+//! none, and of `architectures` none counts: calls of another one than this host's, x32 among them, are ENOSYS always, as
+//! with the default filter. `includes` and `excludes` are containers-common's: rules that depend on the architecture or on
+//! what the member holds.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Deserialize;
@@ -112,6 +115,10 @@ enum Operator {
 }
 
 impl Action {
+    fn forbids(self) -> bool {
+        matches!(self, Self::Errno | Self::KillThread | Self::KillProcess | Self::Trap)
+    }
+
     /// `SECCOMP_RET_…`
     fn returns(self, errno: Option<u32>) -> u32 {
         let errno = errno.unwrap_or(u32::from(EPERM)).min(ERRNO_MAX);
@@ -157,9 +164,23 @@ impl Rule {
         included && !excluded
     }
 
-    fn case(&self) -> Result<Case, FileFault> {
-        let tests = self.args.iter().flatten().map(Argument::test).collect::<Result<_, _>>()?;
-        Ok(Case { tests, then: self.action.returns(self.errno_ret) })
+    fn returns(&self) -> u32 {
+        self.action.returns(self.errno_ret)
+    }
+
+    /// One case of all its tests; of each by itself, if an argument comes twice.
+    fn cases(&self) -> Result<Vec<Case>, FileFault> {
+        let tests = self.args.iter().flatten().map(Argument::test).collect::<Result<Vec<_>, _>>()?;
+        let arguments: BTreeSet<u32> = tests.iter().map(|test| test.argument).collect();
+        let then = self.returns();
+        Ok(match arguments.len() == tests.len() {
+            true => vec![Case { tests, then }],
+            false => tests.into_iter().map(|test| Case { tests: vec![test], then }).collect(),
+        })
+    }
+
+    fn numbers(&self, arch: Arch) -> impl Iterator<Item = u32> {
+        self.names.iter().chain(&self.name).filter_map(move |name| arch.number(by_name(name)?))
     }
 }
 
@@ -171,16 +192,14 @@ pub fn filter(text: &str, arch: Arch, held: u64) -> Result<Vec<u8>, FileFault> {
     let profile: Profile = serde_json::from_str(text).map_err(|error| FileFault(error.to_string()))?;
     let default = profile.default_action.returns(profile.default_errno_ret);
     let mut cases: Vec<Vec<Case>> = vec![Vec::new(); LAST_KNOWN as usize + 1];
-    for rule in profile.syscalls.iter().filter(|rule| rule.counts(arch, held)) {
-        let case = rule.case()?;
-        let numbers = rule.names.iter().chain(&rule.name).filter_map(|name| arch.number(by_name(name)?));
-        numbers.for_each(|number| cases[number as usize].push(case.clone()));
+    for rule in profile.syscalls.iter().filter(|rule| rule.counts(arch, held) && rule.returns() != default) {
+        let of_rule = rule.cases()?;
+        rule.numbers(arch).for_each(|number| cases[number as usize].extend_from_slice(&of_rule));
     }
+    let newest = profile.syscalls.iter().flat_map(|rule| rule.numbers(arch)).max().unwrap_or(LAST_KNOWN);
+    let beyond = if profile.default_action.forbids() { Verdict::Errno(ENOSYS) } else { Verdict::Return(default) };
+    cases.truncate(newest as usize + 1);
     let verdicts: Vec<Verdict> = cases.into_iter().map(|cases| verdict(cases, default)).collect();
-    let beyond = match profile.default_action {
-        Action::Errno => Verdict::Errno(ENOSYS),
-        _ => Verdict::Return(default),
-    };
     let program = compile(arch.audit(), &ranges(&verdicts, beyond));
     match program.len() / 8 {
         length if length > INSTRUCTIONS_MAX => {
@@ -190,136 +209,13 @@ pub fn filter(text: &str, arch: Arch, held: u64) -> Result<Vec<u8>, FileFault> {
     }
 }
 
-/// What comes after a rule without tests never counts.
-fn verdict(mut cases: Vec<Case>, default: u32) -> Verdict {
-    let unconditional = cases.iter().position(|case| case.tests.is_empty());
-    let otherwise = unconditional.map_or(default, |at| cases[at].then);
-    cases.truncate(unconditional.unwrap_or(cases.len()));
-    if cases.is_empty() { Verdict::Return(otherwise) } else { Verdict::Cases(cases, otherwise) }
+fn verdict(cases: Vec<Case>, default: u32) -> Verdict {
+    match cases.iter().find(|case| case.tests.is_empty()) {
+        Some(unconditional) => Verdict::Return(unconditional.then),
+        None if cases.is_empty() => Verdict::Return(default),
+        None => Verdict::Cases(cases, default),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::bpf::{run, run_with};
-    use super::*;
-
-    const ARCH: u32 = 0xc000_003e;
-
-    fn program(text: &str) -> Vec<u8> {
-        filter(text, Arch::X86_64, 0).unwrap()
-    }
-
-    #[test]
-    fn an_allow_list_and_its_default() {
-        let text = r#"{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 13, "architectures": ["SCMP_ARCH_X86_64"],
-            "syscalls": [{"names": ["read", "no_such_call"], "action": "SCMP_ACT_ALLOW"},
-                         {"names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 30},
-                         {"names": ["keyctl"], "action": "SCMP_ACT_KILL_PROCESS"}]}"#;
-        let program = program(text);
-        for (number, expected) in [
-            (0, RET_ALLOW),
-            (1, RET_ERRNO | 13),
-            (83, RET_ERRNO | 30),
-            (250, 0x8000_0000),
-            (LAST_KNOWN + 1, RET_ERRNO | 38),
-        ] {
-            assert_eq!(run(&program, ARCH, number, 0), expected, "{number}");
-        }
-        assert_eq!(run(&program, 0x4000_0003, 0, 0), RET_ERRNO | 38, "another architecture");
-    }
-
-    #[test]
-    fn a_deny_list_lets_the_rest_through() {
-        let text = r#"{"defaultAction": "SCMP_ACT_LOG", "syscalls": [{"name": "mount", "action": "SCMP_ACT_TRAP"}]}"#;
-        let program = program(text);
-        assert_eq!(run(&program, ARCH, 165, 0), 0x0003_0000);
-        assert_eq!(run(&program, ARCH, 1, 0), 0x7ffc_0000);
-        assert_eq!(run(&program, ARCH, 9999, 0), 0x7ffc_0000);
-    }
-
-    /// Every comparison around its edge, with values that differ in one half only.
-    #[test]
-    fn arguments_are_compared_whole() {
-        let value = 0x1_0000_0005_u64;
-        let around = [0, 5, value - 1, value, value + 1, 0x2_0000_0000, u64::MAX, 0x5_0000_0005];
-        type Holds = fn(u64, u64) -> bool;
-        let operators: [(&str, Holds); 6] = [
-            ("EQ", |a, b| a == b),
-            ("NE", |a, b| a != b),
-            ("GT", |a, b| a > b),
-            ("GE", |a, b| a >= b),
-            ("LT", |a, b| a < b),
-            ("LE", |a, b| a <= b),
-        ];
-        for (name, holds) in operators {
-            let rule = format!(r#"{{"index": 2, "value": {value}, "op": "SCMP_CMP_{name}"}}"#);
-            let text = format!(
-                r#"{{"defaultAction": "SCMP_ACT_KILL", "syscalls": [{{"names": ["write"], "action": "SCMP_ACT_ALLOW",
-                    "args": [{rule}, {{"index": 0, "value": 255, "valueTwo": 7, "op": "SCMP_CMP_MASKED_EQ"}}]}}]}}"#
-            );
-            let program = program(&text);
-            for argument in around {
-                let expected = if holds(argument, value) { RET_ALLOW } else { 0 };
-                assert_eq!(run_with(&program, ARCH, 1, &[0xff07, 9, argument]), expected, "{name} {argument:x}");
-                assert_eq!(run_with(&program, ARCH, 1, &[0xff08, 9, argument]), 0, "{name}: and the other one");
-            }
-        }
-    }
-
-    #[test]
-    fn the_first_rule_that_fits_decides() {
-        let arg = |value: u32| format!(r#""args": [{{"index": 0, "value": {value}, "op": "SCMP_CMP_EQ"}}]"#);
-        let text = format!(
-            r#"{{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
-                {{"names": ["socket"], "action": "SCMP_ACT_ALLOW", {}}}, {{"names": ["socket"], "action": "SCMP_ACT_TRAP", {}}},
-                {{"names": ["socket"], "action": "SCMP_ACT_LOG"}}, {{"names": ["socket"], "action": "SCMP_ACT_KILL"}}]}}"#,
-            arg(1),
-            arg(2)
-        );
-        let program = program(&text);
-        let socket = |family: u32| run(&program, ARCH, 41, family);
-        assert_eq!([socket(1), socket(2), socket(3)], [RET_ALLOW, 0x0003_0000, 0x7ffc_0000]);
-    }
-
-    #[test]
-    fn conditions_of_containers_common_count() {
-        let text = r#"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
-            {"names": ["reboot"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_BOOT"]}, "excludes": {}},
-            {"names": ["mount"], "action": "SCMP_ACT_ALLOW", "excludes": {"caps": ["CAP_SYS_BOOT"]}},
-            {"names": ["umount2"], "action": "SCMP_ACT_ALLOW", "includes": {"arches": ["s390x"]}}]}"#;
-        let with = filter(text, Arch::X86_64, 1 << 22).unwrap();
-        let without = program(text);
-        let allowed = |program: &[u8]| [169, 165, 166].map(|number| run(program, ARCH, number, 0) == RET_ALLOW);
-        assert_eq!((allowed(&with), allowed(&without)), ([true, false, false], [false, true, false]));
-    }
-
-    #[test]
-    fn what_is_no_filter_says_why() {
-        for (text, why) in [
-            ("", "EOF"),
-            ("{}", "defaultAction"),
-            (r#"{"defaultAction": "SCMP_ACT_NOTIFY"}"#, "unknown variant `SCMP_ACT_NOTIFY`"),
-            (
-                r#"{"defaultAction": "SCMP_ACT_LOG", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_KILL",
-                "args": [{"index": 6, "value": 0, "op": "SCMP_CMP_EQ"}]}]}"#,
-                "no argument 6",
-            ),
-        ] {
-            let fault = filter(text, Arch::X86_64, 0).unwrap_err().to_string();
-            assert!(fault.contains(why), "{fault}");
-        }
-    }
-
-    #[test]
-    fn a_filter_of_every_call_by_its_arguments_fits() {
-        let names: Vec<String> =
-            super::super::syscall_numbers::ALLOWED.iter().map(|call| format!("{:?}", call.0)).collect();
-        let text = format!(
-            r#"{{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{{"names": [{}], "action": "SCMP_ACT_ALLOW",
-                "args": [{{"index": 5, "value": 1, "op": "SCMP_CMP_GE"}}]}}]}}"#,
-            names.join(",")
-        );
-        let fault = filter(&text, Arch::X86_64, 0).map(|program| program.len() / 8);
-        assert!(fault.is_ok_and(|length| length < INSTRUCTIONS_MAX), "{names:?}");
-    }
-}
+mod tests;

@@ -18,6 +18,9 @@ use crate::capabilities::{DEFAULT, holds};
 const EPERM: u16 = 1;
 pub(super) const ENOSYS: u16 = 38;
 
+/// From here on a number of x86-64's is one of x32's (`__X32_SYSCALL_BIT`).
+const X32: u32 = 0x4000_0000;
+
 /// `CLONE_NEW…` of every kind that `clone` itself takes.
 const CLONE_NAMESPACES: u32 = 0x7e02_0000;
 /// `PER_LINUX`, `PER_LINUX32`, both with `UNAME26`, and "tell me".
@@ -94,7 +97,7 @@ fn build(arch: Arch, capabilities: u64) -> Vec<u8> {
     compile(arch.audit(), &ranges(&verdicts, Verdict::Errno(ENOSYS)))
 }
 
-/// Neighbours with the same verdict become one range; everything above the list is `beyond`.
+/// Neighbours with the same verdict become one range; everything above the list is `beyond`, but for x32's calls.
 pub(super) fn ranges(verdicts: &[Verdict], beyond: Verdict) -> Vec<(std::ops::RangeInclusive<u32>, Verdict)> {
     let mut ranges: Vec<(std::ops::RangeInclusive<u32>, Verdict)> = Vec::new();
     for (number, verdict) in (0u32..).zip(verdicts) {
@@ -103,7 +106,8 @@ pub(super) fn ranges(verdicts: &[Verdict], beyond: Verdict) -> Vec<(std::ops::Ra
             _ => ranges.push((number..=number, verdict.clone())),
         }
     }
-    ranges.push((verdicts.len() as u32..=u32::MAX, beyond));
+    ranges.push((verdicts.len() as u32..=X32 - 1, beyond));
+    ranges.push((X32..=u32::MAX, Verdict::Errno(ENOSYS)));
     ranges
 }
 

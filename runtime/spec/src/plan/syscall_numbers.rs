@@ -2,8 +2,7 @@
 //!
 //! The lists are those of the container field's common default profile: what ordinary programs use, then what each
 //! capability adds. Numbers are the kernel's ABI (`asm/unistd_64.h`, `asm-generic/unistd.h`) and never change; from 424
-//! on both architectures share them. Left out on purpose, as everywhere: `io_uring_*`, `userfaultfd`, `keyctl`,
-//! `add_key`, `request_key`, `kexec_*`, `swapon`, `nfsservctl` and their kind.
+//! on both architectures share them. Left out of the default filter on purpose, as everywhere, are those of `OTHERS`.
 
 /// Name, number on x86-64, number on aarch64.
 pub type Call = (&'static str, i16, i16);

@@ -154,7 +154,7 @@ impl Told<'_> {
             network: true,
             resolv_conf: pod_files::resolv_conf(self.pod, self.host),
             hosts: pod_files::hosts(self.pod, self.host, &self.ip),
-            memory_limit: container.resources.memory_limit,
+            memory_limit: container.resources.memory_limit.or(self.pod.resources.and_then(|own| own.memory_limit)),
             stdin: container.stdin || container.tty,
             tty: container.tty,
             drain_seconds: self.pod.termination_grace_period_seconds,

@@ -74,18 +74,20 @@ pub fn to_debugger(typed: &DebugArgs, pod: &v1::Pod) -> Result<Debugger, ShortFo
     Ok(Debugger { container, mounted, left_out })
 }
 
-/// The target's mounts, and the places of those that cannot be added. A Wasm member may have one at its root, where a
-/// native one has its image: that one is found below `/mnt`.
+/// Where a native container has what its image brings: a volume there would hide it. (The first is the root.)
+const OF_THE_IMAGE: [&str; 7] = ["", "/bin", "/etc", "/lib", "/lib64", "/sbin", "/usr"];
+
+/// The target's mounts, and the places of those that cannot be added. What would hide the image is found below `/mnt`.
 fn mounts(pod: &v1::Pod, target: &str, is_module: bool) -> (Vec<v1::VolumeMount>, Vec<String>) {
-    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let containers = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
     let of_target = containers.filter(|one| one.name == target).flat_map(|one| one.volume_mounts.iter().flatten());
     let given = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
     let (parts, whole): (Vec<_>, Vec<_>) =
         of_target.partition(|mount| given(&mount.sub_path) || given(&mount.sub_path_expr));
     let added = |mount: &v1::VolumeMount| v1::VolumeMount {
-        mount_path: match mount.mount_path.as_str() {
-            "/" if !is_module => format!("/mnt/{}", mount.name),
-            path => path.to_owned(),
+        mount_path: match mount.mount_path.trim_end_matches('/') {
+            path if !is_module && OF_THE_IMAGE.contains(&path) => format!("/mnt/{}", mount.name),
+            _ => mount.mount_path.clone(),
         },
         mount_propagation: None,
         ..mount.clone()

@@ -14,10 +14,9 @@ use dwell_serve::client::{Client, ClientFailure, Kind, PodEvent, PodWatch};
 use dwell_sys::complain::complain;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::Prefix;
-use super::output::PodOutput;
 use crate::command::Outcome;
 use crate::failure::{DWELL_FAILED, Failure};
+use crate::output::pods::{PodOutput, Prefix};
 use crate::output::progress::Progress;
 use crate::pods::records::{is_finished, key, shown, uid};
 use crate::pods::{outcome, waiting};

@@ -9,25 +9,25 @@
 
 mod command_line;
 mod follow;
-pub mod output;
-pub mod short;
+mod short;
 pub mod source;
 
 use std::collections::HashSet;
 
-use clap::ValueEnum;
 use dwell::layout::Layout;
 use dwell_serve::client::{Client, ClientFailure, Kind};
 use dwell_spec::settings::SettingsObject;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 
 pub use command_line::arguments;
+pub use short::own_variables;
 use source::Wanted;
 
 use super::{Outcome, on_runtime, print};
 use crate::args::ObjectFormat;
 use crate::failure::Failure;
 use crate::output::object;
+use crate::output::pods::Prefix;
 use crate::output::progress::Progress;
 use crate::pods::node;
 use crate::pods::records::{key, shown};
@@ -113,17 +113,6 @@ pub struct ShortArgs {
     /// Give the member a terminal
     #[arg(short = 't', long)]
     pub tty: bool,
-}
-
-/// When lines of output begin with the container's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Prefix {
-    /// With more than one container
-    Auto,
-    /// Always
-    Always,
-    /// Never: byte for byte
-    Never,
 }
 
 /// Runs Pods.

@@ -69,6 +69,7 @@ impl<'a> All<'a> {
         each.map(|(n, container)| self.one(container, &format!("spec.{list}[{n}]"), out)).collect()
     }
 
+    /// One of them, of whichever list; `path` is its own.
     pub fn one(&mut self, source: &v1::Container, path: &str, out: &mut Problems) -> Container {
         self.name(&source.name, &format!("{path}.name"), out);
         let image = image(source.image.as_deref(), &format!("{path}.image"), out);

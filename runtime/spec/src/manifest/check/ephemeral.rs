@@ -9,11 +9,11 @@ use crate::manifest::problem::Problem;
 use crate::manifest::suggest;
 use crate::pod::Container;
 
-/// `members` are those that may be a target.
+/// `members`, of either list, are those that may be a target.
 pub fn check(
     all: &mut All<'_>,
     containers: &[v1::EphemeralContainer],
-    members: &[Container],
+    members: [&[Container]; 2],
     out: &mut Problems,
 ) -> Vec<Container> {
     let mut one = |n: usize, source: &v1::EphemeralContainer| {
@@ -27,8 +27,8 @@ pub fn check(
     containers.iter().enumerate().map(|(n, source)| one(n, source)).collect()
 }
 
-fn no_target(name: &str, members: &[Container], path: String) -> Option<Problem> {
-    let names = || members.iter().map(|member| member.name.as_str());
+fn no_target(name: &str, members: [&[Container]; 2], path: String) -> Option<Problem> {
+    let names = || members.into_iter().flatten().map(|member| member.name.as_str());
     if names().any(|member| member == name) {
         return None;
     }

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Written;
 use super::Problems;
 use crate::manifest::problem::{Cause, Problem};
 use crate::manifest::suggest;
-use crate::pod::{Container, Pod, Resources};
+use crate::pod::{Container, Resources, at_one_time};
 use crate::quantity::Quantity;
 
 const STORAGE: &str = "ephemeral-storage";
@@ -55,43 +55,26 @@ pub fn check(resources: Option<&ResourceRequirements>, path: &str, out: &mut Pro
 /// container may have more than the Pod. Source: validatePodResources, defaults.go (SetPodResourceDefaults).
 pub fn of_pod(spec: &PodSpec, inits: &[Container], regular: &[Container], out: &mut Problems) -> Option<Resources> {
     let source = spec.resources.as_ref()?;
-    let given = |list: &Option<Quantities>, name: &str| list.as_ref().is_some_and(|list| list.contains_key(name));
+    let is_given = |list: &Option<Quantities>, name: &str| list.as_ref().is_some_and(|list| list.contains_key(name));
     let found = out.len();
     let mut own = check(Some(source), "spec", out);
     for (list, path) in [(&source.limits, "limits"), (&source.requests, "requests")] {
-        if given(list, STORAGE) {
+        if is_given(list, STORAGE) {
             let path = format!("spec.resources.{path}[{STORAGE}]");
             out.push(Problem::unsupported(path, STORAGE, &["cpu", "memory"]));
         }
     }
-    if out.len() > found || source.limits.is_none() && source.requests.is_none() {
+    let says_nothing = |list: &Option<Quantities>| list.as_ref().is_none_or(BTreeMap::is_empty);
+    if out.len() > found || says_nothing(&source.limits) && says_nothing(&source.requests) {
         return None;
     }
-    let members = Pod { init_containers: inits.to_vec(), containers: regular.to_vec(), ..Pod::plain("") };
-    for (name, request, limit, of) in [
-        ("cpu", &mut own.cpu_request_millis, own.cpu_limit_millis, CPU),
-        ("memory", &mut own.memory_request, own.memory_limit, MEMORY),
-    ] {
-        let asked = |container: &Container| (of.request)(&container.resources);
-        let sum = members.at_one_time(|container| asked(container).unwrap_or(0));
-        if !given(&source.requests, name) {
-            let one_asks = members.all().any(|container| asked(container).is_some());
-            *request = if one_asks { Some(sum) } else { limit };
-        } else if request.is_some_and(|request| request < sum) {
-            let why = format!("must be greater than or equal to aggregate container requests of {}", of.shown(sum));
-            let path = format!("spec.resources.requests[{name}]");
-            out.push(Problem::invalid(path, &of.shown(request.unwrap_or(0)), &why));
-        }
-        for (list, containers) in [("initContainers", inits), ("containers", regular)] {
-            for (n, container) in containers.iter().enumerate() {
-                let above = (of.limit)(&container.resources).zip(limit).filter(|(own, pod)| own > pod);
-                out.extend(above.map(|(own, pod)| {
-                    let path = format!("spec.{list}[{n}].resources.limits[{name}]");
-                    let why = format!("must be less than or equal to pod limits of {}", of.shown(pod));
-                    Problem::invalid(path, &of.shown(own), &why)
-                }));
-            }
-        }
+    let given = |name| is_given(&source.requests, name);
+    let (cpu, memory) = (&mut own.cpu_request_millis, &mut own.memory_request);
+    for (of, request, limit) in [(CPU, cpu, own.cpu_limit_millis), (MEMORY, memory, own.memory_limit)] {
+        let sum = of.sum(inits, regular);
+        *request = if given(of.name) { *request } else { sum.or(limit) };
+        of.check_request(*request, (sum, limit), out);
+        of.check_limits(regular, limit, out);
     }
     Some(own)
 }
@@ -99,17 +82,50 @@ pub fn of_pod(spec: &PodSpec, inits: &[Container], regular: &[Container], out: &
 /// One of the two resources that a Pod may have of its own.
 #[derive(Clone, Copy)]
 struct Kind {
+    name: &'static str,
     request: fn(&Resources) -> Option<u64>,
     limit: fn(&Resources) -> Option<u64>,
     unit: &'static str,
 }
 
-const CPU: Kind = Kind { request: |r| r.cpu_request_millis, limit: |r| r.cpu_limit_millis, unit: "m" };
-const MEMORY: Kind = Kind { request: |r| r.memory_request, limit: |r| r.memory_limit, unit: "" };
+const CPU: Kind = Kind { name: "cpu", request: |r| r.cpu_request_millis, limit: |r| r.cpu_limit_millis, unit: "m" };
+const MEMORY: Kind = Kind { name: "memory", request: |r| r.memory_request, limit: |r| r.memory_limit, unit: "" };
 
 impl Kind {
     fn shown(self, amount: u64) -> String {
         format!("{amount}{}", self.unit)
+    }
+
+    /// What the containers ask for at one time, if one asks.
+    fn sum(self, inits: &[Container], regular: &[Container]) -> Option<u64> {
+        let asked = |container: &Container| (self.request)(&container.resources);
+        let one_asks = inits.iter().chain(regular).any(|container| asked(container).is_some());
+        one_asks.then(|| at_one_time(inits, regular, |container| asked(container).unwrap_or(0)))
+    }
+
+    fn check_request(self, request: Option<u64>, (sum, limit): (Option<u64>, Option<u64>), out: &mut Problems) {
+        let Some(request) = request else { return };
+        let mut refuse = |why: String| {
+            let path = format!("spec.resources.requests[{}]", self.name);
+            out.push(Problem::invalid(path, &self.shown(request), &why));
+        };
+        if let Some(sum) = sum.filter(|sum| *sum > request) {
+            refuse(format!("must be greater than or equal to aggregate container requests of {}", self.shown(sum)));
+        }
+        if let Some(limit) = limit.filter(|limit| *limit < request) {
+            refuse(format!("must be less than or equal to {} limit of {}", self.name, self.shown(limit)));
+        }
+    }
+
+    fn check_limits(self, regular: &[Container], limit: Option<u64>, out: &mut Problems) {
+        for (n, container) in regular.iter().enumerate() {
+            let both = (self.limit)(&container.resources).zip(limit);
+            if let Some((own, limit)) = both.filter(|(own, limit)| own > limit) {
+                let path = format!("spec.containers[{n}].resources.limits[{}]", self.name);
+                let why = format!("must be less than or equal to pod limits of {}", self.shown(limit));
+                out.push(Problem::invalid(path, &self.shown(own), &why));
+            }
+        }
     }
 }
 

@@ -58,6 +58,32 @@ fn it_keeps_no_pod_from_its_end_and_no_sidecar_from_its_turn() {
 }
 
 #[test]
+fn one_that_waits_is_given_up_when_its_pod_begins_anew() {
+    let mut first = journal(0, 1);
+    let added = add(&mut first, Some("c0"));
+    let mut second = first.clone();
+    first.intent = Intent::Restart(Stopping::new(SECOND, 0));
+    first.reset(SECOND);
+    after_pause_death(&mut second, RestartPolicy::Always, SECOND);
+    for journal in [&mut first, &mut second] {
+        start(journal, 0, SECOND);
+        assert_eq!(decide(journal, rules(RestartPolicy::Always), SECOND), Decision::default());
+        assert!(matches!(&journal.members[added].state, MemberState::Terminated(_)));
+    }
+}
+
+#[test]
+fn an_init_container_may_be_its_target() {
+    let (mut journal, always) = (journal(1, 1), rules(RestartPolicy::Always));
+    let added = add(&mut journal, Some("i0"));
+    assert_eq!(decide(&journal, always, SECOND).steps, [Step::Start(0)]);
+    start(&mut journal, 0, SECOND);
+    assert_eq!(decide(&journal, always, SECOND).steps, [Step::Start(added)]);
+    end(&mut journal, 0, 0, SECOND);
+    assert_eq!(decide(&journal, always, SECOND).steps, [Step::Start(added), Step::Start(1)], "too late: it says so");
+}
+
+#[test]
 fn with_pause_it_is_gone_and_a_fresh_sandbox_has_none() {
     let mut journal = journal(0, 1);
     let added = add(&mut journal, None);

@@ -150,9 +150,12 @@ fn resources_of_the_pod() {
     assert_eq!((own.cpu_limit_millis, own.memory_limit), (Some(1000), Some(64 << 20)));
     assert_eq!((own.cpu_request_millis, own.memory_request), (Some(250), Some(64 << 20)), "the sum, else the limit");
     assert_eq!(accepted(with(json!({}), json!({}))).resources, None);
+    assert_eq!(accepted(with(json!({"limits": {}}), json!({}))).resources, None);
     let few = with(json!({"requests": {"memory": "1Mi"}}), json!({"requests": {"memory": "2Mi"}}));
     refused(few, &format!("{at}.requests[memory]"), "aggregate container requests of 2097152");
-    let above = with(json!({"limits": {"cpu": 1}}), json!({"limits": {"cpu": 2}}));
+    let much = with(json!({"limits": {"cpu": 1}}), json!({"requests": {"cpu": "1500m"}}));
+    refused(much, &format!("{at}.requests[cpu]"), "less than or equal to cpu limit of 1000m");
+    let above = with(json!({"limits": {"cpu": 1}}), json!({"limits": {"cpu": 2}, "requests": {"cpu": 1}}));
     refused(above, "spec.containers[0].resources.limits[cpu]", "less than or equal to pod limits of 1000m");
     refused(
         with(json!({"limits": {"cpu": -1}}), json!({})),

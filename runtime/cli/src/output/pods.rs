@@ -2,15 +2,26 @@
 
 use std::io::{self, BufWriter, Stderr, Stdout};
 
+use clap::ValueEnum;
 use dwell::container::log::{Attempts, Filter, LogReader, LogWatch, Record};
 use dwell::layout::Layout;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::Prefix;
+use super::members::MemberOutput;
+use super::style::Style;
 use crate::failure::Failure;
-use crate::output::members::MemberOutput;
-use crate::output::style::Style;
 use crate::pods::records::{containers, name, uid};
+
+/// When lines of output begin with the container's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Prefix {
+    /// With more than one container
+    Auto,
+    /// Always
+    Always,
+    /// Never: byte for byte
+    Never,
+}
 
 /// Bytes gathered before they are written.
 const BUFFER: usize = 64 * 1024;
@@ -23,32 +34,33 @@ pub struct PodOutput {
 }
 
 impl PodOutput {
-    /// Begins with the oldest line that is kept. Must be called within the runtime.
+    /// Of all members of these Pods, from the oldest line that is kept. Must be called within the runtime.
     pub fn new(layout: &Layout, pods: &[Pod], prefix: Prefix) -> Self {
-        let filter = Filter { attempts: Attempts::All, ..Filter::default() };
-        let (mut readers, mut watch) = (Vec::new(), LogWatch::new());
-        for pod in pods {
-            let containers = containers(pod);
-            watch.add_pod(&layout.pod(uid(pod)), containers.iter().map(String::as_str));
-            readers.extend(containers.iter().map(|c| LogReader::new(layout.logs(uid(pod), c), filter)));
-        }
-        Self::over(readers, watch, &names(pods), prefix)
+        let members: Vec<_> = pods.iter().flat_map(|pod| containers(pod).into_iter().map(move |c| (pod, c))).collect();
+        let several = pods.len() > 1;
+        let named = |(pod, container): &(&Pod, String)| {
+            if several { format!("{}/{container}", name(pod)) } else { container.clone() }
+        };
+        let names: Vec<String> = members.iter().map(named).collect();
+        let prefixed = prefix == Prefix::Always || (prefix == Prefix::Auto && names.len() > 1);
+        Self::over(layout, &members, prefixed.then_some(&names[..]))
     }
 
     /// Of one container, whatever it is.
     pub fn of_one(layout: &Layout, pod: &Pod, container: &str) -> Self {
-        let filter = Filter { attempts: Attempts::All, ..Filter::default() };
-        let mut watch = LogWatch::new();
-        watch.add_pod(&layout.pod(uid(pod)), std::iter::once(container));
-        let reader = LogReader::new(layout.logs(uid(pod), container), filter);
-        Self::over(vec![reader], watch, &[container.to_owned()], Prefix::Never)
+        Self::over(layout, &[(pod, container.to_owned())], None)
     }
 
-    fn over(readers: Vec<LogReader>, watch: LogWatch, names: &[String], prefix: Prefix) -> Self {
-        let prefixed = prefix == Prefix::Always || (prefix == Prefix::Auto && names.len() > 1);
+    fn over(layout: &Layout, members: &[(&Pod, String)], prefixes: Option<&[String]>) -> Self {
+        let filter = Filter { attempts: Attempts::All, ..Filter::default() };
+        let (mut readers, mut watch) = (Vec::new(), LogWatch::new());
+        for (pod, container) in members {
+            watch.add_pod(&layout.pod(uid(pod)), std::iter::once(container.as_str()));
+            readers.push(LogReader::new(layout.logs(uid(pod), container), filter));
+        }
         let out = (BufWriter::with_capacity(BUFFER, io::stdout()), Style::stdout());
         let err = (BufWriter::with_capacity(BUFFER, io::stderr()), Style::stderr());
-        Self { readers, writer: MemberOutput::new(out, err, prefixed.then_some(names)), watch }
+        Self { readers, writer: MemberOutput::new(out, err, prefixes), watch }
     }
 
     /// Returns when there may be more. Dropping the future loses nothing.
@@ -75,13 +87,4 @@ impl PodOutput {
         }
         Ok(writer.flush()?)
     }
-}
-
-/// `container`, or `pod/container` where there are several Pods.
-fn names(pods: &[Pod]) -> Vec<String> {
-    let several = pods.len() > 1;
-    let named = |pod: &Pod, container: String| {
-        if several { format!("{}/{container}", name(pod)) } else { container }
-    };
-    pods.iter().flat_map(|pod| containers(pod).into_iter().map(|c| named(pod, c)).collect::<Vec<_>>()).collect()
 }
