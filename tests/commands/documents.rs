@@ -7,8 +7,11 @@ use serde_json::Value;
 
 use crate::script;
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 19] = [
     "debug",
+    "install",
+    "uninstall",
+    "up",
     "run",
     "ps",
     "logs",

@@ -208,9 +208,9 @@ fn a_merge_of_kubectls_adds_and_changes_nothing_that_is_there() {
     for (body, status, why) in [
         (one(&["true"], json!({"comand": ["x"]})), 422, "spec.ephemeralContainers[0].comand"),
         (one(&["true"], json!({"ports": [{"containerPort": 1}]})), 422, "has no ports"),
-        (json!({"spec": {"ephemeralContainers": []}}), 400, "it is empty"),
-        (json!({}), 400, "spec.ephemeralContainers"),
-        (json!([]), 400, "spec.ephemeralContainers"),
+        (json!({"spec": {"ephemeralContainers": "d"}}), 422, "spec.ephemeralContainers"),
+        (json!({"spec": {"ephemeralContainers": []}}), 200, "\"name\":\"web\""),
+        (json!({}), 200, "\"name\":\"web\""),
         (one(&["echo", "first"], json!({})), 200, "\"name\":\"d\""),
         (one(&["echo", "first"], json!({})), 200, "\"name\":\"d\""),
         (one(&["echo", "second"], json!({})), 422, "was added before"),
@@ -220,4 +220,31 @@ fn a_merge_of_kubectls_adds_and_changes_nothing_that_is_there() {
     }
     node.wait_for("web", "its end", |pod| added(pod, "d")["state"]["terminated"].is_object());
     assert_eq!(node.dwell(&["logs", "web", "-c", "d"]).ok(), "first\n");
+}
+
+/// The client waited for ever: the container that it had added was never to begin, and the Pod was over.
+#[test]
+fn who_waits_for_a_target_hears_of_its_pods_end_and_can_give_up() {
+    let node = Node::new();
+    let init = native(&node, "first", "exec sleep 600", "");
+    let pod = before_containers(&shell(&node, "slow", "Never", "true"), &format!("  initContainers:\n{init}"));
+    node.start(&pod.replace("terminationGracePeriodSeconds: 5", "terminationGracePeriodSeconds: 0"));
+    node.wait_for("slow", "the init container", |pod| {
+        pod["status"]["initContainerStatuses"][0]["state"]["running"].is_object()
+    });
+    let root = format!("rootfs:{}", dwell_tests::rootfs::busybox(&node.files()).display());
+    let begin = |name: &str| {
+        let args = ["debug", "slow", "-q", "-c", name, "--target", "main", "--image", &root, "--", "true"];
+        let child = node.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start dwell");
+        node.wait_for("slow", name, |pod| added(pod, name)["state"]["waiting"].is_object());
+        child
+    };
+    let (mut leaves, mut stays) = (begin("leaves"), begin("stays"));
+    dwell_tests::node::kill(leaves.id() as i32, 2);
+    assert_eq!(leaves.wait().expect("its end").code(), Some(137));
+    assert!(added(&node.pod("slow"), "leaves")["state"]["terminated"].is_object(), "nobody waits for it");
+    node.dwell(&["stop", "slow"]).ok();
+    assert_eq!(stays.wait().expect("its end").code(), Some(137));
+    let over = node.pod("slow");
+    assert!(added(&over, "stays")["state"]["terminated"].is_object(), "{over:#}");
 }

@@ -78,3 +78,24 @@ fn a_plan_shows_it_and_a_wasm_member_has_no_use_for_it() {
     let out = node.run(&pod("out", "Never", "../a.json", &native(&node, "main", "true", "")));
     assert!(out.code == 125 && out.err.contains("must not contain '..'"), "{out:#?}");
 }
+
+/// Without its own input and its report init could not even say why.
+#[test]
+fn a_filter_need_not_allow_what_is_dwells_own_and_what_it_forbids_is_told() {
+    let node = Node::new();
+    let calls = r#"["execve", "read", "write", "exit", "exit_group", "brk", "arch_prctl", "set_tid_address",
+        "set_robust_list", "rseq", "prlimit64", "getrandom", "mprotect", "readlink", "readlinkat", "getuid", "uname",
+        "fstat", "newfstatat", "mmap", "munmap", "prctl", "rt_sigaction", "rt_sigprocmask", "sigaltstack"]"#;
+    let profile = |calls: &str| {
+        format!(
+            r#"{{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{{"names": {calls}, "action": "SCMP_ACT_ALLOW"}}]}}"#
+        )
+    };
+    put(&node, "few.json", &profile(calls));
+    put(&node, "none.json", &profile(r#"["write", "exit_group", "sigaltstack", "munmap"]"#));
+    let root = format!("rootfs:{}", dwell_tests::rootfs::busybox(&node.files()).display());
+    let main = format!("  - {{name: main, image: '{root}', command: [/bin/busybox, echo, it runs]}}\n");
+    assert_eq!(node.run(&pod("few", "Never", "few.json", &main)).ok(), "it runs\n");
+    let none = node.run(&pod("none", "Never", "none.json", &main));
+    assert!(none.code == 126 && none.err.contains("its system call filter may forbid it"), "{none:#?}");
+}

@@ -4,8 +4,9 @@
 //! from an image, so everything that is not printable ASCII is escaped or cut.
 
 use std::fmt::Write;
+use std::os::fd::BorrowedFd;
 
-use dwell_spec::plan::init::{REPORT_FD, REPORT_MAX, STATUS_SETUP};
+use dwell_spec::plan::init::{REPORT_MAX, STATUS_SETUP};
 use rustix::io::Errno;
 
 /// Characters of a path in a report; the message gets the rest.
@@ -42,11 +43,19 @@ impl Failure {
         Self { op, path: path.to_owned(), errno: None, message, status: STATUS_SETUP }
     }
 
+    /// The same of one that a filter may have caused.
+    pub fn under_a_filter(mut self) -> Self {
+        if matches!(self.errno, Some(Errno::PERM | Errno::NOSYS)) {
+            self.message += " (its system call filter may forbid it)";
+        }
+        self
+    }
+
     /// Writes the report and ends the process.
-    pub fn report_and_exit(&self) -> ! {
+    pub fn report_and_exit(&self, report: Option<BorrowedFd<'_>>) -> ! {
         let text = self.json();
         debug_assert!(text.len() <= REPORT_MAX);
-        if let Ok(report) = dwell_sys::exec::inherited(REPORT_FD) {
+        if let Some(report) = report {
             // Nothing is left to tell it to; the exit status still says that it failed.
             let _ = rustix::io::write(report, text.as_bytes());
         }

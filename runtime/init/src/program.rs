@@ -10,16 +10,12 @@ use rustix::io::Errno;
 
 use crate::failure::Failure;
 use crate::replay::descriptor;
-use crate::stdin;
 
 /// First descriptor of those that a worker keeps.
 const FIRST_KEPT: i32 = 3;
 
 /// Returns only to say why not.
 pub fn execute(exec: &Exec) -> Failure {
-    if let Err(errno) = stdin::make_own() {
-        return Failure::refused("StandardInput", "", errno);
-    }
     let result = match exec {
         Exec::Path { argv, env, path } => by_path(argv, env, path),
         Exec::Descriptor { program, argv, env, keep } => by_descriptor(*program, argv, env, keep),

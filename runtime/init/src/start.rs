@@ -3,34 +3,45 @@
 //! Everything that was inherited becomes close-on-exec first, the plan's and the report's own descriptors too, so that
 //! no later mistake can hand one to a member (CVE-2024-21626).
 
-use dwell_spec::plan::init::{InitPlan, PLAN_FD, STATUS_SETUP};
+use dwell_spec::plan::init::{InitPlan, Op, PLAN_FD, REPORT_FD, STATUS_SETUP};
 use dwell_sys::exec::{close_on_exec_from, inherited};
 use rustix::io::Errno;
 
 use crate::failure::Failure;
 use crate::program;
 use crate::replay::Replay;
+use crate::stdin;
 
 /// Bytes of a plan at most; arguments and environment of a member make most of it.
 const PLAN_MAX: usize = 8 << 20;
 
 /// Replays the plan and executes; returns only through an exit.
 pub fn main() -> ! {
+    // From before a filter could forbid to ask for it.
+    let report = inherited(REPORT_FD).ok();
     let failure = match run() {
         Err(failure) => failure,
         Ok(never) => match never {},
     };
-    failure.report_and_exit()
+    failure.report_and_exit(report)
 }
 
 fn run() -> Result<std::convert::Infallible, Failure> {
     prepare().map_err(|errno| Failure::refused("ReadPlan", "", errno))?;
     let plan = read_plan()?;
     let mut replay = Replay::new(&plan);
-    for (at, op) in plan.ops.iter().enumerate() {
+    let filter = plan.ops.iter().position(|op| matches!(op, Op::Seccomp { .. })).unwrap_or(plan.ops.len());
+    let (before, filtered) = plan.ops.split_at(filter);
+    for (at, op) in before.iter().enumerate() {
         replay.apply(at, op)?;
     }
-    Err(program::execute(&plan.exec))
+    // What a filter need not allow, since it is no business of the member's.
+    stdin::make_own().map_err(|errno| Failure::refused("StandardInput", "", errno))?;
+    for (at, op) in filtered.iter().enumerate() {
+        replay.apply(filter + at, op).map_err(|failure| if at > 0 { failure.under_a_filter() } else { failure })?;
+    }
+    let failure = program::execute(&plan.exec);
+    Err(if filtered.is_empty() { failure } else { failure.under_a_filter() })
 }
 
 /// A session of its own (else `kill(0, …)` in a member reaches pause and its siblings), nothing inherited, exact modes,

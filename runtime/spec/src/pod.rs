@@ -98,6 +98,11 @@ impl Pod {
         container.target.as_deref().filter(|_| self.members_are_alone())
     }
 
+    /// Bytes of memory that the container may use: its own limit, else the Pod's.
+    pub fn memory_limit_of(&self, container: &Container) -> Option<u64> {
+        container.resources.memory_limit.or(self.resources.and_then(|whole| whole.memory_limit))
+    }
+
     /// Every container: init containers, members, those that were added.
     pub fn all(&self) -> impl Iterator<Item = &Container> {
         self.init_containers.iter().chain(&self.containers).chain(&self.ephemeral_containers)

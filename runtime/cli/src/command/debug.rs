@@ -21,7 +21,7 @@ use crate::output::pods::PodOutput;
 use crate::output::progress::Progress;
 use crate::output::sanitise::printable;
 use crate::pods::changes::{Change, Changes};
-use crate::pods::records::{is_finished, key, runs, shown, status_of};
+use crate::pods::records::{is_finished, key, shown, status_of};
 use crate::pods::{node, outcome, select};
 use crate::terminal::attachment::{Attachment, ended};
 use crate::terminal::interrupt::Interrupts;
@@ -95,7 +95,7 @@ impl From<Profile> for short_form::Profile {
     }
 }
 
-/// Adds the container and follows it to its end; 128 + signal when a signal ends us first.
+/// Adds the container and follows it to its end: its exit status.
 pub async fn run(args: DebugArgs, layout: &Layout) -> Outcome {
     let pods = node::supervised_pods(layout).await?;
     let pod = select::one(&pods, &args.name.pod, args.name.namespace.as_deref())?;
@@ -116,7 +116,7 @@ pub async fn run(args: DebugArgs, layout: &Layout) -> Outcome {
         return Ok(0);
     }
     let last = pod.clone();
-    let following = Following { layout, pod: &pod, name, interrupts, last, signal: None, signals: 0 };
+    let following = Following { layout, pod: &pod, name, interrupts, last, signalled: false, signals: 0 };
     following.follow().await
 }
 
@@ -155,8 +155,8 @@ struct Following<'a> {
     interrupts: Interrupts,
     /// The Pod as it was last.
     last: Pod,
-    /// The last signal that asked us to end, and how many there were.
-    signal: Option<u8>,
+    /// Whether a signal asked us to end that the container was not told of, and how many there were.
+    signalled: bool,
     signals: u32,
 }
 
@@ -180,8 +180,8 @@ impl Following<'_> {
                         progress.draw();
                         None
                     }
-                    signal = self.interrupts.next() => {
-                        (self.signal, self.signals) = (Some(signal), self.signals + 1);
+                    _ = self.interrupts.next() => {
+                        (self.signalled, self.signals) = (true, self.signals + 1);
                         None
                     }
                 },
@@ -191,9 +191,7 @@ impl Following<'_> {
                 Some(Change::Gone) => return Err(self.gone()),
                 Some(Change::Closed) | None => {}
             }
-            if let Some(status) = self.stop().await? {
-                return Ok(status);
-            }
+            self.stop().await?;
             if let (Some(attachment), Some(client)) = (&mut attachment, changes.client()) {
                 attachment.pod_changed(client, &self.last).await;
             }
@@ -218,21 +216,22 @@ impl Following<'_> {
         Failure::new(format!("{} was removed before {} ended", shown(self.pod), self.name))
     }
 
-    /// Nobody would look after it: the first signal asks it to end, as soon as it has begun, the second ends it. One that
-    /// has not begun by then, since its target does not run, is left to the Pod, and we leave with this status.
-    async fn stop(&mut self) -> Result<Option<u8>, Failure> {
-        let Some(signal) = self.signal else { return Ok(None) };
-        if !runs(&self.last, self.name) {
-            return Ok((self.signals > 1 && self.end().is_none()).then_some(128 + signal));
+    /// Nobody would look after it: the first signal asks it to end, or gives it up if it has not begun; the second ends it.
+    async fn stop(&mut self) -> Result<(), Failure> {
+        if !std::mem::take(&mut self.signalled) {
+            return Ok(());
         }
-        self.signal = None;
         let (namespace, name) = key(self.pod);
         let word = if self.signals > 1 { "KILL" } else { "TERM" };
         let client = Client::connect_or_start(self.layout).await?;
         match client.kill_pod(namespace, name, word, Some(self.name)).await {
-            // It has ended meanwhile.
-            Err(e) if matches!(e.kind(), Kind::Conflict | Kind::NotFound) => Ok(None),
-            other => Ok(other.map(|()| None)?),
+            // It is being born: soon it can be told. Or it has ended.
+            Err(e) if e.kind() == Kind::Conflict => {
+                self.signalled = true;
+                Ok(())
+            }
+            Err(e) if e.kind() == Kind::NotFound => Ok(()),
+            other => Ok(other?),
         }
     }
 

@@ -24,7 +24,7 @@ pub fn read_pod(json: &serde_json::Value) -> Result<Pod, NodeError> {
 /// The containers that a client wants to add to a Pod: `spec.ephemeralContainers` of what it sent, read as strictly.
 ///
 /// # Errors
-/// `Invalid` with a cause per field; `BadRequest` for what is no such list, or an empty one.
+/// `Invalid` with a cause per field; `BadRequest` for what is no such list. None at all is none.
 pub fn read_added(json: &serde_json::Value) -> Result<Vec<EphemeralContainer>, NodeError> {
     let list = &json["spec"]["ephemeralContainers"];
     let pod = serde_json::json!({"spec": {"ephemeralContainers": list, "containers": []}});
@@ -32,15 +32,10 @@ pub fn read_added(json: &serde_json::Value) -> Result<Vec<EphemeralContainer>, N
     if !problems.is_empty() {
         return Err(NodeError::invalid(&Pod::default(), problems));
     }
-    match Vec::deserialize(list) {
-        Ok(added) if !added.is_empty() => Ok(added),
-        Ok(_) => Err(no_list("it is empty")),
-        Err(error) => Err(no_list(&error.to_string())),
-    }
-}
-
-fn no_list(why: &str) -> NodeError {
-    NodeError::new(NodeErrorKind::BadRequest, format!("spec.ephemeralContainers: {why}"))
+    let added = Option::<Vec<_>>::deserialize(list);
+    added
+        .map(Option::unwrap_or_default)
+        .map_err(|error| NodeError::new(NodeErrorKind::BadRequest, format!("spec.ephemeralContainers: {error}")))
 }
 
 /// # Errors

@@ -11,10 +11,11 @@ use super::files;
 use super::request::{Attached, ExecEnd, PodNetwork, Refusal, pick, require_running};
 use crate::blocking::{begin, blocking};
 use crate::chain::chain;
+use crate::clock::now_ns;
 use crate::container::last_words;
 use crate::report::{Report, read_report};
 use crate::sandbox::keeper::{Exit, Take};
-use crate::supervise::journal::Termination;
+use crate::supervise::journal::{MemberState, Termination};
 
 impl Driver {
     /// An exit is written down before pause may forget it.
@@ -59,7 +60,7 @@ impl Driver {
     fn reason(&self, index: usize, code: i32, signal: Option<i32>, report: Option<Report>) -> (String, String) {
         if signal == Some(Signal::KILL.as_raw()) && self.oom_kills(index) > self.journal.members[index].oom_kills_before
         {
-            let limit = self.container(index).resources.memory_limit;
+            let limit = self.pod.memory_limit_of(self.container(index));
             let limit =
                 limit.map_or(String::from("the memory there was"), |bytes| format!("its limit of {bytes} bytes"));
             return ("OOMKilled".into(), format!("the kernel ended it for using more memory than {limit}"));
@@ -150,6 +151,13 @@ impl Driver {
             return Err(Refusal::NotRunning { what: "the Pod".into(), state: state.into() });
         }
         for index in targets {
+            // Nobody waits for what it was added for any more.
+            let member = &mut self.journal.members[index];
+            if member.added && matches!(member.state, MemberState::Waiting { .. }) {
+                member.give_up(now_ns());
+                self.publish();
+                continue;
+            }
             require_running(&self.journal.members[index])?;
             self.signal(index, number).await;
         }

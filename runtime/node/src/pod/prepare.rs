@@ -16,6 +16,7 @@ use super::shared::Shared;
 use crate::blocking::blocking;
 use crate::image::compile::CompileError;
 use crate::image::look::{Found, Module, look};
+use crate::supervise::journal::MemberState;
 use crate::volume::OpenVolume;
 
 /// After this long a container that is still being prepared says so in its status.
@@ -94,12 +95,18 @@ impl Driver {
             }
             Prepared::Slow { .. } => {}
             Prepared::Done { index, .. } if !self.preparing.remove(&index) => {}
+            // It was given up meanwhile.
+            Prepared::Done { index, .. } if self.journal.members[index].added && self.has_ended(index) => {}
             Prepared::Done { index, result: Ok(ready) } => self.bring_to_life(index, *ready).await,
             Prepared::Done { index, result: Err(failure) } => {
                 self.begin_run(index);
                 self.start_failed(index, &failure.reason, failure.message, failure.exit_code);
             }
         }
+    }
+
+    fn has_ended(&self, index: usize) -> bool {
+        matches!(self.journal.members[index].state, MemberState::Terminated(_))
     }
 
     /// Those of these ConfigMaps and Secrets that there are.

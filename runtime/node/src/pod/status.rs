@@ -143,7 +143,10 @@ fn starts_anew(pod: &Pod, member: &Member, journal: &Journal, end: &Termination)
 fn was_never_started(member: &Member, journal: &Journal) -> bool {
     let has_passed = |one: &Member| matches!(&one.state, MemberState::Terminated(end) if end.exit_code == 0);
     let mut before = journal.members.iter().filter(|one| one.init && !one.is_sidecar());
-    journal.finished && (member.added || !member.init && before.all(has_passed))
+    if member.added {
+        return journal.finished || has_stopped(journal);
+    }
+    journal.finished && !member.init && before.all(has_passed)
 }
 
 fn never_started() -> Terminated {

@@ -71,7 +71,7 @@ impl Driver {
             Some(MemberUsage {
                 name: container.name.clone(),
                 kind: self.journal.members[index].kind.clone(),
-                memory_limit: container.resources.memory_limit,
+                memory_limit: self.pod.memory_limit_of(container),
                 usage: Usage::of(&group),
             })
         };

@@ -316,14 +316,14 @@ impl Member {
     }
 
     /// What was added to look at a Pod has had its time when that begins anew, whether it was begun or not: nobody is there
-    /// any more, and whether it was begun before the machine went down nobody knows.
+    /// any more, and whether it was begun before the machine went down nobody knows. Also when whoever asked for it left.
     pub fn give_up(&mut self, now_ns: u64) {
         if self.added && !matches!(self.state, MemberState::Terminated(_)) {
             self.terminate(Termination {
                 exit_code: 137,
                 signal: None,
                 reason: "ContainerStatusUnknown".into(),
-                message: "its Pod began anew".into(),
+                message: "it was given up before it began, or nobody saw its end".into(),
                 started_ns: now_ns,
                 finished_ns: now_ns,
                 unhealthy: false,

@@ -68,11 +68,13 @@ fn rule(block: bool, major: Option<u32>, minor: Option<u32>, access: &str) -> De
     DeviceRule { block, major, minor, access: access.to_owned() }
 }
 
-/// Limits of one container's cgroup.
-pub fn container(resources: &Resources, devices: Vec<DeviceRule>) -> CgroupLimits {
+/// Limits of one container's cgroup; where it has none of its own, those of the Pod as a whole hold for it (kubelet
+/// kuberuntime_container_linux.go), so that it meets its own wall before pause meets the Pod's.
+pub fn container(pod: &Pod, resources: &Resources, devices: Vec<DeviceRule>) -> CgroupLimits {
+    let whole = pod.resources.unwrap_or_default();
     CgroupLimits {
-        memory: resources.memory_limit,
-        cpu_quota_us: resources.cpu_limit_millis.map(quota),
+        memory: resources.memory_limit.or(whole.memory_limit),
+        cpu_quota_us: resources.cpu_limit_millis.or(whole.cpu_limit_millis).map(quota),
         cpu_shares: resources.cpu_request_millis.or(resources.cpu_limit_millis).map(shares),
         pids: Some(resources.pids_limit.unwrap_or(DEFAULT_PIDS)),
         devices,
@@ -84,7 +86,8 @@ pub fn container(resources: &Resources, devices: Vec<DeviceRule>) -> CgroupLimit
 /// top comes what pause has for itself, which lives in the same group: members that use up all that is theirs must not
 /// silence it. Devices are a container's matter.
 pub fn pod(pod: &Pod) -> CgroupLimits {
-    let total = |of: fn(&Resources) -> Option<u64>| pod.resources.as_ref().and_then(of).or_else(|| pod_total(pod, of));
+    let own = |of: fn(&Resources) -> Option<u64>| pod.resources.as_ref().and_then(of);
+    let total = |of: fn(&Resources) -> Option<u64>| own(of).or_else(|| pod_total(pod, of));
     CgroupLimits {
         memory: total(|resources| resources.memory_limit).map(|bytes| bytes.saturating_add(PAUSE_BYTES)),
         cpu_quota_us: total(|resources| resources.cpu_limit_millis)
@@ -167,12 +170,12 @@ mod tests {
     #[test]
     fn units_are_the_kernels() {
         let resources = Resources { cpu_limit_millis: Some(500), memory_limit: Some(1 << 20), ..Resources::default() };
-        let limits = container(&resources, Vec::new());
+        let limits = container(&samples::pod(), &resources, Vec::new());
         assert_eq!((limits.cpu_quota_us, limits.cpu_shares, limits.memory), (Some(50_000), Some(512), Some(1 << 20)));
         assert_eq!(limits.pids, Some(DEFAULT_PIDS));
         let tiny = Resources { cpu_limit_millis: Some(1), ..Resources::default() };
-        assert_eq!(container(&tiny, Vec::new()).cpu_quota_us, Some(1000));
-        assert_eq!(container(&tiny, Vec::new()).cpu_shares, Some(2));
+        assert_eq!(container(&samples::pod(), &tiny, Vec::new()).cpu_quota_us, Some(1000));
+        assert_eq!(container(&samples::pod(), &tiny, Vec::new()).cpu_shares, Some(2));
     }
 
     #[test]
@@ -205,6 +208,8 @@ mod tests {
         let limits = super::pod(&pod);
         assert_eq!((limits.memory, limits.cpu_shares), (Some(100 + PAUSE_BYTES), Some(512)));
         assert_eq!(limits.cpu_quota_us, None, "of this it says nothing, and neither do all containers");
+        let of = |n: usize| container(&pod, &pod.containers[n].resources, Vec::new()).memory;
+        assert_eq!((of(0), of(1)), (Some(10), Some(100)), "who has no limit has the Pod's");
     }
 
     /// Rows of policy_test.go: what is asked of 16 GB, and the score.

@@ -40,24 +40,19 @@ impl fmt::Display for FileFault {
 struct Profile {
     default_action: Action,
     default_errno_ret: Option<u32>,
-    #[serde(default)]
-    syscalls: Vec<Rule>,
+    syscalls: Option<Vec<Rule>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Rule {
-    #[serde(default)]
-    names: Vec<String>,
+    names: Option<Vec<String>>,
     name: Option<String>,
     action: Action,
     errno_ret: Option<u32>,
-    #[serde(default)]
     args: Option<Vec<Argument>>,
-    #[serde(default)]
-    includes: Condition,
-    #[serde(default)]
-    excludes: Condition,
+    includes: Option<Condition>,
+    excludes: Option<Condition>,
 }
 
 #[derive(Deserialize)]
@@ -72,9 +67,7 @@ struct Argument {
 
 #[derive(Default, Deserialize)]
 struct Condition {
-    #[serde(default)]
     caps: Option<Vec<String>>,
-    #[serde(default)]
     arches: Option<Vec<String>>,
 }
 
@@ -157,11 +150,13 @@ impl Rule {
     fn counts(&self, arch: Arch, held: u64) -> bool {
         let holds = |name: &String| capabilities::by_name(name).is_some_and(|mask| mask & held == mask);
         let is_ours = |name: &String| arch.container_names().contains(&name.as_str());
-        let included = self.includes.caps.iter().flatten().all(holds)
-            && self.includes.arches.as_ref().is_none_or(|arches| arches.is_empty() || arches.iter().any(is_ours));
-        let excluded =
-            self.excludes.caps.iter().flatten().any(holds) || self.excludes.arches.iter().flatten().any(is_ours);
-        included && !excluded
+        let caps =
+            |of: &Option<Condition>| of.iter().flat_map(|of| of.caps.clone().unwrap_or_default()).collect::<Vec<_>>();
+        let arches =
+            |of: &Option<Condition>| of.iter().flat_map(|of| of.arches.clone().unwrap_or_default()).collect::<Vec<_>>();
+        let wanted = arches(&self.includes);
+        let included = caps(&self.includes).iter().all(holds) && (wanted.is_empty() || wanted.iter().any(is_ours));
+        included && !caps(&self.excludes).iter().any(holds) && !arches(&self.excludes).iter().any(is_ours)
     }
 
     fn returns(&self) -> u32 {
@@ -180,7 +175,7 @@ impl Rule {
     }
 
     fn numbers(&self, arch: Arch) -> impl Iterator<Item = u32> {
-        self.names.iter().chain(&self.name).filter_map(move |name| arch.number(by_name(name)?))
+        self.names.iter().flatten().chain(&self.name).filter_map(move |name| arch.number(by_name(name)?))
     }
 }
 
@@ -192,11 +187,11 @@ pub fn filter(text: &str, arch: Arch, held: u64) -> Result<Vec<u8>, FileFault> {
     let profile: Profile = serde_json::from_str(text).map_err(|error| FileFault(error.to_string()))?;
     let default = profile.default_action.returns(profile.default_errno_ret);
     let mut cases: Vec<Vec<Case>> = vec![Vec::new(); LAST_KNOWN as usize + 1];
-    for rule in profile.syscalls.iter().filter(|rule| rule.counts(arch, held) && rule.returns() != default) {
+    for rule in profile.syscalls.iter().flatten().filter(|rule| rule.counts(arch, held) && rule.returns() != default) {
         let of_rule = rule.cases()?;
         rule.numbers(arch).for_each(|number| cases[number as usize].extend_from_slice(&of_rule));
     }
-    let newest = profile.syscalls.iter().flat_map(|rule| rule.numbers(arch)).max().unwrap_or(LAST_KNOWN);
+    let newest = profile.syscalls.iter().flatten().flat_map(|rule| rule.numbers(arch)).max().unwrap_or(LAST_KNOWN);
     let beyond = if profile.default_action.forbids() { Verdict::Errno(ENOSYS) } else { Verdict::Return(default) };
     cases.truncate(newest as usize + 1);
     let verdicts: Vec<Verdict> = cases.into_iter().map(|cases| verdict(cases, default)).collect();

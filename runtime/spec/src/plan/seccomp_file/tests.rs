@@ -107,7 +107,8 @@ fn conditions_of_containers_common_count() {
     let text = r#"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
         {"names": ["reboot"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_BOOT"]}, "excludes": {}},
         {"names": ["mount"], "action": "SCMP_ACT_ALLOW", "excludes": {"caps": ["CAP_SYS_BOOT"]}},
-        {"names": ["umount2"], "action": "SCMP_ACT_ALLOW", "includes": {"arches": ["s390x"]}}]}"#;
+        {"names": ["umount2"], "action": "SCMP_ACT_ALLOW", "includes": {"arches": ["s390x"]}},
+        {"names": null, "action": "SCMP_ACT_ALLOW", "includes": null, "args": null}]}"#;
     let with = filter(text, Arch::X86_64, 1 << 22).unwrap();
     let without = program(text);
     let allowed = |program: &[u8]| [169, 165, 166].map(|number| run(program, ARCH, number, 0) == RET_ALLOW);
