@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::script;
 
-const VERBS: [&str; 19] = [
+const VERBS: [&str; 20] = [
+    "generate",
     "debug",
     "install",
     "uninstall",

@@ -127,3 +127,27 @@ fn a_service_takes_the_place_of_the_node_that_is_there_and_says_when_it_is_ready
     assert!(service.wait().expect("its end").success());
     node.dwell(&["exec", "kept", "--", "true"]).ok();
 }
+
+#[test]
+fn a_generated_manifest_makes_the_same_pod_again() {
+    let node = Node::new();
+    let path = node.file("pod.yaml", &kept(&node, "kept"));
+    node.dwell(&["up", path.to_str().unwrap()]).ok();
+    let image = crate::image(&node);
+    node.dwell(&["debug", "kept", "-q", "--image", &image, "--", "true"]).ok();
+    let said = node.dwell(&["generate", "kept"]);
+    assert!(said.err.contains("kept also needs persistentvolumeclaim/kept-kept"), "{said:#?}");
+    let text = said.ok();
+    assert!(!text.contains("status") && !text.contains("uid") && !text.contains("ephemeral"), "{text}");
+    let before = uid(&node, "kept");
+    let generated = node.file("generated.yaml", &text);
+    assert_eq!(node.dwell(&["up", generated.to_str().unwrap()]).ok(), "kept\n");
+    assert_eq!(uid(&node, "kept"), before, "it is the same");
+    node.dwell(&["rm", "-f", "kept"]).ok();
+    assert_eq!(node.dwell(&["up", generated.to_str().unwrap()]).ok(), "kept\n");
+    assert_eq!(node.dwell(&["generate", "kept"]).ok(), text);
+    let list: Value = serde_json::from_str(&node.dwell(&["generate", "--all", "-o", "json"]).ok()).unwrap();
+    assert_eq!(list["metadata"]["name"], "kept");
+    let none = node.dwell(&["generate", "kepd"]);
+    assert!(none.code == 125 && none.err.contains("did you mean kept?"), "{none:#?}");
+}

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use dwell_tests::node::{Node, Said, wait_until};
 use serde_json::{Value, json};
 
-use crate::{before_containers, native, shell};
+use crate::{before_containers, native, patch, shell};
 
 fn debug(node: &Node, args: &[&str]) -> Said {
     let root = format!("rootfs:{}", dwell_tests::rootfs::busybox(&node.files()).display());
@@ -183,21 +183,10 @@ fn a_signal_ends_what_was_added_and_not_the_pod() {
 /// What `kubectl debug` sends is a strategic merge with directions of its own.
 #[test]
 fn a_merge_of_kubectls_adds_and_changes_nothing_that_is_there() {
-    use std::io::{Read, Write};
     let node = Node::new();
     node.start(&shell(&node, "web", "Always", "exec sleep 600"));
     node.wait_for_phase("web", "Running");
-    let patch = |body: Value| {
-        let body = body.to_string();
-        let mut stream = std::os::unix::net::UnixStream::connect(node.state_dir().join("run/dwell.sock")).unwrap();
-        let path = "/api/v1/namespaces/default/pods/web/ephemeralcontainers?fieldManager=kubectl-debug";
-        let kind = "content-type: application/strategic-merge-patch+json\r\nconnection: close";
-        write!(stream, "PATCH {path} HTTP/1.1\r\nhost: x\r\n{kind}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    };
+    let patch = |body: Value| patch(&node, "web/ephemeralcontainers?fieldManager=kubectl-debug", &body);
     let root = format!("rootfs:{}", dwell_tests::rootfs::busybox(&node.files()).display());
     let one = |args: &[&str], more: Value| {
         let mut one = json!({"name": "d", "image": root, "args": args, "resources": {},

@@ -50,3 +50,16 @@ fn guest(name: &str, file: &str, args: &str, more: &str) -> String {
 fn before_containers(pod: &str, lines: &str) -> String {
     pod.replacen("  containers:\n", &format!("{lines}  containers:\n"), 1)
 }
+
+/// What the node answers to a merge of a Pod's part, as kubectl sends it.
+fn patch(node: &Node, part: &str, body: &serde_json::Value) -> String {
+    use std::io::{Read, Write};
+    let body = body.to_string();
+    let mut stream = std::os::unix::net::UnixStream::connect(node.state_dir().join("run/dwell.sock")).unwrap();
+    let kind = "content-type: application/strategic-merge-patch+json\r\nconnection: close";
+    let head = format!("PATCH /api/v1/namespaces/default/pods/{part} HTTP/1.1\r\nhost: x\r\n{kind}");
+    write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}

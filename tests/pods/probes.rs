@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dwell_tests::node::{Node, wait_until};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{before_containers, shell, wasm};
 
@@ -138,4 +138,33 @@ fn a_sidecar_is_waited_for_until_its_startup_probe_succeeds() {
     let pod = before_containers(&main, &format!("{VOLUME}  initContainers:\n{sidecar}")) + MOUNT;
     let said = node.run(&pod);
     assert!(said.code == 0 && said.out.contains("it was up"), "{said:#?}");
+}
+
+#[test]
+fn a_readiness_gate_is_opened_by_whoever_says_so_and_stays_so_through_a_new_node() {
+    let node = Node::new();
+    let pod = crate::shell(&node, "gated", "Always", "exec sleep 600");
+    node.start(&crate::before_containers(&pod, "  readinessGates: [{conditionType: example.com/fed}]\n"));
+    let condition = |kind: &str, status: &str| {
+        let is = |one: &Value| one["type"] == kind && one["status"] == status;
+        let kind = format!("{kind}={status}");
+        node.wait_for("gated", &kind, |pod| {
+            pod["status"]["conditions"].as_array().is_some_and(|all| all.iter().any(is))
+        });
+    };
+    condition("ContainersReady", "True");
+    condition("Ready", "False");
+    let say = |kind: &str, status: &str| {
+        crate::patch(&node, "gated/status", &json!({"status": {"conditions": [{"type": kind, "status": status}]}}))
+    };
+    assert!(say("Ready", "True").starts_with("HTTP/1.1 422"), "that is the node's own to say");
+    assert!(say("example.com/fed", "maybe").starts_with("HTTP/1.1 422"));
+    assert!(say("example.com/fed", "True").starts_with("HTTP/1.1 200"));
+    condition("Ready", "True");
+    assert!(node.kill_node(), "there is a node");
+    node.dwell(&["exec", "gated", "--", "true"]).ok();
+    condition("example.com/fed", "True");
+    condition("Ready", "True");
+    assert!(say("example.com/fed", "False").starts_with("HTTP/1.1 200"));
+    condition("Ready", "False");
 }

@@ -75,6 +75,23 @@ fn a_memory_volume_has_a_hard_limit() {
     assert!(said.out.trim().parse::<u64>().unwrap() <= 4 << 20, "{said:#?}");
 }
 
+/// Without a limit of its own it could hold more than its Pod may use: who filled it was ended, instead of told.
+#[test]
+fn a_memory_volume_is_no_larger_than_what_its_pod_may_use() {
+    let node = Node::new();
+    let script = "df -k /m | tail -1 | awk '{print $2}'";
+    let size = |name: &str, volume: &str, spec: &str| {
+        let volumes = format!("  - {{name: m, emptyDir: {{{volume}}}}}\n");
+        let pod = pod(name, &volumes, &[native(&node, "main", script, "{name: m, mountPath: /m}")]);
+        node.run(&crate::before_containers(&pod, spec)).ok().trim().parse::<u64>().unwrap()
+    };
+    let limit = "  resources: {limits: {memory: 32Mi}}\n";
+    assert_eq!(size("pod", "medium: Memory", limit), 32 << 10);
+    assert_eq!(size("less", "medium: Memory, sizeLimit: 1Mi", limit), 1 << 10);
+    assert_eq!(size("more", "medium: Memory, sizeLimit: 1Gi", limit), 32 << 10);
+    assert!(size("none", "medium: Memory", "") > 32 << 10, "control");
+}
+
 #[test]
 fn a_host_path_is_the_hosts_own() {
     let node = Node::new();

@@ -53,6 +53,8 @@ pub enum Command {
     Rm(command::rm::RmArgs),
     /// Show everything that is known of Pods
     Inspect(command::inspect::InspectArgs),
+    /// Print the manifests of Pods that are there
+    Generate(command::generate::GenerateArgs),
     /// Show what members use: processor, memory, processes
     Stats(command::stats::StatsArgs),
     /// Show what Pods use, as kubectl does

@@ -39,7 +39,7 @@ pub use dwell_spec::signal::SignalName;
 pub use image::look::facts as image_facts;
 pub use node::copy::Packed;
 pub use node::failure::{NodeError, NodeErrorKind};
-pub use node::{Connection, Node, NodeConfig, WorkerExecutable, read_added, read_pod};
+pub use node::{Connection, Node, NodeConfig, WorkerExecutable, read_added, read_conditions, read_pod};
 pub use pod::request::{Attached, ExecEnd, ExecRequest, ExecSession};
 pub use pod::usage::{MemberUsage, PodUsage, Usage};
 pub use volume::devices::{at as host_device, list as host_devices};

@@ -67,6 +67,8 @@ pub struct Pod {
     pub termination_grace_period_seconds: u32,
     /// `spec.activeDeadlineSeconds`: after how many it is ended, and has failed.
     pub active_deadline_seconds: Option<u32>,
+    /// Types of conditions that others must have set before the Pod is ready.
+    pub readiness_gates: Vec<String>,
     /// What all containers may use together (`spec.resources`), where it is said.
     pub resources: Option<Resources>,
     /// The Pod's volumes, names unique.
@@ -101,6 +103,14 @@ impl Pod {
     /// Bytes of memory that the container may use: its own limit, else the Pod's.
     pub fn memory_limit_of(&self, container: &Container) -> Option<u64> {
         container.resources.memory_limit.or(self.resources.and_then(|whole| whole.memory_limit))
+    }
+
+    /// Bytes of memory that its containers may use together: the Pod's own limit, else the sum, where each has one.
+    pub fn memory_limit(&self) -> Option<u64> {
+        let each_has_one =
+            self.init_containers.iter().chain(&self.containers).all(|one| one.resources.memory_limit.is_some());
+        let sum = || each_has_one.then(|| self.at_one_time(|one| one.resources.memory_limit.unwrap_or(0)));
+        self.resources.and_then(|whole| whole.memory_limit).or_else(sum)
     }
 
     /// Every container: init containers, members, those that were added.

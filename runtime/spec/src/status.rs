@@ -248,6 +248,30 @@ impl ContainerStatus {
     }
 }
 
+/// The conditions of a Pod that are found out here, and that nobody else may set.
+pub const OWN_CONDITIONS: [&str; 7] = [
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    "PodScheduled",
+    "AllContainersRestarting",
+    "DisruptionTarget",
+];
+
+/// A condition that somebody else has set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaidCondition {
+    /// Its type.
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// One word on why.
+    pub reason: Option<String>,
+    /// The same for people.
+    pub message: Option<String>,
+}
+
 /// One Pod, as its supervision sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodStatus {
@@ -273,6 +297,8 @@ pub struct PodStatus {
     pub containers: Vec<ContainerStatus>,
     /// In the order in which they were added.
     pub ephemeral_containers: Vec<ContainerStatus>,
+    /// What others say of it.
+    pub said: Vec<SaidCondition>,
 }
 
 impl PodStatus {

@@ -160,47 +160,62 @@ struct Following<'a> {
     signals: u32,
 }
 
+/// Our own ends of its streams.
+struct Ours {
+    output: PodOutput,
+    attachment: Option<Attachment>,
+    progress: Progress,
+}
+
+impl Ours {
+    fn copy(&mut self, finish: bool) -> Result<(), Failure> {
+        let Self { output, progress, .. } = self;
+        output.copy(finish, || progress.erase())
+    }
+}
+
 impl Following<'_> {
     async fn follow(mut self) -> Outcome {
         let (layout, pod) = (self.layout, self.pod);
         let mut changes = Changes::of(layout, pod);
-        let mut output = PodOutput::of_one(layout, pod, self.name);
-        let mut attachment = Attachment::to(pod, self.name);
-        let mut progress = Progress::new();
+        let mut ours = Ours {
+            output: PodOutput::of_one(layout, pod, self.name),
+            attachment: Attachment::to(pod, self.name),
+            progress: Progress::new(),
+        };
         while self.end().is_none() && !is_finished(&self.last) {
-            output.copy(false, || progress.erase())?;
-            progress.waiting_for(self.waits());
-            let change = match changes.client().is_some() {
-                false => Some(changes.look().await?),
-                true => tokio::select! {
-                    change = changes.changed() => Some(change?),
-                    changed = output.changed() => changed.map(|()| None)?,
-                    () = ended(&mut attachment) => None,
-                    () = progress.tick() => {
-                        progress.draw();
-                        None
-                    }
-                    _ = self.interrupts.next() => {
-                        (self.signalled, self.signals) = (true, self.signals + 1);
-                        None
-                    }
-                },
-            };
-            match change {
+            ours.copy(false)?;
+            ours.progress.waiting_for(self.waits());
+            match self.turn(&mut changes, &mut ours).await? {
                 Some(Change::To(now)) => self.last = *now,
                 Some(Change::Gone) => return Err(self.gone()),
                 Some(Change::Closed) | None => {}
             }
             self.stop().await?;
-            if let (Some(attachment), Some(client)) = (&mut attachment, changes.client()) {
+            if let (Some(attachment), Some(client)) = (&mut ours.attachment, changes.client()) {
                 attachment.pod_changed(client, &self.last).await;
             }
         }
-        progress.waiting_for(None);
-        output.copy(true, || {})?;
+        ours.progress.waiting_for(None);
+        ours.copy(true)?;
         // The terminal first, else the sentences are written in raw mode.
-        drop(attachment);
+        drop(ours);
         self.judge()
+    }
+
+    /// Waits until something happens; what became of the Pod, if it was that.
+    async fn turn(&mut self, changes: &mut Changes<'_>, ours: &mut Ours) -> Result<Option<Change>, Failure> {
+        if changes.client().is_none() {
+            return changes.look().await.map(Some);
+        }
+        tokio::select! {
+            change = changes.changed() => return change.map(Some),
+            changed = ours.output.changed() => changed?,
+            () = ended(&mut ours.attachment) => {}
+            () = ours.progress.tick() => ours.progress.draw(),
+            _ = self.interrupts.next() => (self.signalled, self.signals) = (true, self.signals + 1),
+        }
+        Ok(None)
     }
 
     fn end(&self) -> Option<outcome::Outcome> {

@@ -8,6 +8,7 @@ pub mod cp;
 pub mod debug;
 pub mod exec;
 pub mod explain;
+pub mod generate;
 pub mod inspect;
 pub mod install;
 pub mod kill;
@@ -81,6 +82,7 @@ fn dispatch(command: Command, layout: Layout) -> Outcome {
         Command::Up(args) => on_runtime(up::run(args, &layout)),
         Command::Install(args) => install::install(args),
         Command::Uninstall(args) => install::uninstall(args),
+        Command::Generate(args) => on_runtime(generate::run(args, &layout)),
         Command::Plan(args) => plan::run(args, &layout),
         Command::Check(args) => check::run(args, &layout),
         Command::Explain(args) => explain::run(args),

@@ -1,7 +1,7 @@
 //! From what a client sent to a Pod that the node can keep: read strictly, checked, with an identity. Changes nothing.
 
 use dwell_spec::pod as checked;
-use k8s_openapi::api::core::v1::{EphemeralContainer, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{EphemeralContainer, Pod, PodCondition, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
@@ -36,6 +36,16 @@ pub fn read_added(json: &serde_json::Value) -> Result<Vec<EphemeralContainer>, N
     added
         .map(Option::unwrap_or_default)
         .map_err(|error| NodeError::new(NodeErrorKind::BadRequest, format!("spec.ephemeralContainers: {error}")))
+}
+
+/// What a client says of a Pod's conditions: `status.conditions` of what it sent.
+///
+/// # Errors
+/// `BadRequest` for what is no such list.
+pub fn read_conditions(json: &serde_json::Value) -> Result<Vec<PodCondition>, NodeError> {
+    let said = Option::<Vec<_>>::deserialize(&json["status"]["conditions"]);
+    said.map(Option::unwrap_or_default)
+        .map_err(|error| NodeError::new(NodeErrorKind::BadRequest, format!("status.conditions: {error}")))
 }
 
 /// # Errors

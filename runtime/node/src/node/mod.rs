@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use dwell_spec::pod as checked;
 use dwell_spec::settings::{Settings, SettingsKind, SettingsObject};
+use dwell_spec::status::SaidCondition;
 use dwell_sys::complain::complain;
-use k8s_openapi::api::core::v1::{EphemeralContainer, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{EphemeralContainer, PersistentVolumeClaim, Pod, PodCondition};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::blocking::{blocking, settled};
@@ -24,7 +25,7 @@ use crate::pod::usage::PodUsage;
 use crate::pod::{record, recover};
 use crate::supervise::journal::Journal;
 
-pub use accept::{read_added, read_pod};
+pub use accept::{read_added, read_conditions, read_pod};
 pub use connection::Connection;
 
 pub use crate::pod::shared::WorkerExecutable;
@@ -55,6 +56,11 @@ pub struct NodeConfig {
 pub struct Node {
     shared: Arc<Shared>,
     _lock: File,
+}
+
+fn said(condition: PodCondition) -> SaidCondition {
+    let PodCondition { type_, status, reason, message, .. } = condition;
+    SaidCondition { kind: type_, status, reason, message }
 }
 
 impl Node {
@@ -254,6 +260,23 @@ impl Node {
         containers: Vec<EphemeralContainer>,
     ) -> Result<Arc<Pod>, NodeError> {
         self.ask(namespace, name, |reply| Request::Add { containers, reply }).await?;
+        self.get(namespace, name)
+    }
+
+    /// Takes down what somebody says of the Pod's conditions, for its readiness gates above all. Returns once it is on disk.
+    ///
+    /// # Errors
+    /// `NotFound`, `Invalid` with a cause per field, `BadRequest` for too many of them.
+    pub async fn set_conditions(
+        &self,
+        namespace: &str,
+        name: &str,
+        conditions: Vec<PodCondition>,
+    ) -> Result<Arc<Pod>, NodeError> {
+        let pod = self.get(namespace, name)?;
+        dwell_spec::manifest::check_conditions(&conditions).map_err(|problems| NodeError::invalid(&pod, problems))?;
+        let said = conditions.into_iter().map(said).collect();
+        self.ask(namespace, name, |reply| Request::Hear { said, reply }).await?;
         self.get(namespace, name)
     }
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use dwell_spec::plan::pod::PodPlan;
 use dwell_spec::pod::Pod;
+use dwell_spec::status::SaidCondition;
 use dwell_sys::complain::complain;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
@@ -34,6 +35,9 @@ use crate::sandbox::keeper::Event;
 use crate::supervise::decide::{self, Step};
 use crate::supervise::journal::{Intent, Journal, MemberState, Stopping, Termination};
 use crate::volume::OpenVolume;
+
+/// Conditions of one Pod that others may set.
+const SAID_MAX: usize = 64;
 
 /// A Pod under supervision.
 #[derive(Debug)]
@@ -248,6 +252,7 @@ impl Driver {
             Request::Network { reply } => drop(reply.send(self.network())),
             Request::Usage { reply } => drop(reply.send(Ok(self.usage()))),
             Request::Add { containers, reply } => drop(reply.send(self.add(containers))),
+            Request::Hear { said, reply } => drop(reply.send(self.hear(said))),
             Request::Refresh => self.refresh_volumes(),
             Request::CloseStdin { container } => self.close_stdin(&container).await,
         }
@@ -302,6 +307,17 @@ impl Driver {
         }
         self.begin_stop(None, Intent::Restart);
         self.journal.finished = false;
+        self.save_lasting();
+        self.publish();
+        Ok(())
+    }
+
+    fn hear(&mut self, said: Vec<SaidCondition>) -> Result<(), Refusal> {
+        let kinds = said.iter().filter(|one| self.journal.said.iter().all(|known| known.kind != one.kind)).count();
+        if self.journal.said.len() + kinds > SAID_MAX {
+            return Err(Refusal::Invalid(format!("a Pod has at most {SAID_MAX} conditions of others")));
+        }
+        said.into_iter().for_each(|one| self.journal.hear(one));
         self.save_lasting();
         self.publish();
         Ok(())

@@ -4,6 +4,7 @@
 use std::os::fd::OwnedFd;
 
 use dwell_spec::manifest::Problem;
+use dwell_spec::status::SaidCondition;
 use k8s_openapi::api::core::v1::EphemeralContainer;
 use tokio::sync::oneshot;
 
@@ -75,6 +76,13 @@ pub enum Request {
     Add {
         /// Those that are there already may be among them, unchanged.
         containers: Vec<EphemeralContainer>,
+        /// Answered when it is on disk.
+        reply: Reply<()>,
+    },
+    /// Take down what somebody says of the Pod's conditions.
+    Hear {
+        /// In place of what was said of the same types before.
+        said: Vec<SaidCondition>,
         /// Answered when it is on disk.
         reply: Reply<()>,
     },

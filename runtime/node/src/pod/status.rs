@@ -53,6 +53,7 @@ fn pod_status(pod: &Pod, journal: &Journal, shared: &Shared, sandbox: Option<&Sa
         init_containers: of(&pod.init_containers, |member| member.init),
         containers: of(&pod.containers, |member| !member.init && !member.added),
         ephemeral_containers: of(&pod.ephemeral_containers, |member| member.added),
+        said: journal.said.clone(),
     }
 }
 

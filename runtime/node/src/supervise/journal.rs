@@ -6,6 +6,7 @@
 //! the old or the new one. Must never hold a descriptor or a path that a member can influence.
 
 use dwell_spec::pod::{Container, Pod, RestartAction, RestartPolicy, RestartRule};
+use dwell_spec::status::SaidCondition;
 use serde::{Deserialize, Serialize};
 
 use super::backoff::Backoff;
@@ -38,6 +39,9 @@ pub struct Journal {
     pub started_ns: Option<u64>,
     /// Set once nothing of the Pod is left but its record.
     pub finished: bool,
+    /// What others say of it.
+    #[serde(default)]
+    pub said: Vec<SaidCondition>,
     /// Why the Pod as a whole failed, if it did for a reason of its own.
     pub reason: Option<(String, String)>,
 }
@@ -228,7 +232,16 @@ impl Journal {
             created_ns: now_ns,
             started_ns: None,
             finished: false,
+            said: Vec::new(),
             reason: None,
+        }
+    }
+
+    /// Somebody says this, in place of what was said of the same type before.
+    pub fn hear(&mut self, said: SaidCondition) {
+        match self.said.iter_mut().find(|known| known.kind == said.kind) {
+            Some(known) => *known = said,
+            None => self.said.push(said),
         }
     }
 

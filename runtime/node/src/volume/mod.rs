@@ -84,6 +84,8 @@ pub struct VolumeFolders {
     pub memory: PathBuf,
     /// For the claims of its namespace, which outlive it.
     pub claims: PathBuf,
+    /// Bytes that an emptyDir in memory may hold at most, whatever it says: as much as the Pod may use.
+    pub memory_limit: Option<u64>,
 }
 
 /// Opens the volume, making what its kind says must be made. Idempotent. `files` are those of a projected volume; none
@@ -103,7 +105,8 @@ pub fn ensure_open(
             disk_dir(&path).and_then(|open| given(&path, open, group))
         }
         VolumeSource::EmptyDir { memory: true, size_limit } => {
-            let size = size_limit.map(|bytes| format!(",size={bytes}")).unwrap_or_default();
+            let size = size_limit.iter().chain(&folders.memory_limit).min();
+            let size = size.map(|bytes| format!(",size={bytes}")).unwrap_or_default();
             let path = folders.memory.join(&volume.name);
             memory_dir(&path, &format!("mode=0777{size}")).and_then(|open| given(&path, open, group))
         }

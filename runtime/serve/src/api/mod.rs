@@ -71,6 +71,7 @@ async fn answer(node: Arc<Node>, request: Request<Incoming>) -> Result<Answer, I
         Route::Pod { key, verb: Verb::Pack } => archive::pack(&node, &key, &query).await,
         Route::Pod { key, verb: Verb::Unpack } => archive::unpack(&node, &key, &query, request.into_body()).await,
         Route::Pod { key, verb: Verb::Add } => pods::add(&node, &key, request.into_body()).await,
+        Route::Pod { key, verb: Verb::Say } => pods::say(&node, &key, request.into_body()).await,
         Route::Pod { key, verb } => pods::verb(&node, &key, &verb, &query).await,
     })
 }

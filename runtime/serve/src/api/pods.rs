@@ -45,11 +45,27 @@ pub async fn add(node: &Arc<Node>, key: &Key, body: Incoming) -> Answer {
         Ok(json) => json,
         Err(refused) => return *refused,
     };
-    let added = match dwell::read_added(&json) {
+    answered(match dwell::read_added(&json) {
         Ok(added) => node.add_containers(&key.namespace, &key.name, added).await,
         Err(error) => Err(error),
+    })
+}
+
+/// `PATCH …/pods/NAME/status` (a merge, strategic or not) and `PUT`: of the body only the conditions count, each in place of
+/// what was said of its type before.
+pub async fn say(node: &Arc<Node>, key: &Key, body: Incoming) -> Answer {
+    let json = match json(body).await {
+        Ok(json) => json,
+        Err(refused) => return *refused,
     };
-    match added {
+    answered(match dwell::read_conditions(&json) {
+        Ok(said) => node.set_conditions(&key.namespace, &key.name, said).await,
+        Err(error) => Err(error),
+    })
+}
+
+fn answered(result: Result<Arc<Pod>, dwell::NodeError>) -> Answer {
+    match result {
         Ok(pod) => answer::ok(&*pod),
         Err(error) => answer::failure(&error),
     }
@@ -159,7 +175,7 @@ pub async fn verb(node: &Arc<Node>, key: &Key, verb: &Verb, query: &Query) -> An
             Ok(signal) => node.kill(namespace, name, query.get("container"), signal).await,
             Err(error) => return answer::bad_request(&error.to_string()),
         },
-        Verb::Exec | Verb::Attach | Verb::Connect | Verb::Look | Verb::Pack | Verb::Unpack | Verb::Add => {
+        Verb::Exec | Verb::Attach | Verb::Connect | Verb::Look | Verb::Pack | Verb::Unpack | Verb::Add | Verb::Say => {
             return answer::bad_request("a WebSocket is needed here");
         }
     };
@@ -171,8 +187,5 @@ pub async fn verb(node: &Arc<Node>, key: &Key, verb: &Verb, query: &Query) -> An
 }
 
 fn get(node: &Arc<Node>, key: &Key) -> Answer {
-    match node.get(&key.namespace, &key.name) {
-        Ok(pod) => answer::ok(&*pod),
-        Err(error) => answer::failure(&error),
-    }
+    answered(node.get(&key.namespace, &key.name))
 }

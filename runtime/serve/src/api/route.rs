@@ -95,6 +95,8 @@ pub enum Verb {
     Unpack,
     /// Add containers to look around with.
     Add,
+    /// Say something of its conditions.
+    Say,
 }
 
 /// The decoded query of a request, in order.
@@ -187,10 +189,10 @@ pub fn route(method: &Method, path: &str, query: &Query) -> Option<Route> {
             };
             Some(pod(namespace, name, verb))
         }
-        ["api", "v1", "namespaces", namespace, "pods", name, "ephemeralcontainers"]
+        ["api", "v1", "namespaces", namespace, "pods", name, part @ ("ephemeralcontainers" | "status")]
             if matches!(*method, Method::PATCH | Method::PUT) =>
         {
-            Some(pod(namespace, name, Verb::Add))
+            Some(pod(namespace, name, if *part == "status" { Verb::Say } else { Verb::Add }))
         }
         ["dwell", "v1", "namespaces", namespace, "pods", name, verb] => {
             let verb = match (*verb, method.as_str()) {
@@ -248,6 +250,8 @@ mod tests {
         for method in [Method::PATCH, Method::PUT] {
             let found = find(method, "/api/v1/namespaces/a/pods/b/ephemeralcontainers", "");
             assert!(matches!(found, Some(Route::Pod { verb: Verb::Add, .. })));
+            let found = find(Method::PATCH, "/api/v1/namespaces/a/pods/b/status", "");
+            assert!(matches!(found, Some(Route::Pod { verb: Verb::Say, .. })));
         }
     }
 

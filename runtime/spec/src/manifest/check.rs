@@ -112,6 +112,7 @@ fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
         restart_policy: restart_policy.unwrap_or(RestartPolicy::Always),
         termination_grace_period_seconds: grace,
         active_deadline_seconds: deadline,
+        readiness_gates: readiness_gates(spec, out),
         resources,
         volume_group: containers.volume_group,
         volumes,
@@ -159,6 +160,34 @@ fn deadline(seconds: Option<i64>, out: &mut Problems) -> Option<u32> {
         out.push(Problem::invalid_number("spec.activeDeadlineSeconds", seconds, why));
     }
     u32::try_from(seconds).ok()
+}
+
+fn readiness_gates(spec: &v1::PodSpec, out: &mut Problems) -> Vec<String> {
+    let gates = spec.readiness_gates.iter().flatten().enumerate();
+    let mut one = |(n, gate): (usize, &v1::PodReadinessGate)| {
+        let path = format!("spec.readinessGates[{n}].conditionType");
+        metadata::report(&path, &gate.condition_type, names::qualified(&gate.condition_type), out);
+        gate.condition_type.clone()
+    };
+    gates.map(&mut one).collect()
+}
+
+/// What somebody says of a Pod's conditions: of which type, and whether it is so. Those that dwell finds out itself are its
+/// own to say.
+pub(super) fn conditions(said: &[v1::PodCondition]) -> Problems {
+    let mut out = Problems::new();
+    for (n, condition) in said.iter().enumerate() {
+        let path = format!("status.conditions[{n}]");
+        metadata::report(&format!("{path}.type"), &condition.type_, names::qualified(&condition.type_), &mut out);
+        if crate::status::OWN_CONDITIONS.contains(&condition.type_.as_str()) {
+            out.push(Problem::forbidden(format!("{path}.type"), "dwell finds that out itself"));
+        }
+        if !["True", "False", "Unknown"].contains(&condition.status.as_str()) {
+            let path = format!("{path}.status");
+            out.push(Problem::unsupported(path, &condition.status, &["False", "True", "Unknown"]));
+        }
+    }
+    out
 }
 
 /// Names by which clusters ask for what dwell does of itself: it looks at each container. Another one promises other walls.

@@ -102,6 +102,15 @@ pub fn check_new(pod: &v1::Pod) -> Result<crate::pod::Pod, Vec<Problem>> {
     }
 }
 
+/// Checks what somebody says of a Pod's conditions.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_conditions(said: &[v1::PodCondition]) -> Result<(), Vec<Problem>> {
+    let problems = check::conditions(said);
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
 /// Checks a claim that came without a text: its namespace and name.
 ///
 /// # Errors

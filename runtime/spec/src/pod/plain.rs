@@ -25,6 +25,7 @@ impl Pod {
             restart_policy: RestartPolicy::Always,
             termination_grace_period_seconds: 30,
             active_deadline_seconds: None,
+            readiness_gates: Vec::new(),
             resources: None,
             volume_group: None,
             volumes: Vec::new(),

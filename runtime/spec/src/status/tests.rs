@@ -205,3 +205,26 @@ fn what_was_added_counts_for_nothing_and_is_shown_apart() {
     ended(&mut status.ephemeral_containers[0], 7);
     assert_eq!(status.phase(&pod), Phase::Succeeded);
 }
+
+#[test]
+fn a_pod_is_ready_when_its_gates_are_open_too() {
+    let mut pod = pod(RestartPolicy::Always, &[], &["x"]);
+    pod.readiness_gates = vec!["a.b/c".into()];
+    let mut status = PodStatus::accepted(&pod, 0);
+    runs(&mut status.containers[0]);
+    let ready = |status: &PodStatus, kind: &str| {
+        let all = to_v1_status(&pod, status, None, 0).conditions.unwrap();
+        let found = all.into_iter().find(|one| one.type_ == kind).unwrap();
+        (found.status, found.message.unwrap_or_default())
+    };
+    assert_eq!(ready(&status, "ContainersReady").0, "True");
+    let missing = "corresponding condition of pod readiness gate \"a.b/c\" does not exist.";
+    assert_eq!(ready(&status, "Ready"), ("False".into(), missing.into()));
+    let said = SaidCondition { kind: "a.b/c".into(), status: "False".into(), reason: None, message: None };
+    status.said = vec![said];
+    let closed = "the status of pod readiness gate \"a.b/c\" is not \"True\", but False";
+    assert_eq!(ready(&status, "Ready"), ("False".into(), closed.into()));
+    status.said[0].status = "True".into();
+    assert_eq!(ready(&status, "Ready"), ("True".into(), String::new()));
+    assert_eq!(ready(&status, "a.b/c").0, "True");
+}

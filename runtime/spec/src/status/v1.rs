@@ -97,7 +97,7 @@ fn conditions(pod: &Pod, status: &PodStatus, phase: Phase) -> Vec<v1::PodConditi
     let mut conditions = vec![
         condition("PodReadyToStartContainers", &verdict(status.sandbox_ready)),
         condition("Initialized", &initialized),
-        condition("Ready", &ready),
+        condition("Ready", gates_closed(pod, status).as_ref().filter(|_| ready.status).unwrap_or(&ready)),
         condition("ContainersReady", &ready),
         condition("PodScheduled", &verdict(true)),
     ];
@@ -107,7 +107,26 @@ fn conditions(pod: &Pod, status: &PodStatus, phase: Phase) -> Vec<v1::PodConditi
         let message = status.message.clone();
         condition("DisruptionTarget", &Verdict { status: true, reason: Some("TerminationByKubelet"), message })
     }));
+    conditions.extend(status.said.iter().map(|said| v1::PodCondition {
+        type_: said.kind.clone(),
+        status: said.status.clone(),
+        reason: said.reason.clone(),
+        message: said.message.clone(),
+        ..v1::PodCondition::default()
+    }));
     conditions
+}
+
+/// Which readiness gates keep a Pod from being ready whose containers are (GeneratePodReadyCondition).
+fn gates_closed(pod: &Pod, status: &PodStatus) -> Option<Verdict> {
+    let closed = |gate: &String| match status.said.iter().find(|said| said.kind == *gate) {
+        None => Some(format!("corresponding condition of pod readiness gate {gate:?} does not exist.")),
+        Some(said) if said.status == "True" => None,
+        Some(said) => Some(format!("the status of pod readiness gate {gate:?} is not \"True\", but {}", said.status)),
+    };
+    let why: Vec<_> = pod.readiness_gates.iter().filter_map(closed).collect();
+    let message = Some(why.join(", "));
+    (!why.is_empty()).then_some(Verdict { status: false, reason: Some("ReadinessGatesNotReady"), message })
 }
 
 /// Status, and for `False` the reason and message.

@@ -134,6 +134,20 @@ fn containers_that_are_added() {
 }
 
 #[test]
+fn conditions_that_others_set() {
+    let gates = |kind: &str| json!({"spec": {"readinessGates": [{"conditionType": kind}]}});
+    assert_eq!(accepted(gates("a.b/c")).readiness_gates, ["a.b/c"]);
+    refused(gates("a b"), "spec.readinessGates[0].conditionType", "name part must consist");
+    let said = |kind: &str, status: &str| {
+        let condition = serde_json::from_value(json!({"type": kind, "status": status})).unwrap();
+        crate::manifest::check_conditions(&[condition]).map_err(|problems| problems[0].to_string())
+    };
+    assert_eq!(said("a.b/c", "Unknown"), Ok(()));
+    assert!(said("Ready", "True").unwrap_err().contains("status.conditions[0].type: Forbidden"));
+    assert!(said("a.b/c", "yes").unwrap_err().contains("supported values"));
+}
+
+#[test]
 fn a_new_pod_has_nothing_added() {
     let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers: [{name: a, image: 'wasm:/m'}]\n";
     let added = format!("{text}  ephemeralContainers: [{{name: d, image: 'wasm:/m'}}]\n");

@@ -56,7 +56,6 @@ fn defaults_of_kubernetes_pass_and_others_do_not() {
     let with = |field: &str| walk(&format!("spec:\n  {field}\n")).0.len();
     for (default, other) in [
         ("hostUsers: true", "hostUsers: false"),
-        ("readinessGates: []", "readinessGates: [{conditionType: a/b}]"),
         (
             "containers: [{securityContext: {procMount: Default}}]",
             "containers: [{securityContext: {procMount: Unmasked}}]",
