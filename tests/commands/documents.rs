@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::script;
 
-const VERBS: [&str; 20] = [
+const VERBS: [&str; 21] = [
+    "events",
     "generate",
     "debug",
     "install",

@@ -6,6 +6,7 @@ mod added;
 mod beside;
 mod claims;
 mod ends;
+mod events;
 mod filters;
 mod hooks;
 mod host;

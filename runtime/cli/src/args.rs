@@ -53,6 +53,8 @@ pub enum Command {
     Rm(command::rm::RmArgs),
     /// Show everything that is known of Pods
     Inspect(command::inspect::InspectArgs),
+    /// Show what happened to Pods
+    Events(command::events::EventsArgs),
     /// Print the manifests of Pods that are there
     Generate(command::generate::GenerateArgs),
     /// Show what members use: processor, memory, processes

@@ -6,6 +6,7 @@ pub mod check;
 pub mod completions;
 pub mod cp;
 pub mod debug;
+pub mod events;
 pub mod exec;
 pub mod explain;
 pub mod generate;
@@ -83,6 +84,7 @@ fn dispatch(command: Command, layout: Layout) -> Outcome {
         Command::Install(args) => install::install(args),
         Command::Uninstall(args) => install::uninstall(args),
         Command::Generate(args) => on_runtime(generate::run(args, &layout)),
+        Command::Events(args) => on_runtime(events::run(args, &layout)),
         Command::Plan(args) => plan::run(args, &layout),
         Command::Check(args) => check::run(args, &layout),
         Command::Explain(args) => explain::run(args),

@@ -13,7 +13,7 @@ use dwell_spec::pod as checked;
 use dwell_spec::settings::{Settings, SettingsKind, SettingsObject};
 use dwell_spec::status::SaidCondition;
 use dwell_sys::complain::complain;
-use k8s_openapi::api::core::v1::{EphemeralContainer, PersistentVolumeClaim, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{EphemeralContainer, Event, PersistentVolumeClaim, Pod, PodCondition};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::blocking::{blocking, settled};
@@ -35,6 +35,7 @@ mod accept;
 mod claims;
 pub mod connection;
 pub mod copy;
+mod events;
 pub mod failure;
 mod open;
 
@@ -296,6 +297,16 @@ impl Node {
         }
     }
 
+    /// What happened to the Pods of a namespace, or to all: the newest of each, in the order in which it last happened.
+    pub fn events(&self, namespace: Option<&str>) -> Vec<Event> {
+        let pods: Vec<_> = self.shared.pods().by_key.values().cloned().collect();
+        let of_namespace = |pod: &&Arc<PodHandle>| namespace.is_none_or(|namespace| pod.namespace == namespace);
+        let told = |pod: &Arc<PodHandle>| events::objects(pod, &self.shared.facts.hostname);
+        let mut all: Vec<(u64, Event)> = pods.iter().filter(of_namespace).flat_map(told).collect();
+        all.sort_by_key(|(last_ns, _)| *last_ns);
+        all.into_iter().map(|(_, event)| event).collect()
+    }
+
     /// What every Pod that lives uses, by namespace and name. One whose driver is busy for longer than two seconds is left
     /// out.
     pub async fn usage(&self) -> Vec<PodUsage> {
@@ -324,7 +335,11 @@ impl Node {
     }
 
     fn accept(&self, pod: Pod, checked: checked::Pod) -> Result<Arc<PodHandle>, NodeError> {
-        let journal = Journal::new(&checked, &self.shared.boot_id, crate::clock::now_ns());
+        let now = crate::clock::now_ns();
+        let mut journal = Journal::new(&checked, &self.shared.boot_id, now);
+        let (namespace, name, host) = (&checked.namespace, &checked.name, &self.shared.facts.hostname);
+        let words = format!("Successfully assigned {namespace}/{name} to {host}");
+        journal.events.tell(None, "Scheduled", words, now);
         let (handle, requests) = PodHandle::new(pod);
         let key = (handle.namespace.clone(), handle.name.clone());
         {

@@ -33,6 +33,7 @@ use crate::clock::{now_ns, until};
 use crate::sandbox::Sandbox;
 use crate::sandbox::keeper::Event;
 use crate::supervise::decide::{self, Step};
+use crate::supervise::events::Events;
 use crate::supervise::journal::{Intent, Journal, MemberState, Stopping, Termination};
 use crate::volume::OpenVolume;
 
@@ -84,6 +85,7 @@ impl Driver {
         pod: Pod,
         journal: Journal,
     ) -> Driver {
+        handle.set_events(&journal.events);
         Driver {
             shared,
             handle,
@@ -189,6 +191,7 @@ impl Driver {
             Step::PreStop(index) => self.run_hook(index, Purpose::PreStop).await,
             Step::Signal(index) => {
                 self.journal.members[index].signalled_ns = Some(now_ns());
+                self.tell_of(index, "Killing", "Stopping");
                 self.signal(index, self.stop_signal(index)).await;
                 true
             }
@@ -277,6 +280,29 @@ impl Driver {
         self.stop_preparing();
     }
 
+    /// Something happened, to the Pod or to one of its members.
+    pub(super) fn tell(&mut self, index: Option<usize>, reason: &str, message: String) {
+        let field = index.map(|index| {
+            let member = &self.journal.members[index];
+            let list = if member.init {
+                "initContainers"
+            } else if member.added {
+                "ephemeralContainers"
+            } else {
+                "containers"
+            };
+            format!("spec.{list}{{{}}}", member.name)
+        });
+        self.journal.events.tell(field, reason, message, now_ns());
+        self.handle.set_events(&self.journal.events);
+    }
+
+    /// The same in a sentence that ends with the member's name.
+    pub(super) fn tell_of(&mut self, index: usize, reason: &str, words: &str) {
+        let message = format!("{words} container {}", self.journal.members[index].name);
+        self.tell(Some(index), reason, message);
+    }
+
     fn expire(&mut self) {
         let message = "Pod was active on the node longer than the specified deadline";
         self.end_for("DeadlineExceeded", message.into(), None);
@@ -290,6 +316,7 @@ impl Driver {
     }
 
     fn end_for(&mut self, reason: &str, message: String, grace_seconds: Option<u32>) {
+        self.tell(None, reason, message.clone());
         self.begin_stop(grace_seconds, Intent::Stop);
         self.journal.reason = Some((reason.into(), message));
         self.save_lasting();
@@ -386,6 +413,7 @@ impl Driver {
     /// A start that failed before the member could run.
     pub(super) fn start_failed(&mut self, index: usize, reason: &str, message: String, exit_code: i32) {
         let now = now_ns();
+        self.tell(Some(index), "Failed", format!("Error: {message}"));
         let member = &mut self.journal.members[index];
         let end = Termination {
             exit_code,
@@ -406,9 +434,10 @@ impl Driver {
     }
 }
 
-/// What of a journal anybody sees, to compare: a number that was taken changes nothing.
+/// What of a journal anybody sees, to compare: a number that was taken changes nothing, and events are asked for apart.
 fn shown(journal: &Journal) -> Vec<u8> {
-    serde_json::to_vec(&Journal { next_seq: 0, ..journal.clone() }).unwrap_or_default()
+    let seen = Journal { next_seq: 0, events: Events::default(), ..journal.clone() };
+    serde_json::to_vec(&seen).unwrap_or_default()
 }
 
 /// What a task of the driver's brought. Nobody would know who waits for one that panicked: the node begins anew.

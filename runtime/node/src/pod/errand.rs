@@ -211,10 +211,16 @@ impl Driver {
         match (purpose, answer) {
             (Purpose::PostStart, Answer::Good) => self.journal.members[index].post_start_done(),
             (Purpose::PostStart, Answer::Bad(why) | Answer::None(why)) => {
+                self.tell(Some(index), "FailedPostStartHook", format!("PostStartHook failed: {why}"));
                 self.condemn(index, format!("its postStart hook failed: {why}"), None);
             }
             // Whatever it said, its time is over.
-            (Purpose::PreStop, _) => self.journal.members[index].health.pre_stop_due = false,
+            (Purpose::PreStop, answer) => {
+                if let Answer::Bad(why) | Answer::None(why) = answer {
+                    self.tell(Some(index), "FailedPreStopHook", format!("PreStopHook failed: {why}"));
+                }
+                self.journal.members[index].health.pre_stop_due = false;
+            }
             (Purpose::Probe(kind), answer) => self.answered(index, kind, answer),
         }
     }
@@ -228,10 +234,15 @@ impl Driver {
             return complain(format_args!("ask the {} of {member} in Pod {pod}: {why}", kind.as_str()));
         }
         let (verdict, failures) = (prober.hears(matches!(answer, Answer::Good)), prober.failures());
+        if let Answer::Bad(why) = &answer {
+            self.tell(Some(index), "Unhealthy", format!("{} failed: {why}", kind.title()));
+        }
         let Some(good) = verdict else { return };
         self.journal.members[index].probe_says(kind, good);
         if let (Answer::Bad(why), ProbeKind::Startup | ProbeKind::Liveness) = (answer, kind) {
             let times = if failures == 1 { String::new() } else { format!(" {failures} times") };
+            let words = format!("Container {} failed {}", self.container(index).name, kind.as_str());
+            self.tell(Some(index), "Killing", words);
             self.condemn(index, format!("its {} failed{times}: {why}", kind.as_str()), Some(kind));
         }
     }

@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use super::driver::Driver;
 use super::files;
 use super::request::{Attached, ExecEnd, PodNetwork, Refusal, pick, require_running};
+use super::status;
 use crate::blocking::{begin, blocking};
 use crate::chain::chain;
 use crate::clock::now_ns;
@@ -23,7 +24,13 @@ impl Driver {
         if let Some(index) = self.journal.member_of(exit.seq) {
             let end = self.describe_end(index, &exit).await;
             self.errands.end(Some(index));
-            self.journal.members[index].terminate(end);
+            self.journal.members[index].terminate(end.clone());
+            if status::will_restart(&self.pod, &self.journal.members[index], &self.journal, &end) {
+                let (uid, pod) = (&self.handle.uid, format!("{}_{}", self.handle.name, self.handle.namespace));
+                let words =
+                    format!("Back-off restarting failed container {} in pod {pod}({uid})", self.container(index).name);
+                self.tell(Some(index), "BackOff", words);
+            }
             self.remove_container_cgroup(index);
         } else if let Some((waiter, report)) = self.execs.remove(&exit.seq) {
             let report = read_report(&report).filter(|report| report.start_failed);

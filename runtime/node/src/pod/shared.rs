@@ -24,6 +24,7 @@ use crate::layout::Layout;
 use crate::network::Network;
 use crate::sandbox::cgroup::CgroupRoot;
 use crate::settings::Store;
+use crate::supervise::events::{Event, Events};
 use crate::supervise::journal::Journal;
 use crate::{EventKind, PodEvent};
 
@@ -72,6 +73,7 @@ pub(crate) struct PodHandle {
     pub namespace: String,
     pub name: String,
     object: Mutex<Arc<Pod>>,
+    events: Mutex<Vec<Event>>,
     finished: std::sync::atomic::AtomicBool,
     pub requests: mpsc::Sender<Request>,
 }
@@ -142,6 +144,7 @@ impl PodHandle {
             namespace: pod.metadata.namespace.clone().unwrap_or_default(),
             name: pod.metadata.name.clone().unwrap_or_default(),
             object: Mutex::new(Arc::new(pod)),
+            events: Mutex::default(),
             finished: false.into(),
             requests,
         };
@@ -151,6 +154,15 @@ impl PodHandle {
     /// The Pod as last published.
     pub(crate) fn object(&self) -> Arc<Pod> {
         self.object.lock().expect("no holder of the lock panics").clone()
+    }
+
+    /// What happened to it.
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.events.lock().expect("no holder of the lock panics").clone()
+    }
+
+    pub(crate) fn set_events(&self, events: &Events) {
+        *self.events.lock().expect("no holder of the lock panics") = events.all().to_vec();
     }
 
     /// Whether nothing of it will run again, for a Pod that was found on disk.

@@ -144,6 +144,8 @@ impl Driver {
         match sandbox.keeper.birth(birth).await {
             Ok(born) => {
                 self.journal.members[index].born(seq, born.started_ns);
+                self.tell_of(index, "Created", "Created");
+                self.tell_of(index, "Started", "Started");
                 Ok(())
             }
             Err(error) => {
@@ -228,7 +230,8 @@ impl Driver {
             return Ok(());
         }
         let result = self.make_sandbox().await;
-        if result.is_err() {
+        if let Err(why) = &result {
+            self.tell(None, "FailedCreatePodSandBox", format!("Failed to create pod sandbox: {why}"));
             self.drop_sandbox().await;
         }
         result

@@ -127,7 +127,8 @@ fn container_status(
     }
 }
 
-fn will_restart(pod: &Pod, member: &Member, journal: &Journal, end: &Termination) -> bool {
+/// Whether it is started again after a while.
+pub(super) fn will_restart(pod: &Pod, member: &Member, journal: &Journal, end: &Termination) -> bool {
     let has_passed = member.init && !member.is_sidecar() && end.exit_code == 0;
     let policy_says = !has_passed && member.follows(end, pod.restart_policy) != Next::Rest;
     // The first restart is immediate: no back-off to speak of.

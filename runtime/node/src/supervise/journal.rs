@@ -10,6 +10,7 @@ use dwell_spec::status::SaidCondition;
 use serde::{Deserialize, Serialize};
 
 use super::backoff::Backoff;
+use super::events::Events;
 use super::health::{Health, Wants};
 use crate::network::Attachment;
 
@@ -39,6 +40,9 @@ pub struct Journal {
     pub started_ns: Option<u64>,
     /// Set once nothing of the Pod is left but its record.
     pub finished: bool,
+    /// What happened to it.
+    #[serde(default)]
+    pub events: Events,
     /// What others say of it.
     #[serde(default)]
     pub said: Vec<SaidCondition>,
@@ -232,6 +236,7 @@ impl Journal {
             created_ns: now_ns,
             started_ns: None,
             finished: false,
+            events: Events::default(),
             said: Vec::new(),
             reason: None,
         }

@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod decide;
+pub mod events;
 pub mod health;
 pub mod journal;
 pub mod prober;

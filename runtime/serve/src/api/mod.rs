@@ -59,6 +59,7 @@ async fn answer(node: Arc<Node>, request: Request<Incoming>) -> Result<Answer, I
         }
         Route::List { namespace, watch: true, name } => pods::watch(&node, namespace, name),
         Route::List { namespace, name, .. } => pods::list(&node, namespace.as_deref(), name.as_deref()),
+        Route::Events { namespace, of } => pods::events(&node, namespace.as_deref(), of.as_deref()),
         Route::Create { namespace } => pods::create(&node, namespace, request.into_body()).await,
         Route::Settings { kind, key, delete: true } => settings::remove(&node, kind, &key).await,
         Route::Settings { kind, key, .. } => settings::put(&node, kind, &key, request.into_body()).await,

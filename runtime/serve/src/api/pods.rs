@@ -7,7 +7,7 @@ use dwell::{EventKind, Node, PodEvent};
 use http_body_util::{BodyExt, Limited, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::{Response, StatusCode};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Event, Pod};
 use serde_json::json;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -89,6 +89,13 @@ pub fn list(node: &Arc<Node>, namespace: Option<&str>, name: Option<&str>) -> An
     let items: Vec<_> = node.list(namespace).into_iter().filter(|pod| matches_name(pod, name)).collect();
     let items: Vec<&Pod> = items.iter().map(|pod| &**pod).collect();
     answer::ok(&json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "0"}, "items": items}))
+}
+
+/// `GET …/events`
+pub fn events(node: &Arc<Node>, namespace: Option<&str>, of: Option<&str>) -> Answer {
+    let is_meant = |event: &Event| of.is_none_or(|name| event.involved_object.name.as_deref() == Some(name));
+    let items: Vec<_> = node.events(namespace).into_iter().filter(is_meant).collect();
+    answer::ok(&json!({"kind": "EventList", "apiVersion": "v1", "metadata": {"resourceVersion": "0"}, "items": items}))
 }
 
 /// `GET …/pods?watch=1`: what there is as ADDED, then every change, one JSON object a line, until the client leaves.

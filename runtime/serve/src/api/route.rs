@@ -28,6 +28,13 @@ pub enum Route {
         /// `metadata.name` of the one Pod that is meant.
         name: Option<String>,
     },
+    /// `GET /api/v1[/namespaces/NS]/events`
+    Events {
+        /// One namespace, or all.
+        namespace: Option<String>,
+        /// `involvedObject.name` of the one Pod that is meant.
+        of: Option<String>,
+    },
     /// `POST /api/v1/namespaces/NS/pods`
     Create {
         /// The namespace.
@@ -160,6 +167,10 @@ pub fn route(method: &Method, path: &str, query: &Query) -> Option<Route> {
         ["dwell", "v1", "usage"] if get => Some(Route::Usage),
         ["dwell", "v1", "shutdown"] if post => Some(Route::Shutdown),
         ["api", "v1", "pods"] if get => Some(list(None, query)),
+        ["api", "v1", "events"] if get => Some(Route::Events { namespace: None, of: of(query) }),
+        ["api", "v1", "namespaces", namespace, "events"] if get => {
+            Some(Route::Events { namespace: Some((*namespace).into()), of: of(query) })
+        }
         ["api", "v1", "namespaces", namespace, "pods"] if get => Some(list(Some(namespace), query)),
         ["api", "v1", "namespaces", namespace, "pods"] if post => {
             Some(Route::Create { namespace: (*namespace).into() })
@@ -216,10 +227,19 @@ fn pod(namespace: &str, name: &str, verb: Verb) -> Route {
 }
 
 fn list(namespace: Option<&str>, query: &Query) -> Route {
+    let name = selected(query, "metadata.name=");
+    Route::List { namespace: namespace.map(str::to_owned), watch: query.flag("watch"), name }
+}
+
+fn of(query: &Query) -> Option<String> {
+    selected(query, "involvedObject.name=")
+}
+
+/// The value of a term of the field selector, `=` or `==`.
+fn selected(query: &Query, term: &str) -> Option<String> {
     let selector = query.get("fieldSelector").unwrap_or_default();
-    let name =
-        selector.split(',').find_map(|term| term.strip_prefix("metadata.name=")).map(|n| n.trim_start_matches('='));
-    Route::List { namespace: namespace.map(str::to_owned), watch: query.flag("watch"), name: name.map(str::to_owned) }
+    let value = selector.split(',').find_map(|one| one.strip_prefix(term))?;
+    Some(value.trim_start_matches('=').to_owned())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use dwell::PodUsage;
 use hyper::Method;
 use k8s_openapi::List;
-use k8s_openapi::api::core::v1::{EphemeralContainer, Pod};
+use k8s_openapi::api::core::v1::{EphemeralContainer, Event, Pod};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -138,6 +138,15 @@ impl Client {
     ) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<>, ClientFailure> {
         let target = Target::dwell_pod(namespace, name, "connect").query("port", &port.to_string());
         self.upgrade(&target, PROTOCOL).await
+    }
+
+    /// What happened to all Pods, in the order in which it last happened.
+    ///
+    /// # Errors
+    /// What broke.
+    pub async fn events(&self) -> Result<Vec<Event>, ClientFailure> {
+        let list: List<Event> = self.call(Method::GET, &Target::new("/api/v1/events", &[]), None).await?;
+        Ok(list.items)
     }
 
     /// What every Pod that lives uses.

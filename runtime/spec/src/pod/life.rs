@@ -25,6 +25,16 @@ pub enum ProbeKind {
 }
 
 impl ProbeKind {
+    /// As a sentence begins with it.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Startup => "Startup probe",
+            Self::Liveness => "Liveness probe",
+            Self::Readiness => "Readiness probe",
+        }
+    }
+
     /// As people call it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
