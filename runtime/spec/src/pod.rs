@@ -105,12 +105,14 @@ impl Pod {
         container.resources.memory_limit.or(self.resources.and_then(|whole| whole.memory_limit))
     }
 
-    /// Bytes of memory that its containers may use together: the Pod's own limit, else the sum, where each has one.
-    pub fn memory_limit(&self) -> Option<u64> {
-        let each_has_one =
-            self.init_containers.iter().chain(&self.containers).all(|one| one.resources.memory_limit.is_some());
-        let sum = || each_has_one.then(|| self.at_one_time(|one| one.resources.memory_limit.unwrap_or(0)));
-        self.resources.and_then(|whole| whole.memory_limit).or_else(sum)
+    /// What its containers may use together of something: the Pod's own limit; else the larger of what all containers and
+    /// sidecars have, and any init container with the sidecars before it; nothing where one of them has none (as the
+    /// kubelet computes it).
+    pub fn limit(&self, of: fn(&Resources) -> Option<u64>) -> Option<u64> {
+        let limit = |container: &Container| of(&container.resources);
+        let each_has_one = self.init_containers.iter().chain(&self.containers).all(|one| limit(one).is_some());
+        let sum = || each_has_one.then(|| self.at_one_time(|one| limit(one).unwrap_or(0)));
+        self.resources.as_ref().and_then(of).or_else(sum)
     }
 
     /// Every container: init containers, members, those that were added.

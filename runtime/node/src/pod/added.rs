@@ -15,6 +15,9 @@ use crate::supervise::journal::Intent;
 impl Driver {
     /// The object is written before the journal: whoever finds a container without a member makes it one.
     pub(super) fn add(&mut self, containers: Vec<EphemeralContainer>) -> Result<(), Refusal> {
+        if containers.is_empty() {
+            return Ok(());
+        }
         if self.journal.finished || self.journal.intent != Intent::Run {
             let state = if self.journal.finished { "ended" } else { "being stopped" };
             return Err(Refusal::NotRunning { what: "the Pod".into(), state: state.into() });

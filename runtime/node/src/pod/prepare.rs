@@ -90,13 +90,14 @@ impl Driver {
 
     pub(super) async fn prepared(&mut self, prepared: Prepared) {
         match prepared {
+            Prepared::Slow { index, .. } | Prepared::Done { index, .. } if self.is_given_up(index) => {
+                self.preparing.remove(&index);
+            }
             Prepared::Slow { index, message } if self.preparing.contains(&index) => {
                 self.set_waiting(index, "ContainerCreating", message);
             }
             Prepared::Slow { .. } => {}
             Prepared::Done { index, .. } if !self.preparing.remove(&index) => {}
-            // It was given up meanwhile.
-            Prepared::Done { index, .. } if self.journal.members[index].added && self.has_ended(index) => {}
             Prepared::Done { index, result: Ok(ready) } => self.bring_to_life(index, *ready).await,
             Prepared::Done { index, result: Err(failure) } => {
                 self.begin_run(index);
@@ -105,8 +106,10 @@ impl Driver {
         }
     }
 
-    fn has_ended(&self, index: usize) -> bool {
-        matches!(self.journal.members[index].state, MemberState::Terminated(_))
+    /// Whether it was added and has ended: it is never begun again, whatever was made ready for it.
+    fn is_given_up(&self, index: usize) -> bool {
+        let member = &self.journal.members[index];
+        member.added && matches!(member.state, MemberState::Terminated(_))
     }
 
     /// Those of these ConfigMaps and Secrets that there are.

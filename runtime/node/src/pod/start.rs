@@ -345,7 +345,7 @@ impl Driver {
             disk: layout.volumes(uid),
             memory: layout.run_pod(uid).join("volumes"),
             claims: layout.claims(&self.handle.namespace),
-            memory_limit: self.pod.memory_limit(),
+            memory_limit: self.pod.limit(|resources| resources.memory_limit),
         }
     }
 

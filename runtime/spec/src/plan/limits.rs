@@ -81,17 +81,14 @@ pub fn container(pod: &Pod, resources: &Resources, devices: Vec<DeviceRule>) -> 
     }
 }
 
-/// Limits of the Pod's cgroup, above its containers': the Pod's own; else the larger of what all containers and sidecars together may use,
-/// and any init container with the sidecars before it; none where one of them has none (as the kubelet computes it). On
-/// top comes what pause has for itself, which lives in the same group: members that use up all that is theirs must not
-/// silence it. Devices are a container's matter.
+/// Limits of the Pod's cgroup, above its containers'. On top comes what pause has for itself, which lives in the same group:
+/// members that use up all that is theirs must not silence it. Devices are a container's matter.
 pub fn pod(pod: &Pod) -> CgroupLimits {
-    let own = |of: fn(&Resources) -> Option<u64>| pod.resources.as_ref().and_then(of);
-    let total = |of: fn(&Resources) -> Option<u64>| own(of).or_else(|| pod_total(pod, of));
+    let (memory, cpu) =
+        (pod.limit(|resources| resources.memory_limit), pod.limit(|resources| resources.cpu_limit_millis));
     CgroupLimits {
-        memory: total(|resources| resources.memory_limit).map(|bytes| bytes.saturating_add(PAUSE_BYTES)),
-        cpu_quota_us: total(|resources| resources.cpu_limit_millis)
-            .map(|millis| quota(millis.saturating_add(PAUSE_MILLIS))),
+        memory: memory.map(|bytes| bytes.saturating_add(PAUSE_BYTES)),
+        cpu_quota_us: cpu.map(|millis| quota(millis.saturating_add(PAUSE_MILLIS))),
         cpu_shares: requested(pod).map(shares),
         pids: None,
         devices: Vec::new(),
@@ -104,13 +101,6 @@ fn quota(millis: u64) -> u64 {
 
 fn shares(millis: u64) -> u64 {
     (millis.saturating_mul(1024) / 1000).clamp(*SHARES.start(), *SHARES.end())
-}
-
-/// `None` where one container has none.
-fn pod_total(pod: &Pod, of: fn(&Resources) -> Option<u64>) -> Option<u64> {
-    let mut all = pod.init_containers.iter().chain(&pod.containers);
-    let each_has_one = all.all(|container| of(&container.resources).is_some());
-    each_has_one.then(|| pod.at_one_time(|container| of(&container.resources).unwrap_or(0)))
 }
 
 fn requested(pod: &Pod) -> Option<u64> {

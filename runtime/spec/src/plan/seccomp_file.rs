@@ -107,6 +107,16 @@ enum Operator {
     Masked,
 }
 
+impl Condition {
+    fn caps(&self) -> &[String] {
+        self.caps.as_deref().unwrap_or_default()
+    }
+
+    fn arches(&self) -> &[String] {
+        self.arches.as_deref().unwrap_or_default()
+    }
+}
+
 impl Action {
     fn forbids(self) -> bool {
         matches!(self, Self::Errno | Self::KillThread | Self::KillProcess | Self::Trap)
@@ -150,13 +160,12 @@ impl Rule {
     fn counts(&self, arch: Arch, held: u64) -> bool {
         let holds = |name: &String| capabilities::by_name(name).is_some_and(|mask| mask & held == mask);
         let is_ours = |name: &String| arch.container_names().contains(&name.as_str());
-        let caps =
-            |of: &Option<Condition>| of.iter().flat_map(|of| of.caps.clone().unwrap_or_default()).collect::<Vec<_>>();
-        let arches =
-            |of: &Option<Condition>| of.iter().flat_map(|of| of.arches.clone().unwrap_or_default()).collect::<Vec<_>>();
-        let wanted = arches(&self.includes);
-        let included = caps(&self.includes).iter().all(holds) && (wanted.is_empty() || wanted.iter().any(is_ours));
-        included && !caps(&self.excludes).iter().any(holds) && !arches(&self.excludes).iter().any(is_ours)
+        let (none, only) = (Condition::default(), |of: &[String]| of.is_empty() || of.iter().any(is_ours));
+        let (includes, excludes) = (self.includes.as_ref().unwrap_or(&none), self.excludes.as_ref().unwrap_or(&none));
+        includes.caps().iter().all(holds)
+            && only(includes.arches())
+            && !excludes.caps().iter().any(holds)
+            && !excludes.arches().iter().any(is_ours)
     }
 
     fn returns(&self) -> u32 {

@@ -143,7 +143,10 @@ fn volumes_and_mounts() {
 
 #[test]
 fn resources_of_the_pod() {
-    let with = |own: Json, container: Json| json!({"spec": {"resources": own, "containers": [{"name": "a", "image": "wasm:/m", "resources": container}]}});
+    let with = |own: Json, container: Json| {
+        let container = json!({"name": "a", "image": "wasm:/m", "resources": container});
+        json!({"spec": {"resources": own, "containers": [container]}})
+    };
     let at = "spec.resources";
     let pod = accepted(with(json!({"limits": {"cpu": 1, "memory": "64Mi"}}), json!({"requests": {"cpu": "250m"}})));
     let own = pod.resources.unwrap();
