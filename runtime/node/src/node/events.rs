@@ -9,7 +9,7 @@ use crate::supervise::events;
 
 /// Each with when it last happened.
 pub(super) fn objects(pod: &PodHandle, host: &str) -> Vec<(u64, Event)> {
-    pod.events().iter().map(|event| (event.last_ns, object(pod, event, host))).collect()
+    pod.events().all().iter().map(|event| (event.last_ns, object(pod, event, host))).collect()
 }
 
 fn object(pod: &PodHandle, event: &events::Event, host: &str) -> Event {
@@ -30,7 +30,7 @@ fn object(pod: &PodHandle, event: &events::Event, host: &str) -> Event {
             ..ObjectMeta::default()
         },
         involved_object: involved,
-        reason: Some(event.reason.clone()),
+        reason: Some(event.reason.clone().into_owned()),
         message: Some(event.message.clone()),
         type_: Some(event.kind().into()),
         count: Some(i32::try_from(event.count).unwrap_or(i32::MAX)),

@@ -281,7 +281,7 @@ impl Driver {
     }
 
     /// Something happened, to the Pod or to one of its members.
-    pub(super) fn tell(&mut self, index: Option<usize>, reason: &str, message: String) {
+    pub(super) fn tell(&mut self, index: Option<usize>, reason: &'static str, message: String) {
         let field = index.map(|index| {
             let member = &self.journal.members[index];
             let list = if member.init {
@@ -298,7 +298,7 @@ impl Driver {
     }
 
     /// The same in a sentence that ends with the member's name.
-    pub(super) fn tell_of(&mut self, index: usize, reason: &str, words: &str) {
+    pub(super) fn tell_of(&mut self, index: usize, reason: &'static str, words: &str) {
         let message = format!("{words} container {}", self.journal.members[index].name);
         self.tell(Some(index), reason, message);
     }
@@ -315,7 +315,7 @@ impl Driver {
         }
     }
 
-    fn end_for(&mut self, reason: &str, message: String, grace_seconds: Option<u32>) {
+    fn end_for(&mut self, reason: &'static str, message: String, grace_seconds: Option<u32>) {
         self.tell(None, reason, message.clone());
         self.begin_stop(grace_seconds, Intent::Stop);
         self.journal.reason = Some((reason.into(), message));

@@ -24,7 +24,7 @@ use crate::layout::Layout;
 use crate::network::Network;
 use crate::sandbox::cgroup::CgroupRoot;
 use crate::settings::Store;
-use crate::supervise::events::{Event, Events};
+use crate::supervise::events::Events;
 use crate::supervise::journal::Journal;
 use crate::{EventKind, PodEvent};
 
@@ -73,7 +73,7 @@ pub(crate) struct PodHandle {
     pub namespace: String,
     pub name: String,
     object: Mutex<Arc<Pod>>,
-    events: Mutex<Vec<Event>>,
+    events: Mutex<Events>,
     finished: std::sync::atomic::AtomicBool,
     pub requests: mpsc::Sender<Request>,
 }
@@ -157,12 +157,12 @@ impl PodHandle {
     }
 
     /// What happened to it.
-    pub(crate) fn events(&self) -> Vec<Event> {
+    pub(crate) fn events(&self) -> Events {
         self.events.lock().expect("no holder of the lock panics").clone()
     }
 
     pub(crate) fn set_events(&self, events: &Events) {
-        *self.events.lock().expect("no holder of the lock panics") = events.all().to_vec();
+        *self.events.lock().expect("no holder of the lock panics") = events.clone();
     }
 
     /// Whether nothing of it will run again, for a Pod that was found on disk.
