@@ -2,6 +2,8 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    // Cargo forgets `strip` for a package whose profile has anything of its own.
+    println!("cargo:rustc-link-arg-bins=-Wl,--strip-all");
     // The binary can lie anywhere in memory, so 57,000 of its pointers are made right at each start. Named one by one,
     // they are a list of 1.4 MB that every process of dwell reads and that the node keeps mapped; packed, 20 kB.
     // GNU's linker knows this for fewer processors than lld, which Rust uses on x86-64.
