@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::script;
 
-const VERBS: [&str; 21] = [
+const VERBS: [&str; 22] = [
+    "set",
     "events",
     "generate",
     "debug",

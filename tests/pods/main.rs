@@ -4,6 +4,7 @@
 
 mod added;
 mod beside;
+mod changes;
 mod claims;
 mod ends;
 mod events;
@@ -11,6 +12,7 @@ mod filters;
 mod hooks;
 mod host;
 mod members;
+mod neighbours;
 mod probes;
 mod projected;
 mod resources;
@@ -54,10 +56,15 @@ fn before_containers(pod: &str, lines: &str) -> String {
 
 /// What the node answers to a merge of a Pod's part, as kubectl sends it.
 fn patch(node: &Node, part: &str, body: &serde_json::Value) -> String {
+    patch_as("strategic-merge-patch", node, part, body)
+}
+
+/// The same with a patch of another kind.
+fn patch_as(kind: &str, node: &Node, part: &str, body: &serde_json::Value) -> String {
     use std::io::{Read, Write};
     let body = body.to_string();
     let mut stream = std::os::unix::net::UnixStream::connect(node.state_dir().join("run/dwell.sock")).unwrap();
-    let kind = "content-type: application/strategic-merge-patch+json\r\nconnection: close";
+    let kind = format!("content-type: application/{kind}+json\r\nconnection: close");
     let head = format!("PATCH /api/v1/namespaces/default/pods/{part} HTTP/1.1\r\nhost: x\r\n{kind}");
     write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
     let mut answer = String::new();

@@ -41,6 +41,8 @@ pub enum Command {
     PortForward(command::port_forward::PortForwardArgs),
     /// See to it that Pods run which are meant to: after a start of the machine, or as manifests say
     Up(command::up::UpArgs),
+    /// Change images or resources of a Pod that runs
+    Set(command::set::SetArgs),
     /// Stop Pods in order and keep their records and logs
     Stop(command::stop::StopArgs),
     /// Send a signal to a Pod's members

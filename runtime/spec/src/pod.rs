@@ -246,6 +246,8 @@ pub struct Container {
     pub restart_policy: Option<RestartPolicy>,
     /// What comes before that.
     pub restart_rules: Vec<RestartRule>,
+    /// What it takes to give it more or less.
+    pub resize: Resize,
     /// What it is asked while it lives.
     pub probes: Probes,
     /// What is done after its start and before its stop.
@@ -316,6 +318,15 @@ pub enum Protocol {
     Tcp,
     /// UDP
     Udp,
+}
+
+/// `resizePolicy`: whether a member begins anew when what it may use changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resize {
+    /// For another CPU limit or request.
+    pub cpu_restarts: bool,
+    /// For another memory limit or request.
+    pub memory_restarts: bool,
 }
 
 /// Requests and limits, in plain units.

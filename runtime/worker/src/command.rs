@@ -85,7 +85,7 @@ pub fn preview2(
     grants: &[Grant],
 ) -> wasmtime::Result<Ready> {
     let wasi = context(plan, grants, input(plan))?.build();
-    let names = Names::new(plan.network, &plan.hosts, &plan.resolv_conf);
+    let names = Names::of(plan);
     let mut store = P2State::store(engine, wasi, names, plan.network, &Budget::new(plan.memory_limit));
     Ok(Box::new(move || {
         Box::pin(async move {

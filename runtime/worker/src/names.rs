@@ -1,19 +1,26 @@
-//! Name look-up inside the worker: the Pod's `hosts` and `resolv.conf`, handed in as text.
+//! Name look-up inside the worker: the Pod's `hosts`, read anew for each name, and `resolv.conf`, handed in as text.
 //!
 //! The C library's resolver needs files and a thread, and a worker has neither. Order as everywhere: an address is
 //! itself, then `hosts`, then the name servers with the search list. `localhost` is never asked of a server (RFC 6761):
 //! where `hosts` lacks it, it is both loopback addresses.
 
+use crate::trusted;
+use dwell_spec::plan::worker::{WORKER_HOSTS_FD, WorkerPlan};
 use hickory_resolver::config::{LookupIpStrategy, ResolveHosts};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::{Resolver, TokioResolver, system_conf};
 use std::fmt;
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Bytes of a name at most (RFC 1035), with a final dot.
 const NAME_MAX: usize = 254;
+
+/// Bytes of `hosts` that are looked at.
+const HOSTS_MAX: usize = 256 * 1024;
 
 /// Why a name has no addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,15 +54,20 @@ pub struct Names(Arc<Known>);
 
 struct Known {
     granted: bool,
-    hosts: Vec<(String, IpAddr)>,
+    hosts: Option<File>,
     servers: Option<TokioResolver>,
 }
 
 impl Names {
+    /// Those of the Pod, for a worker. A plan whose `hosts` did not come knows no names of its own.
+    pub fn of(plan: &WorkerPlan) -> Self {
+        Self::new(plan.network, trusted::inherited(WORKER_HOSTS_FD).ok(), &plan.resolv_conf)
+    }
+
     /// Looks names up as these two files say, or not at all without `granted`.
-    pub fn new(granted: bool, hosts: &str, resolv_conf: &str) -> Self {
+    fn new(granted: bool, hosts: Option<File>, resolv_conf: &str) -> Self {
         let servers = if granted { servers(resolv_conf) } else { None };
-        Self(Arc::new(Known { granted, hosts: parse_hosts(hosts), servers }))
+        Self(Arc::new(Known { granted, hosts, servers }))
     }
 
     /// Look-ups (and other holders) that share this at the moment.
@@ -92,7 +104,8 @@ impl Names {
 
     fn local(&self, name: &str) -> Option<Vec<IpAddr>> {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
-        let found: Vec<_> = self.0.hosts.iter().filter(|(host, _)| *host == name).map(|(_, ip)| *ip).collect();
+        let hosts = parse_hosts(&self.0.hosts.as_ref().map(read).unwrap_or_default());
+        let found: Vec<_> = hosts.iter().filter(|(host, _)| *host == name).map(|(_, ip)| *ip).collect();
         if !found.is_empty() {
             return Some(ipv4_first(found));
         }
@@ -110,6 +123,13 @@ fn servers(resolv_conf: &str) -> Option<TokioResolver> {
     options.use_hosts_file = ResolveHosts::Never;
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     Resolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options).build().ok()
+}
+
+/// As it is now; every member of the Pod may have written to it.
+fn read(file: &File) -> String {
+    let mut bytes = vec![0; HOSTS_MAX];
+    let length = file.read_at(&mut bytes, 0).unwrap_or(0);
+    String::from_utf8_lossy(&bytes[..length]).into_owned()
 }
 
 /// hosts(5): an address, then its names; `#` begins a comment.
@@ -150,9 +170,13 @@ mod tests {
     const HOSTS: &str =
         "# the Pod's\n127.0.0.1\tlocalhost\n::1 localhost ip6-localhost\n10.0.0.9 Web.example web # x\n";
 
+    fn file(text: &str) -> Option<File> {
+        Some(File::from(dwell_sys::memfd::sealed("hosts", text.as_bytes()).unwrap()))
+    }
+
     #[test]
     fn hosts_come_first_and_case_does_not_matter() {
-        let names = Names::new(true, HOSTS, "");
+        let names = Names::new(true, file(HOSTS), "");
         assert_eq!(names.at_once("web"), Some(Ok(vec!["10.0.0.9".parse().unwrap()])));
         assert_eq!(names.at_once("WEB.Example."), Some(Ok(vec!["10.0.0.9".parse().unwrap()])));
         assert_eq!(names.at_once("x"), None);
@@ -161,19 +185,19 @@ mod tests {
     #[test]
     fn localhost_is_loopback_with_and_without_hosts() {
         let both = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-        assert_eq!(Names::new(true, HOSTS, "").at_once("localhost"), Some(Ok(both.clone())));
-        assert_eq!(Names::new(true, "", "").at_once("localhost"), Some(Ok(both.clone())));
-        assert_eq!(Names::new(true, "127.0.0.5 localhost", "").at_once("localhost").unwrap().unwrap().len(), 1);
+        assert_eq!(Names::new(true, file(HOSTS), "").at_once("localhost"), Some(Ok(both.clone())));
+        assert_eq!(Names::new(true, None, "").at_once("localhost"), Some(Ok(both.clone())));
+        assert_eq!(Names::new(true, file("127.0.0.5 localhost"), "").at_once("localhost").unwrap().unwrap().len(), 1);
     }
 
     #[test]
     fn nothing_is_answered_without_the_grant() {
-        assert_eq!(Names::new(false, HOSTS, "").at_once("localhost"), Some(Err(LookupError::Denied)));
+        assert_eq!(Names::new(false, file(HOSTS), "").at_once("localhost"), Some(Err(LookupError::Denied)));
     }
 
     #[test]
     fn addresses_are_themselves_and_nonsense_is_refused() {
-        let names = Names::new(true, "", "");
+        let names = Names::new(true, None, "");
         assert_eq!(names.at_once("[::1]"), Some(Ok(vec![Ipv6Addr::LOCALHOST.into()])));
         assert_eq!(names.at_once("a b"), Some(Err(LookupError::NotAName)));
         assert_eq!(names.at_once(&"a".repeat(300)), Some(Err(LookupError::NotAName)));

@@ -22,6 +22,7 @@ pub mod restart;
 pub mod rm;
 pub mod run;
 pub mod serve;
+pub mod set;
 pub mod stats;
 pub mod stop;
 pub mod up;
@@ -80,6 +81,7 @@ fn dispatch(command: Command, layout: Layout) -> Outcome {
         Command::Restart(args) => on_runtime(restart::run(args, &layout)),
         Command::Rm(args) => on_runtime(rm::run(args, &layout)),
         Command::Inspect(args) => on_runtime(inspect::run(args, &layout)),
+        Command::Set(args) => on_runtime(set::run(args, &layout)),
         Command::Up(args) => on_runtime(up::run(args, &layout)),
         Command::Install(args) => install::install(args),
         Command::Uninstall(args) => install::uninstall(args),

@@ -3,7 +3,8 @@
 //!
 //! Without manifests it is about the Pods that the state folder holds and nobody stopped: after a power cut they begin
 //! again, as their restart policies say, with their volumes. With manifests, or folders of them, it is about those: a Pod
-//! that is missing is made, one that was stopped begins again, and one that is there already must be the same.
+//! that is missing is made, one that was stopped begins again, and one that is there already becomes what its manifest says,
+//! as far as a Pod can change while it runs.
 
 use std::path::Path;
 use std::time::Duration;
@@ -34,7 +35,7 @@ pub struct UpArgs {
     /// Manifests (`-` for standard input), or folders of them; without any, the Pods that nobody stopped
     #[arg(value_name = "FILE")]
     files: Vec<String>,
-    /// Make Pods anew that are not what their manifests say
+    /// Make Pods anew that are not what their manifests say, and cannot become it while they run
     #[arg(long)]
     replace: bool,
     /// How long to wait until they run: 30s, 5m
@@ -85,8 +86,8 @@ enum Need {
     Making,
     Beginning,
     Nothing,
-    /// It is there, and it is another one.
-    Replacing,
+    /// It is there, and not what it should be.
+    Changing,
 }
 
 /// A Pod that ended by itself has done what it was for; one that always begins again was stopped.
@@ -94,7 +95,7 @@ fn need(wanted: &Pod, there: Option<&Pod>) -> Need {
     let Some(there) = there else { return Need::Making };
     let always = |spec: &PodSpec| spec.restart_policy.as_deref().is_none_or(|policy| policy == "Always");
     match is_the_same(wanted, there) {
-        false => Need::Replacing,
+        false => Need::Changing,
         true if is_finished(there) && wanted.spec.as_ref().is_some_and(always) => Need::Beginning,
         true => Need::Nothing,
     }
@@ -126,11 +127,16 @@ async fn ensure(client: &Client, layout: &Layout, pod: &Pod, replace: bool) -> R
             Progress::new().during(format!("starting {}", shown(pod)), beginning).await?;
             return Ok(Some(client.pod(namespace, name).await?));
         }
-        Need::Replacing if !replace => {
-            return Err(Failure::new(format!("the Pod {} is not what its manifest says", shown(pod)))
-                .with_hint("`dwell up --replace` makes it anew"));
-        }
-        Need::Replacing => remove(client, layout, std::slice::from_ref(pod)).await?,
+        Need::Changing => match client.put_pod(pod).await {
+            Ok(changed) => return Ok(Some(changed)),
+            Err(e) if e.kind() == Kind::Invalid && replace => remove(client, layout, std::slice::from_ref(pod)).await?,
+            Err(e) if e.kind() == Kind::Invalid => {
+                return Err(Failure::new(format!("the Pod {} is not what its manifest says", shown(pod)))
+                    .caused_by(&e)
+                    .with_hint("`dwell up --replace` makes it anew"));
+            }
+            Err(e) => return Err(e.into()),
+        },
         Need::Making => {}
     }
     Ok(Some(client.create_pod(pod).await?))
@@ -200,13 +206,13 @@ mod tests {
         assert_eq!(need(&wanted, None), Need::Making);
         assert_eq!(need(&wanted, Some(&pod(always(), "Running"))), Need::Nothing);
         assert_eq!(need(&wanted, Some(&pod(always(), "Failed"))), Need::Beginning);
-        assert_eq!(need(&wanted, Some(&pod(never(), "Running"))), Need::Replacing);
+        assert_eq!(need(&wanted, Some(&pod(never(), "Running"))), Need::Changing);
         assert_eq!(need(&pod(never(), ""), Some(&pod(never(), "Succeeded"))), Need::Nothing);
         let mut added = always();
         added["ephemeralContainers"] = json!([{"name": "d", "image": "wasm:/d"}]);
         assert_eq!(need(&wanted, Some(&pod(added, "Running"))), Need::Nothing);
         let mut labelled = pod(always(), "Running");
         labelled.metadata.labels = Some([("a".to_owned(), "b".to_owned())].into());
-        assert_eq!(need(&wanted, Some(&labelled)), Need::Replacing);
+        assert_eq!(need(&wanted, Some(&labelled)), Need::Changing);
     }
 }

@@ -80,6 +80,7 @@ fn open(
         }
         FdSource::Volume { name, part, flags } => volume(parts, (name.clone(), part.clone()), *flags),
         FdSource::PodFile { name, flags } => pod_file(parts.pod_files, name, *flags),
+        FdSource::Hosts => hosts(parts.pod_files),
         FdSource::SharedMemory { flags } => volume(parts, (SHARED_MEMORY.to_owned(), None), *flags),
         FdSource::LastWords { flags } => last_words(&parts.own_folder, *flags),
         FdSource::CompiledModule { .. } => Ok(mount::clone_readonly(present(parts.module, "compiled module")?, false)?),
@@ -133,6 +134,11 @@ fn pod_file(folder: &Path, name: &str, flags: MountFlags) -> io::Result<OwnedFd>
     with_rights(mount::clone_tree(fd.as_fd(), "", false)?, flags, false)
 }
 
+fn hosts(folder: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    Ok(rustix::fs::open(folder.join("hosts"), flags, Mode::empty())?)
+}
+
 fn last_words(folder: &Path, flags: MountFlags) -> io::Result<OwnedFd> {
     let file = last_words::make(folder)?;
     with_rights(mount::clone_tree(file.as_fd(), "", false)?, flags, false)
@@ -175,6 +181,7 @@ fn describe(source: &FdSource) -> String {
         FdSource::Volume { name, part: None, .. } => format!("volume {name}"),
         FdSource::Volume { name, part: Some(part), .. } => format!("{part} of volume {name}"),
         FdSource::PodFile { name, .. } => format!("the Pod's {name}"),
+        FdSource::Hosts => "the Pod's hosts".into(),
         FdSource::SharedMemory { .. } => "the Pod's shared memory".into(),
         FdSource::LastWords { .. } => "the file for last words".into(),
         FdSource::CompiledModule { .. } => "the compiled module".into(),

@@ -92,7 +92,7 @@ impl NodeError {
             Refusal::Problems(problems) => return Self::invalid_object("Pod", Some(name), problems),
             Refusal::NoContainer { .. } => NodeErrorKind::NotFound,
             Refusal::Ambiguous { .. } | Refusal::Invalid(_) => NodeErrorKind::BadRequest,
-            Refusal::NotRunning { .. } | Refusal::Gone => NodeErrorKind::Conflict,
+            Refusal::NotRunning { .. } | Refusal::Gone | Refusal::Conflict(_) => NodeErrorKind::Conflict,
             Refusal::Failed(_) => NodeErrorKind::Internal,
         };
         NodeError::new(kind, format!("Pod {namespace}/{name}: {refusal}"))

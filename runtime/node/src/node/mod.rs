@@ -19,6 +19,7 @@ use tokio::sync::{broadcast, oneshot};
 use crate::blocking::{blocking, settled};
 use crate::host;
 use crate::layout::Layout;
+use crate::pod::neighbours;
 use crate::pod::request::{Attached, ExecRequest, ExecSession, Refusal, Reply, Request};
 use crate::pod::shared::{PodHandle, Shared};
 use crate::pod::usage::PodUsage;
@@ -75,6 +76,8 @@ impl Node {
         let shared = Arc::new(open::shared(config).await?);
         recover::recover(&shared).await;
         claims::remove_rest(&shared);
+        tokio::spawn(neighbours::keep(Arc::downgrade(&shared), shared.neighbours.clone()));
+        shared.neighbours.notify_one();
         Ok(Arc::new(Node { shared, _lock: lock }))
     }
 
@@ -262,6 +265,23 @@ impl Node {
     ) -> Result<Arc<Pod>, NodeError> {
         self.ask(namespace, name, |reply| Request::Add { containers, reply }).await?;
         self.get(namespace, name)
+    }
+
+    /// Makes of a Pod what it is to be now: images, resources, labels, annotations, tolerations and a shorter
+    /// `activeDeadlineSeconds` may be others. A member of another image (or whose `resizePolicy` says so) makes room for the
+    /// new one; the others, the Pod's address and its volumes stay. With `based_on` it must still be that, but for its
+    /// status; a `metadata.uid` in `pod` must be the Pod's. Returns once the wish is on disk and new limits hold.
+    ///
+    /// # Errors
+    /// `NotFound`, `Invalid` with a cause per field, `Conflict` when it is otherwise by now, is being removed, or uses more
+    /// memory than it is to have.
+    pub async fn update(&self, pod: Pod, based_on: Option<Arc<Pod>>) -> Result<Arc<Pod>, NodeError> {
+        let part = |part: &Option<String>| part.clone().filter(|part| !part.is_empty());
+        let namespace = part(&pod.metadata.namespace).unwrap_or_else(|| "default".to_owned());
+        let name = part(&pod.metadata.name).unwrap_or_default();
+        let wanted = Box::new(pod);
+        self.ask(&namespace, &name, |reply| Request::Change { wanted, based_on, reply }).await?;
+        self.get(&namespace, &name)
     }
 
     /// Takes down what somebody says of the Pod's conditions, for its readiness gates above all. Returns once it is on disk.

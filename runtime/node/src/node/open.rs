@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::DirBuilderExt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use rustix::fs::FlockOperation;
 use tokio::sync::{Notify, broadcast};
@@ -82,6 +82,7 @@ fn open_blocking(config: NodeConfig) -> Result<Shared, NodeError> {
         pods: Mutex::default(),
         events: broadcast::channel(1024).0,
         changed: Notify::new(),
+        neighbours: Arc::new(Notify::new()),
         shutdown: Notify::new(),
         broken: false.into(),
     })

@@ -64,7 +64,7 @@ pub(crate) struct Driver {
     restarts: Vec<Reply<()>>,
     requests: mpsc::Receiver<Request>,
     written: Vec<u8>,
-    announced: Vec<u8>,
+    pub(super) announced: Vec<u8>,
 }
 
 enum Happening {
@@ -116,13 +116,8 @@ impl Driver {
         if let Some(found) = found {
             self.resume(found).await;
         }
-        let rules = decide::Rules {
-            policy: self.pod.restart_policy,
-            grace_seconds: self.pod.termination_grace_period_seconds,
-            deadline_seconds: self.pod.active_deadline_seconds,
-        };
         loop {
-            let decision = decide::decide(&self.journal, rules, now_ns());
+            let decision = decide::decide(&self.journal, self.rules(), now_ns());
             let mut progressed = false;
             for step in decision.steps {
                 progressed |= self.perform(step).await;
@@ -142,6 +137,14 @@ impl Driver {
             if self.handle_happening(happening).await {
                 return;
             }
+        }
+    }
+
+    fn rules(&self) -> decide::Rules {
+        decide::Rules {
+            policy: self.pod.restart_policy,
+            grace_seconds: self.pod.termination_grace_period_seconds,
+            deadline_seconds: self.pod.active_deadline_seconds,
         }
     }
 
@@ -256,7 +259,8 @@ impl Driver {
             Request::Usage { reply } => drop(reply.send(Ok(self.usage()))),
             Request::Add { containers, reply } => drop(reply.send(self.add(containers))),
             Request::Hear { said, reply } => drop(reply.send(self.hear(said))),
-            Request::Refresh => self.refresh_volumes(),
+            Request::Change { wanted, based_on, reply } => drop(reply.send(self.change(&wanted, based_on.as_deref()))),
+            Request::Refresh => self.refresh_volumes(|source| source.settings().next().is_some()),
             Request::CloseStdin { container } => self.close_stdin(&container).await,
         }
     }
@@ -423,6 +427,7 @@ impl Driver {
             started_ns: now,
             finished_ns: now,
             unhealthy: false,
+            replaced: false,
         };
         member.terminate(end);
     }

@@ -251,7 +251,7 @@ impl Driver {
     fn condemn(&mut self, index: usize, message: String, by: Option<ProbeKind>) {
         let own = by.and_then(|kind| self.probe_of(index, kind)?.grace_seconds);
         let stopping = Stopping::new(now_ns(), own.unwrap_or(self.pod.termination_grace_period_seconds));
-        self.journal.members[index].condemn(Condemned { stopping, message, unhealthy: by.is_some() });
+        self.journal.members[index].condemn(Condemned { stopping, message, unhealthy: by.is_some(), replaced: false });
         // Before it is acted on.
         self.publish();
     }

@@ -7,10 +7,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use dwell_spec::facts::PodIp;
+use dwell_spec::plan::neighbours::with_neighbours;
 use dwell_spec::plan::pod::PodPlan;
 use dwell_spec::plan::pod_files;
 use dwell_spec::pod::Pod;
 
+use super::neighbours;
 use super::shared::Shared;
 use crate::layout::Layout;
 
@@ -24,6 +26,7 @@ pub(super) fn write(shared: &Shared, uid: &str, pod: &Pod, plan: &PodPlan, ip: P
     let folder = folder(&shared.layout, uid);
     std::fs::create_dir_all(&folder)?;
     let hosts = pod_files::hosts(pod, &shared.facts, &ip);
+    let hosts = with_neighbours(&hosts, &pod.namespace, &pod.name, &neighbours::all(shared));
     let hostname = if pod.host_network { &shared.facts.hostname } else { &plan.sandbox.hostname };
     std::fs::write(folder.join("hosts"), hosts)?;
     std::fs::write(folder.join("hostname"), format!("{hostname}\n"))?;

@@ -61,6 +61,7 @@ impl Driver {
             started_ns: exit.started_ns,
             finished_ns: exit.finished_ns,
             unhealthy: false,
+            replaced: false,
         }
     }
 

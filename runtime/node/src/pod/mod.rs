@@ -1,13 +1,15 @@
 //! One Pod under supervision: its record, its driver, what can be asked of it, and how a new node finds it again.
 
 mod added;
-pub mod driver;
+mod change;
+mod driver;
 pub mod end;
 mod errand;
 mod exec;
 pub mod files;
 mod logs;
 pub mod members;
+pub(crate) mod neighbours;
 mod place;
 pub mod prepare;
 pub mod record;

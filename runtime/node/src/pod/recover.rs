@@ -188,6 +188,7 @@ impl Driver {
         for member in &mut self.journal.members {
             settle_member(member, present);
         }
+        self.replace_outdated();
         self.publish();
     }
 }
@@ -208,6 +209,7 @@ fn settle_member(member: &mut Member, present: impl Fn(u64) -> bool) {
             started_ns,
             finished_ns: now_ns(),
             unhealthy: false,
+            replaced: false,
         }),
         _ => {}
     }

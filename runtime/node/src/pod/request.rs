@@ -2,10 +2,11 @@
 //! which state. A request reaches the Pod's one driver through a queue; nothing else touches a Pod.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use dwell_spec::manifest::Problem;
 use dwell_spec::status::SaidCondition;
-use k8s_openapi::api::core::v1::EphemeralContainer;
+use k8s_openapi::api::core::v1::{self, EphemeralContainer};
 use tokio::sync::oneshot;
 
 use super::usage::PodUsage;
@@ -84,6 +85,15 @@ pub enum Request {
         /// In place of what was said of the same types before.
         said: Vec<SaidCondition>,
         /// Answered when it is on disk.
+        reply: Reply<()>,
+    },
+    /// Make of the Pod what it is to be now.
+    Change {
+        /// The whole of it.
+        wanted: Box<v1::Pod>,
+        /// What it must still be, but for its status.
+        based_on: Option<Arc<v1::Pod>>,
+        /// Answered when it is on disk, and limits hold.
         reply: Reply<()>,
     },
     /// A ConfigMap or Secret has changed: fill the volumes that hold one anew.
@@ -196,6 +206,8 @@ pub enum Refusal {
     },
     /// The request itself makes no sense for this container.
     Invalid(String),
+    /// It is otherwise by now, or uses what would be taken from it.
+    Conflict(String),
     /// What the Pod would become is no Pod that can be run.
     Problems(Vec<Problem>),
     /// dwell failed.
@@ -212,7 +224,7 @@ impl std::fmt::Display for Refusal {
             }
             Refusal::Ambiguous { names } => write!(f, "name one of the containers: {}", names.join(", ")),
             Refusal::NotRunning { what, state } => write!(f, "{what} is not running but {state}"),
-            Refusal::Invalid(why) | Refusal::Failed(why) => f.write_str(why),
+            Refusal::Invalid(why) | Refusal::Failed(why) | Refusal::Conflict(why) => f.write_str(why),
             Refusal::Problems(problems) => {
                 let sentences: Vec<_> = problems.iter().map(|one| format!("{}: {}", one.path, one.message)).collect();
                 f.write_str(&sentences.join("; "))

@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::{Notify, broadcast, mpsc};
 
 use super::driver::Driver;
+use super::neighbours;
 use super::record;
 use super::recover;
 use super::request::Request;
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     pub pods: Mutex<Pods>,
     pub events: broadcast::Sender<PodEvent>,
     pub changed: Notify,
+    /// A Pod has come or gone, for those who know it by name.
+    pub neighbours: Arc<Notify>,
     pub shutdown: Notify,
     /// A driver panicked (no thread could be started, say), and its Pod has nobody now.
     pub broken: std::sync::atomic::AtomicBool,
@@ -117,8 +120,12 @@ impl Shared {
     /// Makes a Pod's new state known.
     pub(crate) fn publish(&self, handle: &PodHandle, object: Pod, finished: bool) {
         let object = Arc::new(object);
-        *handle.object.lock().expect("no holder of the lock panics") = object.clone();
-        handle.finished.store(finished, std::sync::atomic::Ordering::Release);
+        let before =
+            std::mem::replace(&mut *handle.object.lock().expect("no holder of the lock panics"), object.clone());
+        let was_finished = handle.finished.swap(finished, std::sync::atomic::Ordering::AcqRel);
+        if was_finished != finished || neighbours::address(&before) != neighbours::address(&object) {
+            self.neighbours.notify_one();
+        }
         self.announce(EventKind::Modified, object);
     }
 

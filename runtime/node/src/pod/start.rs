@@ -66,7 +66,9 @@ impl Driver {
     /// Counts a start, whether or not it succeeds.
     pub(super) fn begin_run(&mut self, index: usize) {
         let now = now_ns();
+        let image = self.container(index).image.to_string();
         let member = &mut self.journal.members[index];
+        member.image = Some(image);
         member.starts += 1;
         member.log_part = 0;
         if member.last.is_some() {
@@ -326,12 +328,10 @@ impl Driver {
         projection::project(&self.pod, volume, &self.shared.facts, &settings)
     }
 
-    /// Fills anew the volumes whose ConfigMaps or Secrets may have changed. One of which something is missing now stays
-    /// as it is.
-    pub(super) fn refresh_volumes(&self) {
-        let is_filled = |volume: &&Volume| self.volumes.contains_key(&volume.name);
-        let names_some = |volume: &&Volume| volume.source.settings().next().is_some();
-        for volume in self.pod.volumes.iter().filter(is_filled).filter(names_some) {
+    /// Fills anew such volumes as may have changed. One of which something is missing now stays as it is.
+    pub(super) fn refresh_volumes(&self, which: fn(&VolumeSource) -> bool) {
+        let is_filled = |volume: &&Volume| self.volumes.contains_key(&volume.name) && which(&volume.source);
+        for volume in self.pod.volumes.iter().filter(is_filled) {
             if let Err(error) = self.open_volume(volume) {
                 complain(format_args!("update Pod {}/{}: {error}", self.handle.namespace, self.handle.name));
             }
@@ -396,7 +396,7 @@ impl Driver {
     }
 }
 
-fn kind_word(kind: MemberKind) -> &'static str {
+pub(super) fn kind_word(kind: MemberKind) -> &'static str {
     match kind {
         MemberKind::Native => "native",
         MemberKind::Wasm => "wasm",

@@ -22,13 +22,30 @@ pub(crate) fn object(
 ) -> v1::Pod {
     let mut object = before.clone();
     let status = pod_status(pod, journal, shared, sandbox);
-    object.status = Some(to_v1_status(pod, &status, before.status.as_ref(), now_ns() as i64));
+    let mut shown = to_v1_status(pod, &status, before.status.as_ref(), now_ns() as i64);
+    show_resources(before.spec.as_ref(), &mut shown);
+    object.status = Some(shown);
     if let Intent::Remove(stopping) = journal.intent {
         let at = k8s_openapi::jiff::Timestamp::from_nanosecond(i128::from(stopping.kill_at_ns)).ok();
         object.metadata.deletion_timestamp = at.map(Time);
         object.metadata.deletion_grace_period_seconds = Some(i64::from(stopping.grace_seconds));
     }
     object
+}
+
+/// What each container may use: here it is what was asked for, since what a change asks for is done before it is answered.
+fn show_resources(spec: Option<&v1::PodSpec>, status: &mut v1::PodStatus) {
+    let Some(spec) = spec else { return };
+    let lists = [
+        (spec.init_containers.as_deref().unwrap_or_default(), &mut status.init_container_statuses),
+        (&spec.containers[..], &mut status.container_statuses),
+    ];
+    for (containers, statuses) in lists {
+        for (container, status) in containers.iter().zip(statuses.iter_mut().flatten()) {
+            status.resources.clone_from(&container.resources);
+            status.allocated_resources = container.resources.as_ref().and_then(|resources| resources.requests.clone());
+        }
+    }
 }
 
 fn pod_status(pod: &Pod, journal: &Journal, shared: &Shared, sandbox: Option<&Sandbox>) -> PodStatus {
@@ -137,8 +154,9 @@ pub(super) fn will_restart(pod: &Pod, member: &Member, journal: &Journal, end: &
 
 /// Whether it is started without waiting, whatever its exit status says.
 fn starts_anew(pod: &Pod, member: &Member, journal: &Journal, end: &Termination) -> bool {
-    let unhealthy = end.unhealthy && member.follows(end, pod.restart_policy) != Next::Rest && !journal.finished;
-    !member.added && journal.intent.begins_again() || unhealthy && journal.intent == Intent::Run
+    let ended_for_it = end.unhealthy || end.replaced;
+    let begins = ended_for_it && member.follows(end, pod.restart_policy) != Next::Rest && !journal.finished;
+    !member.added && journal.intent.begins_again() || begins && journal.intent == Intent::Run
 }
 
 /// Whether its Pod was ended before it could begin, although its turn had come. Source: the kubelet's `TerminatePod`.

@@ -290,6 +290,7 @@ pub fn after_pause_death(journal: &mut Journal, policy: RestartPolicy, now_ns: u
             started_ns,
             finished_ns: now_ns,
             unhealthy: false,
+            replaced: false,
         });
     }
     journal.members.iter_mut().for_each(|member| member.give_up(now_ns));

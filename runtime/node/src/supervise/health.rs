@@ -50,6 +50,9 @@ pub struct Condemned {
     pub message: String,
     /// A probe said so: it is started again, whatever its exit status, unless it never is.
     pub unhealthy: bool,
+    /// It is to make room for another: that is started in any case.
+    #[serde(default)]
+    pub replaced: bool,
 }
 
 impl Wants {
@@ -102,6 +105,14 @@ impl Member {
             }
             ProbeKind::Readiness => self.health.ready = good && self.health.started,
             ProbeKind::Startup | ProbeKind::Liveness => {}
+        }
+    }
+
+    /// It makes room for another, whatever else it was to end for.
+    pub fn replace(&mut self, condemned: Condemned) {
+        match &mut self.health.condemned {
+            Some(already) => already.replaced = true,
+            None => self.condemn(condemned),
         }
     }
 

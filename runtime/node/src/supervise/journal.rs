@@ -161,6 +161,9 @@ pub struct Member {
     pub killed: bool,
     /// What it is, once planned: `native` or `wasm`.
     pub kind: Option<String>,
+    /// The image of its last start, as the manifest had it then.
+    #[serde(default)]
+    pub image: Option<String>,
 }
 
 /// What follows the end of a run.
@@ -218,6 +221,9 @@ pub struct Termination {
     /// A probe condemned it.
     #[serde(default)]
     pub unhealthy: bool,
+    /// It made room for one of another image, or with other resources.
+    #[serde(default)]
+    pub replaced: bool,
 }
 
 impl Journal {
@@ -307,6 +313,7 @@ impl Member {
             signalled_ns: None,
             killed: false,
             kind: None,
+            image: None,
         }
     }
 
@@ -321,8 +328,11 @@ impl Member {
         self.own_policy.unwrap_or(of_the_pod)
     }
 
-    /// What follows such an end of it: the first rule that applies, else its policy.
+    /// What follows such an end of it: another one, if it made room for that; the first rule that applies, else its policy.
     pub fn follows(&self, end: &Termination, of_the_pod: RestartPolicy) -> Next {
+        if end.replaced {
+            return Next::Restart;
+        }
         let policy = self.policy(of_the_pod);
         let restarts = policy.restarts_after(end.exit_code) || end.unhealthy && policy != RestartPolicy::Never;
         match RestartRule::first(&self.restart_rules, end.exit_code) {
@@ -345,6 +355,7 @@ impl Member {
                 started_ns: now_ns,
                 finished_ns: now_ns,
                 unhealthy: false,
+                replaced: false,
             });
         }
     }
@@ -379,7 +390,7 @@ impl Member {
     /// Records the end of the current run.
     pub fn terminate(&mut self, mut end: Termination) {
         if let Some(condemned) = std::mem::take(&mut self.health).condemned {
-            end.unhealthy = condemned.unhealthy;
+            (end.unhealthy, end.replaced) = (condemned.unhealthy, condemned.replaced);
             end.message = if end.message.is_empty() { condemned.message } else { end.message };
         }
         self.last = Some(end.clone());

@@ -119,7 +119,8 @@ mod tests {
     fn who_may_ask_when() {
         let hook = Health { post_start_due: true, ..Health::default() };
         let stopping = crate::supervise::journal::Stopping::new(0, 0);
-        let condemned = super::super::health::Condemned { stopping, message: String::new(), unhealthy: true };
+        let condemned =
+            super::super::health::Condemned { stopping, message: String::new(), unhealthy: true, replaced: false };
         let condemned = Health { condemned: Some(condemned), ..started() };
         let may = |kind, health: &Health, stopping| Prober::new(kind, timing(), 0).due_ns(health, stopping).is_some();
         // Which probe asks: while the hook runs, before it has started, then, in a stop, condemned.

@@ -43,6 +43,14 @@ pub fn not_found(path: &str) -> Answer {
     with_status(StatusCode::NOT_FOUND, &status(StatusCode::NOT_FOUND, "NotFound", &format!("nothing at {path}"), &[]))
 }
 
+/// A kind of patch that is not understood.
+pub fn unsupported_patch() -> Answer {
+    let code = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    let message =
+        "send a strategic merge, a merge (RFC 7396) or a JSON patch (RFC 6902), and say which in content-type";
+    with_status(code, &status(code, "UnsupportedMediaType", message, &[]))
+}
+
 /// A request that cannot be understood.
 pub fn bad_request(message: &str) -> Answer {
     with_status(StatusCode::BAD_REQUEST, &status(StatusCode::BAD_REQUEST, "BadRequest", message, &[]))

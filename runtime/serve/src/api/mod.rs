@@ -3,7 +3,9 @@
 
 pub mod answer;
 pub mod archive;
+pub mod change;
 pub mod forward;
+mod merge;
 pub mod pods;
 pub mod route;
 pub mod settings;
@@ -71,6 +73,8 @@ async fn answer(node: Arc<Node>, request: Request<Incoming>) -> Result<Answer, I
         Route::Pod { key, verb: Verb::Look } => archive::look(&node, &key, &query).await,
         Route::Pod { key, verb: Verb::Pack } => archive::pack(&node, &key, &query).await,
         Route::Pod { key, verb: Verb::Unpack } => archive::unpack(&node, &key, &query, request.into_body()).await,
+        Route::Pod { key, verb: Verb::Put } => change::put(&node, &key, request.into_body()).await,
+        Route::Pod { key, verb: Verb::Patch } => change::patch(&node, &key, request).await,
         Route::Pod { key, verb: Verb::Add } => pods::add(&node, &key, request.into_body()).await,
         Route::Pod { key, verb: Verb::Say } => pods::say(&node, &key, request.into_body()).await,
         Route::Pod { key, verb } => pods::verb(&node, &key, &verb, &query).await,

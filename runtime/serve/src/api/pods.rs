@@ -64,14 +64,15 @@ pub async fn say(node: &Arc<Node>, key: &Key, body: Incoming) -> Answer {
     })
 }
 
-fn answered(result: Result<Arc<Pod>, dwell::NodeError>) -> Answer {
+pub(super) fn answered(result: Result<Arc<Pod>, dwell::NodeError>) -> Answer {
     match result {
         Ok(pod) => answer::ok(&*pod),
         Err(error) => answer::failure(&error),
     }
 }
 
-async fn json(body: Incoming) -> Result<serde_json::Value, Box<Answer>> {
+/// A request's body as JSON, or the answer that refuses it.
+pub(super) async fn json(body: Incoming) -> Result<serde_json::Value, Box<Answer>> {
     serde_json::from_slice(&whole(body).await?)
         .map_err(|error| Box::new(answer::bad_request(&format!("read a Pod from the request's body: {error}"))))
 }
@@ -182,7 +183,16 @@ pub async fn verb(node: &Arc<Node>, key: &Key, verb: &Verb, query: &Query) -> An
             Ok(signal) => node.kill(namespace, name, query.get("container"), signal).await,
             Err(error) => return answer::bad_request(&error.to_string()),
         },
-        Verb::Exec | Verb::Attach | Verb::Connect | Verb::Look | Verb::Pack | Verb::Unpack | Verb::Add | Verb::Say => {
+        Verb::Exec
+        | Verb::Attach
+        | Verb::Connect
+        | Verb::Look
+        | Verb::Pack
+        | Verb::Unpack
+        | Verb::Add
+        | Verb::Say
+        | Verb::Put
+        | Verb::Patch => {
             return answer::bad_request("a WebSocket is needed here");
         }
     };

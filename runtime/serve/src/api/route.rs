@@ -104,6 +104,10 @@ pub enum Verb {
     Add,
     /// Say something of its conditions.
     Say,
+    /// Make it what the body says.
+    Put,
+    /// Change of it what the body says.
+    Patch,
 }
 
 /// The decoded query of a request, in order.
@@ -189,8 +193,15 @@ pub fn route(method: &Method, path: &str, query: &Query) -> Option<Route> {
             Some(Route::Claim { key, delete: method == Method::DELETE })
         }
         ["api", "v1", "namespaces", namespace, "pods", name] => {
-            let verb = if get { Some(Verb::Get) } else { (method == Method::DELETE).then_some(Verb::Delete) };
+            let verb = match method.as_str() {
+                "GET" => Some(Verb::Get),
+                "DELETE" => Some(Verb::Delete),
+                _ => changing(method),
+            };
             verb.map(|verb| pod(namespace, name, verb))
+        }
+        ["api", "v1", "namespaces", namespace, "pods", name, "resize"] => {
+            changing(method).map(|verb| pod(namespace, name, verb))
         }
         ["api", "v1", "namespaces", namespace, "pods", name, stream] if get || post => {
             let verb = match *stream {
@@ -218,6 +229,14 @@ pub fn route(method: &Method, path: &str, query: &Query) -> Option<Route> {
             };
             Some(pod(namespace, name, verb))
         }
+        _ => None,
+    }
+}
+
+fn changing(method: &Method) -> Option<Verb> {
+    match method.as_str() {
+        "PUT" => Some(Verb::Put),
+        "PATCH" => Some(Verb::Patch),
         _ => None,
     }
 }
@@ -276,8 +295,17 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_is_changed_by_patch_or_put() {
+        for path in ["/api/v1/namespaces/a/pods/b", "/api/v1/namespaces/a/pods/b/resize"] {
+            assert!(matches!(find(Method::PATCH, path, ""), Some(Route::Pod { verb: Verb::Patch, .. })));
+            assert!(matches!(find(Method::PUT, path, ""), Some(Route::Pod { verb: Verb::Put, .. })));
+        }
+        assert_eq!(find(Method::GET, "/api/v1/namespaces/a/pods/b/resize", ""), None);
+    }
+
+    #[test]
     fn what_is_not_on_the_surface_is_not_found() {
-        assert_eq!(find(Method::PUT, "/api/v1/namespaces/a/pods/b", ""), None);
+        assert_eq!(find(Method::POST, "/api/v1/namespaces/a/pods/b", ""), None);
         assert_eq!(find(Method::GET, "/api/v1/namespaces/a/pods/b/ephemeralcontainers", ""), None);
         assert_eq!(find(Method::POST, "/dwell/v1/namespaces/a/pods/b/explode", ""), None);
         assert_eq!(find(Method::GET, "/", ""), None);

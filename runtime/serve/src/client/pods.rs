@@ -95,6 +95,27 @@ impl Client {
         self.call(Method::PATCH, &Target::pods(namespace, &[name, "ephemeralcontainers"]), Some(body)).await
     }
 
+    /// Changes of a Pod what the patch (a strategic merge) says; returns when the wish is on disk and new limits hold.
+    ///
+    /// # Errors
+    /// `Kind::NotFound`, `Kind::Conflict` (it uses more memory than it is to have), `Kind::Invalid`; else what broke.
+    pub async fn patch_pod(&self, namespace: &str, name: &str, patch: &Value) -> Result<Pod, ClientFailure> {
+        let body = patch.to_string().into_bytes();
+        self.call(Method::PATCH, &Target::pods(namespace, &[name]), Some(body)).await
+    }
+
+    /// Makes a Pod that is there what it is to be now; as `patch_pod`.
+    ///
+    /// # Errors
+    /// As `patch_pod`; `Kind::Invalid` also for what may not change of a Pod.
+    pub async fn put_pod(&self, pod: &Pod) -> Result<Pod, ClientFailure> {
+        let body = serde_json::to_vec(pod).map_err(|e| ClientFailure::Malformed("encode the Pod".into(), Some(e)))?;
+        let part = |part: &Option<String>| part.clone().unwrap_or_default();
+        let (namespace, name) = (part(&pod.metadata.namespace), part(&pod.metadata.name));
+        let namespace = if namespace.is_empty() { "default" } else { &namespace };
+        self.call(Method::PUT, &Target::pods(namespace, &[&name]), Some(body)).await
+    }
+
     /// Every change of one Pod, beginning with `Added` if it exists.
     ///
     /// # Errors

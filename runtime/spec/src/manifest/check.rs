@@ -23,6 +23,7 @@ pub(super) mod names;
 mod naming;
 mod ports;
 mod projected;
+mod resize;
 mod resources;
 mod restart_rules;
 mod rights;

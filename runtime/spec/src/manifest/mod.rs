@@ -13,6 +13,7 @@ use std::collections::HashSet;
 use k8s_openapi::api::core::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+pub use self::changes::changed;
 pub use self::emit::{to_yaml, yaml_of};
 pub use self::fields::{explain, nearest_field, support_table};
 use self::kinds::Kind;
@@ -21,6 +22,7 @@ pub use self::prepare::{assign_name, generated_name, resolve_paths};
 pub use self::problem::{Cause, ManifestError, Problem};
 use crate::settings::{Settings, SettingsKind, SettingsObject};
 
+mod changes;
 mod check;
 mod emit;
 mod fields;

@@ -48,6 +48,8 @@ pub enum FdSource {
     Volume { name: String, part: Option<String>, flags: MountFlags },
     /// The Pod's own file: `hosts`, `hostname` or `resolv.conf`, as a detached bind.
     PodFile { name: String, flags: MountFlags },
+    /// The Pod's `hosts`, opened to be read.
+    Hosts,
     /// The Pod's shared memory, a tmpfs that is kept with the volumes under the name `SHARED_MEMORY`.
     SharedMemory { flags: MountFlags },
     /// The file for the container's last words, new for this start, as a detached bind.

@@ -98,6 +98,7 @@ pub(super) fn source(sources: &[FdSource], slot: Slot) -> String {
         Some(FdSource::Volume { name, part: Some(part), flags }) => {
             format!("{part} of volume {name} ({})", rights(flags))
         }
+        Some(FdSource::Hosts) => "the Pod's hosts, to read".to_owned(),
         Some(FdSource::SharedMemory { flags }) => format!("the Pod's shared memory ({})", rights(flags)),
         Some(FdSource::LastWords { flags }) => format!("the file for last words ({})", rights(flags)),
         Some(FdSource::PodFile { name, flags }) => format!("the Pod's {name} ({})", rights(flags)),

@@ -65,7 +65,7 @@ pub fn plan_exec(
         return Err(PlanError::of(&container.name, "command", Problem::NoProgram));
     }
     if let Some(module) = &facts.module {
-        return wasm::join(&wasm::Told { pod, container, host, ip }, facts, module, request);
+        return wasm::join(&wasm::Told { pod, container, host }, facts, module, request);
     }
     if kind::decide(container, facts)?.0 == MemberKind::Wasm {
         return Err(PlanError::of(&container.name, "image", Problem::ExecIntoWasm));

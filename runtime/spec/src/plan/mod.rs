@@ -36,6 +36,8 @@ pub mod mounts;
 #[cfg(feature = "manifest")]
 mod native;
 #[cfg(feature = "manifest")]
+pub mod neighbours;
+#[cfg(feature = "manifest")]
 mod origin;
 #[cfg(feature = "manifest")]
 mod planner;
@@ -68,6 +70,8 @@ mod worker_layout;
 pub use environment::DEFAULT_PATH;
 #[cfg(feature = "manifest")]
 pub use joined::{ExecPlan, ExecRequest, plan_exec};
+#[cfg(feature = "manifest")]
+pub use limits::{container as container_limits, pod as pod_limits};
 #[cfg(feature = "manifest")]
 pub use planner::{plan_container, plan_pod};
 #[cfg(feature = "manifest")]

@@ -62,6 +62,6 @@ pub fn plan_container(
     let container = values::resolved(pod, container, host, &facts.settings, ip)?;
     match kind::decide(&container, facts)? {
         (MemberKind::Native, because) => native::plan(pod, &container, host, facts, because),
-        (MemberKind::Wasm, because) => wasm::plan(pod, &container, host, facts, ip, because),
+        (MemberKind::Wasm, because) => wasm::plan(pod, &container, host, facts, because),
     }
 }

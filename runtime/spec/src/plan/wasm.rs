@@ -12,7 +12,7 @@ use super::steps::Steps;
 use super::user::User;
 use super::worker::{MODULE_PATH, ModuleKind, WorkerPlan};
 use super::{limits, native, pod_files, worker_layout};
-use crate::facts::{ContainerFacts, HostFacts, ModuleFacts, PodIp};
+use crate::facts::{ContainerFacts, HostFacts, ModuleFacts};
 use crate::pod::{Container, ImageRef, MemberKind, Pod, Protocol};
 
 /// Bytes of the root's tmpfs, which holds nothing but mount points.
@@ -32,7 +32,6 @@ pub fn plan(
     container: &Container,
     host: &HostFacts,
     facts: &ContainerFacts,
-    ip: PodIp,
     because: String,
 ) -> Result<ContainerPlan, PlanError> {
     if let Some((field, why)) = container.rights.not_for_wasm() {
@@ -60,7 +59,7 @@ pub fn plan(
     }
     let exec = worker(&mut steps);
     steps.check(&container.name)?;
-    let told = Told { pod, container, host, ip };
+    let told = Told { pod, container, host };
     Ok(ContainerPlan {
         name: container.name.clone(),
         kind: MemberKind::Wasm,
@@ -120,7 +119,7 @@ fn told_of(container: &Container, request: &ExecRequest) -> Container {
 /// What becomes of init, with what it keeps.
 fn worker(steps: &mut Steps) -> Exec {
     let program = steps.source(FdSource::WorkerExecutable);
-    let keep = vec![steps.source(FdSource::WorkerPlan), steps.source(FdSource::Report)];
+    let keep = vec![steps.source(FdSource::WorkerPlan), steps.source(FdSource::Report), steps.source(FdSource::Hosts)];
     Exec::Descriptor { program, argv: vec!["dwell-worker".to_owned()], env: Vec::new(), keep }
 }
 
@@ -138,7 +137,6 @@ pub(super) struct Told<'a> {
     pub pod: &'a Pod,
     pub container: &'a Container,
     pub host: &'a HostFacts,
-    pub ip: PodIp,
 }
 
 impl Told<'_> {
@@ -153,7 +151,6 @@ impl Told<'_> {
             listen: self.listen(module.kind),
             network: true,
             resolv_conf: pod_files::resolv_conf(self.pod, self.host),
-            hosts: pod_files::hosts(self.pod, self.host, &self.ip),
             memory_limit: self.pod.memory_limit_of(container),
             stdin: container.stdin || container.tty,
             tty: container.tty,

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// Descriptor of the plan in the worker.
 pub const WORKER_PLAN_FD: i32 = 3;
+/// Descriptor of the Pod's `hosts` in the worker (read only); it changes as other Pods come and go.
+pub const WORKER_HOSTS_FD: i32 = 5;
 /// Descriptor of the report file in the worker (write only).
 pub const WORKER_REPORT_FD: i32 = 4;
 /// Where the compiled module is mounted in the worker's root.
@@ -31,8 +33,6 @@ pub struct WorkerPlan {
     pub network: bool,
     /// Text of the Pod's `resolv.conf`.
     pub resolv_conf: String,
-    /// Text of the Pod's `hosts`.
-    pub hosts: String,
     /// Linear memories and tables together, bytes.
     pub memory_limit: Option<u64>,
     /// Whether stdin is connected.

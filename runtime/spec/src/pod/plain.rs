@@ -1,6 +1,8 @@
 //! A Pod and a container in which nothing was asked for: what every default is, in one place, to start from.
 
-use super::{Container, Dns, Groups, Hooks, ImageRef, LastWords, Pod, Probes, Resources, RestartPolicy, Rights};
+use super::{
+    Container, Dns, Groups, Hooks, ImageRef, LastWords, Pod, Probes, Resize, Resources, RestartPolicy, Rights,
+};
 
 impl Pod {
     /// A Pod of this name in the namespace `default`, without containers.
@@ -59,6 +61,7 @@ impl Container {
             restart_policy: None,
             probes: Probes::default(),
             restart_rules: Vec::new(),
+            resize: Resize::default(),
             hooks: Hooks::default(),
             stop_signal: None,
             last_words: LastWords::default(),

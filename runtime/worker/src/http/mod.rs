@@ -81,7 +81,7 @@ pub fn prepare(
         pre,
         plan: plan.clone(),
         grants,
-        names: Names::new(plan.network, &plan.hosts, &plan.resolv_conf),
+        names: Names::of(plan),
         budget: Budget::new(plan.memory_limit),
         instances: Arc::new(Semaphore::new(MAX_INSTANCES as usize)),
     };

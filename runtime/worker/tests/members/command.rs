@@ -139,11 +139,11 @@ fn memory_limit_refuses_and_the_end_after_it_says_so() {
 }
 
 #[test]
-fn names_come_from_the_hosts_text() {
+fn names_come_from_the_hosts_file() {
     let look = |name: &str, hosts: &str, network| {
         let mut member = Member::of(&looks_up(name));
         member.plan.network = network;
-        member.plan.hosts = hosts.to_owned();
+        member.hosts = hosts.to_owned();
         member.run(&[]).status
     };
     assert_eq!(look("localhost", "127.0.0.1 localhost\n::1 localhost\n", true), 1);

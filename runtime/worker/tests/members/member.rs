@@ -31,7 +31,7 @@ while read -r at from how; do
 done < grants
 mount -o remount,ro root
 cd root
-exec env -i "$(command -v chroot)" . /dwell-worker 3<../plan 4>../report
+exec env -i "$(command -v chroot)" . /dwell-worker 3<../plan 4>../report 5<../hosts
 "#;
 
 /// A compiled guest, and how it will be run.
@@ -40,6 +40,8 @@ pub struct Member {
     /// The plan, to be changed before `start`.
     pub plan: WorkerPlan,
     grants: Vec<(PathBuf, bool)>,
+    /// The Pod's `hosts`.
+    pub hosts: String,
 }
 
 /// What compiling came to.
@@ -88,7 +90,12 @@ impl Member {
         let mut compiled = compile(source);
         assert!(compiled.status.success(), "{:?}", compiled.report);
         let kind = compiled.info.take().unwrap().kind;
-        Self { folder: std::mem::take(&mut compiled.folder), plan: plan(kind), grants: Vec::new() }
+        Self {
+            folder: std::mem::take(&mut compiled.folder),
+            plan: plan(kind),
+            grants: Vec::new(),
+            hosts: String::new(),
+        }
     }
 
     /// Grants a new, empty directory under a guest name; returns it.
@@ -107,6 +114,7 @@ impl Member {
         let mut plan = self.plan.clone();
         plan.args.extend(args.iter().map(|arg| (*arg).to_owned()));
         fs::write(self.folder.join("plan"), serde_json::to_vec(&plan).unwrap()).unwrap();
+        fs::write(self.folder.join("hosts"), &self.hosts).unwrap();
         let grant = |(at, (dir, rw)): (usize, &(PathBuf, bool))| {
             format!("{at} {} {}\n", dir.display(), if *rw { "rw" } else { "ro" })
         };
@@ -156,7 +164,6 @@ fn plan(kind: ModuleKind) -> WorkerPlan {
         listen: Vec::new(),
         network: false,
         resolv_conf: String::new(),
-        hosts: String::new(),
         memory_limit: None,
         stdin: true,
         tty: false,

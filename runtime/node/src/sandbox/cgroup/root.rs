@@ -125,11 +125,18 @@ impl CgroupRoot {
 
     fn make_with_limits(&self, group: &Group, limits: &CgroupLimits) -> Result<(), CgroupError> {
         group.dirs().try_for_each(|dir| make(dir))?;
-        for (controllers, dir) in &group.v1 {
-            controllers.iter().flat_map(|name| limits::v1(name, limits)).try_for_each(|one| apply(dir, &one))?;
-        }
+        self.limit(group, limits)
+    }
+
+    /// All that can be said is said, whatever is refused; the first refusal is told.
+    fn limit(&self, group: &Group, limits: &CgroupLimits) -> Result<(), CgroupError> {
+        let v1 = group.v1.iter().flat_map(|(controllers, dir)| {
+            controllers.iter().flat_map(|name| limits::v1(name, limits)).map(move |one| (dir, one))
+        });
         let settings = limits::v2(self.v2_controllers(), limits);
-        group.v2.iter().try_for_each(|dir| settings.iter().try_for_each(|one| apply(dir, one)))
+        let v2 = group.v2.iter().flat_map(|dir| settings.iter().map(move |one| (dir, one.clone())));
+        let outcomes: Vec<_> = v1.chain(v2).map(|(dir, one)| apply(dir, &one)).collect();
+        outcomes.into_iter().collect()
     }
 
     fn enable_below(&self, group: &Group) -> Result<(), CgroupError> {
@@ -166,6 +173,22 @@ impl PodCgroup {
         undone_by(&group, filled.and_then(|()| end_together(&group)))?;
         let directory = undone_by(&group, group.v2_dir())?;
         Ok(ContainerCgroup { group, directory })
+    }
+
+    /// Gives the Pod, and those of its containers that live, other limits. Twice, where the first time one was refused: some
+    /// hold only once another does (a part is never more than the whole, memory never more than memory with swap).
+    ///
+    /// # Errors
+    /// The `File` that refused for good.
+    pub fn limit(&self, pod: &CgroupLimits, containers: &[(String, CgroupLimits)]) -> Result<(), CgroupError> {
+        let all = || {
+            let mut outcomes = vec![self.root.limit(&self.group, pod)];
+            for (id, limits) in containers {
+                outcomes.push(self.named(id).and_then(|group| self.root.limit(&group, limits)));
+            }
+            outcomes.into_iter().collect::<Result<(), _>>()
+        };
+        all().or_else(|_| all())
     }
 
     /// A container's group that was made before; it may be gone. `None` for a name that no group of ours has.

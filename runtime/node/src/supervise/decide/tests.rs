@@ -182,6 +182,7 @@ fn end(journal: &mut Journal, index: usize, code: i32, now: u64) {
         started_ns: now,
         finished_ns: now,
         unhealthy: false,
+        replaced: false,
     };
     journal.members[index].terminate(end);
 }
@@ -253,7 +254,7 @@ fn members_wait_for_the_poststart_hook_of_those_before_them() {
 
 fn condemned(since_ns: u64, grace_ns: u64, unhealthy: bool) -> Condemned {
     let grace_seconds = (grace_ns / SECOND) as u32;
-    Condemned { stopping: Stopping::new(since_ns, grace_seconds), message: "why".into(), unhealthy }
+    Condemned { stopping: Stopping::new(since_ns, grace_seconds), message: "why".into(), unhealthy, replaced: false }
 }
 
 fn with_wants(containers: usize, wants: Wants) -> Journal {

@@ -9,7 +9,7 @@ use super::env::Budget;
 use super::life::Checked;
 use super::metadata::report;
 use super::{
-    Problems, env_source, id, names, path_fault, ports, resources, restart_policy, restart_rules, rights, tidy,
+    Problems, env_source, id, names, path_fault, ports, resize, resources, restart_policy, restart_rules, rights, tidy,
 };
 use crate::image_ref::ImageRefError;
 use crate::manifest::problem::{Cause, Problem, quoted};
@@ -25,6 +25,7 @@ pub struct All<'a> {
     pod: Option<&'a v1::PodSecurityContext>,
     host_network: bool,
     grace_seconds: u32,
+    restart_policy: Option<&'a str>,
     os: Option<&'a str>,
     volumes: BTreeMap<&'a str, &'a Volume>,
     budget: Budget,
@@ -53,6 +54,7 @@ impl<'a> All<'a> {
             pod: security,
             host_network: spec.host_network.unwrap_or(false),
             grace_seconds,
+            restart_policy: spec.restart_policy.as_deref(),
             os: spec.os.as_ref().map(|os| os.name.as_str()),
             volumes: volumes.iter().map(|volume| (volume.name.as_str(), volume)).collect(),
             budget: Budget::default(),
@@ -106,6 +108,7 @@ impl<'a> All<'a> {
             read_only_root: source.security_context.as_ref().and_then(|s| s.read_only_root_filesystem).unwrap_or(false),
             restart_policy,
             restart_rules: restart_rules::check(source, path, out),
+            resize: resize::check(source, self.restart_policy, path, out),
             probes,
             hooks,
             stop_signal,

@@ -61,7 +61,6 @@ fn defaults_of_kubernetes_pass_and_others_do_not() {
             "containers: [{securityContext: {procMount: Unmasked}}]",
         ),
         ("containers: [{volumeDevices: null}]", "containers: [{volumeDevices: [{name: a, devicePath: /a}]}]"),
-        ("initContainers: [{stdin: true}]", "initContainers: [{resizePolicy: [{resourceName: cpu}]}]"),
         ("imagePullSecrets: []", "imagePullSecrets: [{name: a}]"),
     ] {
         assert_eq!(with(default), 0, "{default}");
