@@ -20,7 +20,7 @@
 //! | 3 | a *bound, not yet listening* `SOCK_SEQPACKET` socket; pause listens on it |
 //! | 4 | one end of a connected `SOCK_SEQPACKET` pair: the first connection |
 //! | 5 | a memory file with a `Setup` block, read from offset 0 |
-//! | 6 … | `tasks` open v1 `tasks` files, then (`Setup::CGROUP_DIR`) an open v2 cgroup folder, then (`Setup::NETNS`) a network namespace to enter |
+//! | 6 … | `tasks` open v1 `tasks` files, then (`Setup::CGROUP_DIR`) an open v2 cgroup folder, then (`Setup::JOIN`) a pidfd whose network, IPC and UTS namespaces are entered |
 //!
 //! Stage 1 enters the cgroups, clones stage 2 into the namespaces and exits with status 0. Stage 2 is pause. Its first
 //! messages on 4 are HELLO … READY as on every connection; or FAILED, after which it exits with status 1 (stage 1 too,
@@ -345,7 +345,7 @@ pub enum Operation {
     /// Write `0` to a `tasks` file.
     EnterCgroup = 2,
     /// Enter the network namespace handed over.
-    EnterNetns = 3,
+    Join = 3,
     /// Clone stage 2 with its namespaces.
     CloneSandbox = 4,
     /// Make, attach or enter the empty root.
@@ -381,7 +381,7 @@ impl Operation {
         Self::None,
         Self::ReadSetup,
         Self::EnterCgroup,
-        Self::EnterNetns,
+        Self::Join,
         Self::CloneSandbox,
         Self::EmptyRoot,
         Self::Hostname,
@@ -541,8 +541,8 @@ impl Setup {
     pub const NEW_UTS: u16 = 1;
     /// An IPC namespace of its own.
     pub const NEW_IPC: u16 = 2;
-    /// A network namespace to enter follows. Not with `NEW_NET`.
-    pub const NETNS: u16 = 4;
+    /// A pidfd follows, whose network, IPC and UTS namespaces are entered. Not with new ones of these kinds.
+    pub const JOIN: u16 = 4;
     /// A pid namespace of its own: pause is its PID 1, and every member ends with it.
     pub const NEW_PID: u16 = 8;
     /// A network namespace of its own.
@@ -552,7 +552,7 @@ impl Setup {
     /// Those that are clone3's own.
     pub const CLONE: u16 = Self::NEW_UTS | Self::NEW_IPC | Self::NEW_PID | Self::NEW_NET | Self::CGROUP_DIR;
     /// Every bit that has a meaning.
-    pub const FLAGS: u16 = Self::CLONE | Self::NETNS;
+    pub const FLAGS: u16 = Self::CLONE | Self::JOIN;
 
     /// The name as bytes.
     pub fn hostname(&self) -> &[u8] {
@@ -575,11 +575,11 @@ impl Setup {
     pub fn is_head(first: u64, second: u64) -> bool {
         let flags = (first >> 48) as u16;
         let length = (second >> 16) as u8;
-        let both_netns = Self::NEW_NET | Self::NETNS;
+        let new = flags & (Self::NEW_NET | Self::NEW_IPC | Self::NEW_UTS);
         first << 16 == (SETUP_MAGIC as u64 | u64::from(VERSION) << 32) << 16
             && flags & !Self::FLAGS == 0
-            && flags & both_netns != both_netns
-            && (length == 0 || flags & Self::NEW_UTS != 0)
+            && (flags & Self::JOIN == 0 || new == 0)
+            && (length == 0 || flags & (Self::NEW_UTS | Self::JOIN) != 0)
             && usize::from(length) <= Self::HOSTNAME_MAX
     }
 

@@ -25,7 +25,7 @@ pub const OWN_PIDFD: i32 = 5;
 pub const SIGNAL_FD: i32 = 6;
 
 const CLONE_NEWNS: u64 = 0x0002_0000;
-const CLONE_NEWNET: u64 = 0x4000_0000;
+const NEWNET_NEWIPC_NEWUTS: u64 = 0x4c00_0000;
 const SIGCHLD: u64 = 17;
 
 /// CAP_SYS_PTRACE and CAP_SYS_ADMIN.
@@ -144,9 +144,9 @@ fn clone_stage_2(setup: &Block) {
     if asked & Setup::CGROUP_DIR != 0 {
         next += 1;
     }
-    if asked & Setup::NETNS != 0 {
+    if asked & Setup::JOIN != 0 {
         // SAFETY: no pointers.
-        unsafe { step(Operation::EnterNetns, nr::SETNS, [next as usize, CLONE_NEWNET as usize]) };
+        unsafe { step(Operation::Join, nr::SETNS, [next as usize, NEWNET_NEWIPC_NEWUTS as usize]) };
     }
     let arguments = [flags, 0, 0, 0, SIGCHLD, 0, 0, 0, 0, 0, cgroup];
     // SAFETY: the structure is valid for its length. Without CLONE_VM both sides have memory of their own.

@@ -134,14 +134,14 @@ fn ps_shows_the_pod_and_the_namespaces_are_its_own() {
 }
 
 #[test]
-fn a_network_namespace_can_be_handed_over() {
+fn namespaces_can_be_handed_over() {
     let first = Pod::new();
-    let path = format!("/proc/{}/ns/net", first.pid());
-    let netns = std::fs::File::open(&path).unwrap();
-    let flags = Setup::NEW_PID | Setup::NEW_IPC | Setup::NEW_UTS | Setup::NETNS;
-    let second = Pod::with(&setup(flags), &[netns.as_raw_fd()]);
-    let of = |pod: &Pod| std::fs::read_link(format!("/proc/{}/ns/net", pod.pid())).unwrap();
-    assert_eq!(of(&first), of(&second));
+    let holder = dwell_sys::process::open(first.pid()).unwrap();
+    let second = Pod::with(&setup(Setup::NEW_PID | Setup::JOIN), &[holder.as_raw_fd()]);
+    for kind in ["net", "ipc", "uts"] {
+        let of = |pod: &Pod| std::fs::read_link(format!("/proc/{}/ns/{kind}", pod.pid())).unwrap();
+        assert_eq!(of(&first), of(&second), "{kind}");
+    }
 }
 
 #[test]
@@ -161,8 +161,8 @@ fn a_failed_start_says_which_step_failed() {
     assert_eq!(failed(&tasks.encode(), &[read_only.as_raw_fd()]), (Operation::EnterCgroup, libc::EBADF, Some(1)));
     let cgroup = setup(USUAL | Setup::CGROUP_DIR);
     assert_eq!(failed(&cgroup.encode(), &[read_only.as_raw_fd()]), (Operation::CloneSandbox, libc::EBADF, Some(1)));
-    let netns = setup(Setup::NEW_PID | Setup::NETNS);
-    assert_eq!(failed(&netns.encode(), &[read_only.as_raw_fd()]), (Operation::EnterNetns, libc::EINVAL, Some(1)));
+    let join = setup(Setup::NEW_PID | Setup::JOIN);
+    assert_eq!(failed(&join.encode(), &[read_only.as_raw_fd()]), (Operation::Join, libc::EINVAL, Some(1)));
 }
 
 /// A cgroup of the test's own, removed at the end.

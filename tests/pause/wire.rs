@@ -101,12 +101,14 @@ fn every_prefix_and_every_foreign_header_is_refused() {
 #[test]
 fn setup_survives_the_wire_and_refuses_contradictions() {
     let mut setup =
-        Setup { flags: Setup::FLAGS & !Setup::NETNS, tasks: 9, capabilities: 5, hostname_len: 3, hostname: [0; 64] };
+        Setup { flags: Setup::FLAGS & !Setup::JOIN, tasks: 9, capabilities: 5, hostname_len: 3, hostname: [0; 64] };
     setup.hostname[..3].copy_from_slice(b"pod");
     assert_eq!(Setup::decode(&setup.encode()), Ok(setup));
     assert_eq!(setup.hostname(), b"pod");
     for bad in [
-        Setup { flags: Setup::NEW_NET | Setup::NETNS | Setup::NEW_UTS, ..setup },
+        Setup { flags: Setup::NEW_NET | Setup::JOIN, ..setup },
+        Setup { flags: Setup::NEW_IPC | Setup::JOIN, ..setup },
+        Setup { flags: Setup::NEW_UTS | Setup::JOIN, ..setup },
         Setup { flags: 64 | Setup::NEW_UTS, ..setup },
         Setup { flags: Setup::NEW_PID, ..setup },
         Setup { hostname_len: 65, ..setup },

@@ -22,6 +22,7 @@ mod sidecars;
 mod streams;
 mod sub_paths;
 mod supervision;
+mod users;
 mod values;
 mod volumes;
 mod wasm;

@@ -1,8 +1,8 @@
 //! The program between a birth and a member: `init` replays an `InitPlan` and executes the member; `relay` carries one
-//! host port on loopback into a Pod.
+//! host port on loopback into a Pod; `users` makes a Pod's namespaces in a user namespace of its own.
 //!
-//! One small static file, since it is executed at every start: no thread, no locale, no argument parsing. Which of the
-//! two it is stands in `argv[1]`, else in the end of `argv[0]`.
+//! One small static file, since it is executed at every start: no thread, no locale, no argument parsing. Which of
+//! them it is stands in `argv[1]`, else in the end of `argv[0]`.
 #![deny(unsafe_code)]
 
 mod cover;
@@ -15,6 +15,7 @@ mod relay;
 mod replay;
 mod start;
 mod stdin;
+mod users;
 
 fn main() {
     let mut arguments = std::env::args_os();
@@ -22,6 +23,9 @@ fn main() {
     let role = arguments.next().unwrap_or(own);
     if role.as_encoded_bytes().ends_with(b"relay") {
         relay::main();
+    }
+    if role.as_encoded_bytes().ends_with(b"users") {
+        users::main();
     }
     start::main();
 }

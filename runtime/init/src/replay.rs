@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use dwell_spec::plan::init::{FIRST_SLOT_FD, InitPlan, Namespace, Op, Slot};
 use dwell_sys::namespace::{self, Kinds};
-use dwell_sys::{capability, exec, keyring, seccomp};
+use dwell_sys::{capability, exec, identity, keyring, seccomp};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
@@ -44,6 +44,8 @@ impl<'a> Replay<'a> {
                 self.root = Root(None);
                 namespace::join(descriptor(*pidfd)?, kinds(namespaces))
             }
+            Op::MakeAs { uid, gid } => identity::make_as(*uid, *gid),
+            Op::JoinUsers { namespace, .. } => namespace::enter_users(descriptor(*namespace)?),
             Op::Unshare { namespaces } => namespace::unshare(kinds(namespaces)),
             Op::MakeMountsPrivate => mounts::make_private(),
             Op::AttachRoot { mount } => self.enter_root(descriptor(*mount)?.try_clone_to_owned()),
@@ -164,6 +166,8 @@ fn named(op: &Op) -> (&'static str, &str) {
     match op {
         Op::EnterCgroup { controller, .. } => ("EnterCgroup", controller),
         Op::JoinNamespaces { .. } => ("JoinNamespaces", ""),
+        Op::MakeAs { .. } => ("MakeAs", ""),
+        Op::JoinUsers { .. } => ("JoinUsers", ""),
         Op::Unshare { .. } => ("Unshare", ""),
         Op::MakeMountsPrivate => ("MakeMountsPrivate", "/"),
         Op::AttachRoot { .. } => ("AttachRoot", "/"),

@@ -76,6 +76,8 @@ pub struct ContainerFacts {
     pub devices: BTreeMap<String, DeviceNumber>,
     /// Every device of the host, for a container that may use them all.
     pub host_devices: Vec<HostDevice>,
+    /// The host's id of root in the Pod's user namespace; not known before its sandbox stands.
+    pub users: Option<u32>,
     /// The system call filters that the container names, by their path: their text, or why there is none.
     pub filters: BTreeMap<String, Result<String, String>>,
 }

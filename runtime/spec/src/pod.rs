@@ -57,6 +57,8 @@ pub struct Pod {
     pub host_pid: bool,
     /// Whether members share the host's System V and POSIX communication (`spec.hostIPC`).
     pub host_ipc: bool,
+    /// Whether members' ids are the host's; else the Pod has a user namespace of its own (`spec.hostUsers: false`).
+    pub host_users: bool,
     /// Kernel parameters of the Pod's own namespaces: name with dots, value.
     pub sysctls: Vec<(String, String)>,
     /// `spec.serviceAccountName`; `default` when none was given.

@@ -8,6 +8,7 @@ pub mod complain;
 pub mod cpu_timer;
 pub mod exec;
 pub mod fs;
+pub mod identity;
 pub mod keyring;
 pub mod landlock;
 pub mod memfd;

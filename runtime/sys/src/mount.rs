@@ -35,6 +35,16 @@ pub fn set_attr(mount: BorrowedFd<'_>, attributes: Attributes, recursive: bool) 
     )
 }
 
+/// Maps the ids of a detached mount that nobody has seen yet: on its file system those that are 0, 1, … in the namespace.
+///
+/// # Errors
+/// EINVAL where the file system cannot be mapped, or is mapped already; EPERM.
+pub fn map_ids(mount: BorrowedFd<'_>, users: BorrowedFd<'_>) -> Result<(), Errno> {
+    let set = u64::from(MountAttrFlags::MOUNT_ATTR_IDMAP.bits());
+    let user_namespace = users.as_raw_fd().cast_unsigned().into();
+    change(mount, MountAttr { set, clear: 0, propagation: 0, user_namespace }, false)
+}
+
 /// What becomes of mounts that are made below one, there and where it was cloned from (mount_namespaces(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Propagation {

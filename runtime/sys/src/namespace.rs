@@ -2,7 +2,7 @@
 //! away, for those with several.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::thread;
 
 use rustix::io::Errno;
@@ -31,6 +31,29 @@ pub fn unshare(kinds: Kinds) -> Result<(), Errno> {
 /// ESRCH when it is gone or a zombie, EPERM, EINVAL.
 pub fn join(pidfd: BorrowedFd<'_>, kinds: ThreadNameSpaceType) -> Result<(), Errno> {
     move_into_thread_name_spaces(pidfd, kinds)
+}
+
+/// Enters a user namespace: every capability there, none elsewhere. For processes with one thread.
+///
+/// # Errors
+/// EPERM, EINVAL for one's own.
+pub fn enter_users(namespace: BorrowedFd<'_>) -> Result<(), Errno> {
+    move_into_link_name_space(namespace, Some(Kind::User))
+}
+
+/// The user namespace that owns another namespace (ioctl_nsfs(2)).
+///
+/// # Errors
+/// EPERM when it lies outside of one's own.
+pub fn owner_of(namespace: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    const NS_GET_USERNS: libc::c_ulong = 0xb701;
+    // SAFETY: the request takes no argument.
+    let fd = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS) };
+    if fd < 0 {
+        return Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO));
+    }
+    // SAFETY: the kernel just made the descriptor (close-on-exec), and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Bytes of stack of a thread that works inside: short work, few calls deep.

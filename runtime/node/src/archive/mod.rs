@@ -17,6 +17,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
+use dwell_spec::plan::users::IDS;
 use dwell_sys::fs::{open_beneath, open_in_root, open_plain_beneath};
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat};
 use rustix::io::Errno;
@@ -28,6 +29,8 @@ pub use unpack::{Naming, Ownership, unpack};
 const NAME_SHOWN: usize = 1024;
 /// Folders within folders.
 const DEEPEST: usize = 256;
+/// Whose id is none of the namespace's.
+const NOBODY: u32 = 65534;
 
 /// How paths in a tree are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +50,9 @@ pub struct Tree {
     pub dir: OwnedFd,
     /// How paths in it are meant.
     pub scope: Scope,
+    /// The host's id of root in the user namespace of those whose tree it is, if they have one: archives tell ids as seen
+    /// from inside.
+    pub users: Option<u32>,
 }
 
 /// What a path leads to.
@@ -97,6 +103,18 @@ impl Tree {
             Scope::Beneath => open_beneath(dir, OsStr::from_bytes(relative(path)), flags, Mode::empty()),
             Scope::Plain => open_plain_beneath(dir, OsStr::from_bytes(relative(path)), flags),
         }
+    }
+
+    /// An id of the host as it is seen from inside.
+    fn inside(&self, id: u32) -> u32 {
+        let Some(first) = self.users else { return id };
+        id.checked_sub(first).filter(|id| *id < IDS).unwrap_or(NOBODY)
+    }
+
+    /// An id as it is seen from inside, as the host has it; `None` if there is none such.
+    fn of_host(&self, id: u32) -> Option<u32> {
+        let Some(first) = self.users else { return Some(id) };
+        (id < IDS).then(|| first + id)
     }
 
     /// What a path leads to; `None` if there is nothing.

@@ -44,7 +44,7 @@ pub fn pack(tree: &Tree, path: &[u8], name: &Path, out: impl Write) -> Result<u6
     let broken = Cell::new(false);
     let mut builder = Builder::new(Gate { out, broken: &broken });
     builder.sparse(false);
-    let mut packing = Packing { builder, left_out: 0 };
+    let mut packing = Packing { tree, builder, left_out: 0 };
     let mut packed = packing.any(&top, &stat, name, 0);
     if packing.left_out > 0 && !kind_of(&stat).is_dir() {
         packed = Err(ArchiveError::bad("pack", path, "it is neither a file nor a folder"));
@@ -72,17 +72,18 @@ impl<W: Write> Write for Gate<'_, W> {
     }
 }
 
-struct Packing<W: Write> {
+struct Packing<'a, W: Write> {
+    tree: &'a Tree,
     builder: Builder<W>,
     left_out: u64,
 }
 
-impl<W: Write> Packing<W> {
+impl<W: Write> Packing<'_, W> {
     fn any(&mut self, found: &OwnedFd, stat: &Stat, name: &Path, depth: usize) -> Result<(), ArchiveError> {
         let failed = |attempt| move |error: io::Error| ArchiveError::new(attempt, name.as_os_str().as_bytes(), error);
         let kind = kind_of(stat);
         if kind.is_dir() {
-            self.plain(header(stat, EntryType::Directory, 0), name).map_err(failed("pack"))?;
+            self.plain(header(self.tree, stat, EntryType::Directory, 0), name).map_err(failed("pack"))?;
             return self.all_in(found, stat, name, depth);
         }
         if kind.is_file() {
@@ -92,7 +93,7 @@ impl<W: Write> Packing<W> {
             return self.link(found, stat, name).map_err(failed("pack"));
         }
         if kind.is_fifo() {
-            return self.plain(header(stat, EntryType::Fifo, 0), name).map_err(failed("pack"));
+            return self.plain(header(self.tree, stat, EntryType::Fifo, 0), name).map_err(failed("pack"));
         }
         self.left_out += 1;
         Ok(())
@@ -107,17 +108,17 @@ impl<W: Write> Packing<W> {
         if stat.st_size == 0 {
             let mut bytes = Vec::new();
             file.take(UNSIZED_MAX).read_to_end(&mut bytes)?;
-            let mut header = header(stat, EntryType::Regular, bytes.len() as u64);
+            let mut header = header(self.tree, stat, EntryType::Regular, bytes.len() as u64);
             return self.builder.append_data(&mut header, name, bytes.as_slice());
         }
         let size = stat.st_size.unsigned_abs();
-        let mut header = header(stat, EntryType::Regular, size);
+        let mut header = header(self.tree, stat, EntryType::Regular, size);
         self.builder.append_data(&mut header, name, Exactly { file: &mut file, left: size })
     }
 
     fn link(&mut self, found: &OwnedFd, stat: &Stat, name: &Path) -> io::Result<()> {
         let target = readlinkat(found, "", Vec::new())?.into_bytes();
-        let mut header = header(stat, EntryType::Symlink, 0);
+        let mut header = header(self.tree, stat, EntryType::Symlink, 0);
         // As it is, where it fits: `append_link` tidies it up.
         if header.set_link_name_literal(&target).is_ok() {
             return self.builder.append_data(&mut header, name, io::empty());
@@ -167,12 +168,12 @@ fn names(folder: &OwnedFd) -> Result<Vec<OsString>, Errno> {
     Ok(found)
 }
 
-fn header(stat: &Stat, kind: EntryType, size: u64) -> Header {
+fn header(tree: &Tree, stat: &Stat, kind: EntryType, size: u64) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
     header.set_mode(stat.st_mode & 0o7777);
-    header.set_uid(stat.st_uid.into());
-    header.set_gid(stat.st_gid.into());
+    header.set_uid(tree.inside(stat.st_uid).into());
+    header.set_gid(tree.inside(stat.st_gid).into());
     // Before 1970 is 1970, as in any tar without extensions.
     header.set_mtime(u64::try_from(stat.st_mtime).unwrap_or(0));
     header.set_size(size);

@@ -19,7 +19,7 @@ impl Folder {
 
     fn tree(&self, scope: Scope) -> Tree {
         let dir = dwell_sys::fs::open_path(self.at("").to_str().unwrap()).unwrap();
-        Tree { dir, scope }
+        Tree { dir, scope, users: None }
     }
 
     fn write(&self, path: &str, text: &str) {

@@ -309,13 +309,13 @@ impl Unpacking<'_> {
                 let hands_on = fstat(parent)?.st_mode & 0o2000 != 0;
                 Some((Uid::from_raw(uid), (!hands_on).then(|| Gid::from_raw(gid))))
             }
-            Ownership::Kept => ids(entry).map(|(uid, gid)| Some((uid, Some(gid))))?,
+            Ownership::Kept => ids(self.tree, entry).map(|(uid, gid)| Some((uid, Some(gid))))?,
         })
     }
 }
 
-fn ids(entry: &Entry<'_, impl Read>) -> io::Result<(Uid, Gid)> {
-    let number = |id: u64| u32::try_from(id).ok().filter(|id| *id != u32::MAX);
+fn ids(tree: &Tree, entry: &Entry<'_, impl Read>) -> io::Result<(Uid, Gid)> {
+    let number = |id: u64| u32::try_from(id).ok().filter(|id| *id != u32::MAX).and_then(|id| tree.of_host(id));
     let (uid, gid) = (number(entry.header().uid()?), number(entry.header().gid()?));
     let ids = uid.zip(gid).map(|(uid, gid)| (Uid::from_raw(uid), Gid::from_raw(gid)));
     ids.ok_or_else(|| io::Error::other("an owner that cannot be"))

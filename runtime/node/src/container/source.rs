@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use dwell_spec::facts::VolumePart;
 use dwell_spec::plan::container::{FdSource, MountFlags, SHARED_MEMORY};
+use dwell_spec::plan::users::IDS;
 use dwell_spec::plan::worker::WorkerPlan;
 use dwell_spec::pod::Propagation;
 use dwell_sys::{memfd, mount};
@@ -37,6 +38,8 @@ pub struct Parts<'a> {
     pub report: BorrowedFd<'a>,
     /// The member that is joined (exec).
     pub target: Option<BorrowedFd<'a>>,
+    /// The Pod's own user namespace, and the host's id of its root: mounts are mapped into it.
+    pub users: Option<(u32, BorrowedFd<'a>)>,
 }
 
 /// Everything opened, in slot order, and the terminal if there is one.
@@ -74,15 +77,15 @@ fn open(
     terminal: &mut Option<(OwnedFd, OwnedFd)>,
 ) -> io::Result<OwnedFd> {
     match source {
-        FdSource::OverlayRoot { image_dir } => overlay_root(Path::new(image_dir), &parts.own_folder),
+        FdSource::OverlayRoot { image_dir } => overlay_root(Path::new(image_dir), parts),
         FdSource::ReadOnlyRoot { image_dir } => {
             Ok(mount::clone_readonly(open_root(Path::new(image_dir))?.as_fd(), true)?)
         }
         FdSource::Volume { name, part, flags } => volume(parts, (name.clone(), part.clone()), *flags),
-        FdSource::PodFile { name, flags } => pod_file(parts.pod_files, name, *flags),
+        FdSource::PodFile { name, flags } => pod_file(parts, name, *flags),
         FdSource::Hosts => hosts(parts.pod_files),
-        FdSource::SharedMemory { flags } => volume(parts, (SHARED_MEMORY.to_owned(), None), *flags),
-        FdSource::LastWords { flags } => last_words(&parts.own_folder, *flags),
+        FdSource::SharedMemory { flags } => shared_memory(parts, *flags),
+        FdSource::LastWords { flags } => last_words(parts, *flags),
         FdSource::CompiledModule { .. } => Ok(mount::clone_readonly(present(parts.module, "compiled module")?, false)?),
         FdSource::CgroupTasks { controller } => tasks(parts.cgroup_tasks, controller),
         FdSource::WorkerExecutable => present(parts.worker, "worker")?.try_clone_to_owned(),
@@ -90,6 +93,7 @@ fn open(
         FdSource::Report => parts.report.try_clone_to_owned(),
         FdSource::Devpts => devpts(terminal),
         FdSource::TargetPidfd => present(parts.target, "member to join")?.try_clone_to_owned(),
+        FdSource::Users => present(parts.users.map(|users| users.1), "user namespace")?.try_clone_to_owned(),
     }
 }
 
@@ -101,21 +105,34 @@ fn open_root(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-fn overlay_root(image: &Path, own_folder: &Path) -> io::Result<OwnedFd> {
-    let lower = open_root(image)?;
-    let (upper, work) = (own_folder.join("upper"), own_folder.join("work"));
+/// In a user namespace the image is mapped, and the layer of its own belongs to the ids of the host: an overlay as a whole
+/// cannot be mapped, nor its upper layer.
+fn overlay_root(image: &Path, parts: &Parts<'_>) -> io::Result<OwnedFd> {
+    let mut lower = open_root(image)?;
+    let (upper, work) = (parts.own_folder.join("upper"), parts.own_folder.join("work"));
     std::fs::create_dir_all(&upper)?;
     std::fs::create_dir_all(&work)?;
-    copy_mode(lower.as_fd(), &upper)?;
+    let first = parts.users.map_or(0, |users| users.0);
+    copy_mode(lower.as_fd(), &upper, first)?;
+    if parts.users.is_some() {
+        std::os::unix::fs::chown(&work, Some(first), Some(first))?;
+        lower = mapped(mount::clone_tree(lower.as_fd(), "", false)?, parts)?;
+    }
     let (upper, work) = (open_root(&upper)?, open_root(&work)?);
-    Ok(mount::overlay(&[lower.as_fd()], upper.as_fd(), work.as_fd())?)
+    mount::overlay(&[lower.as_fd()], upper.as_fd(), work.as_fd()).map_err(|errno| match parts.users {
+        Some(_) => io::Error::other(format!("{errno}: with hostUsers: false, Linux 6.13 or later can do it")),
+        None => errno.into(),
+    })
 }
 
 /// The root directory of the member is the upper one: it looks as the image's does.
-fn copy_mode(lower: BorrowedFd<'_>, upper: &Path) -> io::Result<()> {
+fn copy_mode(lower: BorrowedFd<'_>, upper: &Path, first: u32) -> io::Result<()> {
     let found = rustix::fs::fstat(lower)?;
     rustix::fs::chmod(upper, Mode::from_raw_mode(found.st_mode & 0o7777))?;
-    std::os::unix::fs::chown(upper, Some(found.st_uid), Some(found.st_gid))
+    let of_host = |id: u32| if id < IDS { first + id } else { first };
+    let (uid, gid) =
+        if first == 0 { (found.st_uid, found.st_gid) } else { (of_host(found.st_uid), of_host(found.st_gid)) };
+    std::os::unix::fs::chown(upper, Some(uid), Some(gid))
 }
 
 fn volume(parts: &Parts<'_>, wanted: VolumePart, flags: MountFlags) -> io::Result<OwnedFd> {
@@ -126,12 +143,40 @@ fn volume(parts: &Parts<'_>, wanted: VolumePart, flags: MountFlags) -> io::Resul
     if !mount::can_be(propagation(flags), fd)? {
         return Err(io::Error::other("it is not on a shared mount, as mountPropagation needs (mount --make-shared)"));
     }
-    with_rights(mount::clone_tree(fd, "", true)?, flags, true)
+    // A device is the host's, by its numbers.
+    let tree = mount::clone_tree(fd, "", true)?;
+    with_rights(if flags.nodev { mapped(tree, parts)? } else { tree }, flags, true)
 }
 
-fn pod_file(folder: &Path, name: &str, flags: MountFlags) -> io::Result<OwnedFd> {
-    let fd = rustix::fs::open(folder.join(name), OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?;
-    with_rights(mount::clone_tree(fd.as_fd(), "", false)?, flags, false)
+fn shared_memory(parts: &Parts<'_>, flags: MountFlags) -> io::Result<OwnedFd> {
+    let fd = parts.volumes.get(&(SHARED_MEMORY.to_owned(), None)).copied();
+    let tree = mount::clone_tree(present(fd, "shared memory")?, "", true)?;
+    with_rights(mapped_if_it_can_be(tree, parts)?, flags, true)
+}
+
+/// Into the Pod's user namespace, if it has one.
+fn mapped(tree: OwnedFd, parts: &Parts<'_>) -> io::Result<OwnedFd> {
+    let Some((_, users)) = parts.users else { return Ok(tree) };
+    mount::map_ids(tree.as_fd(), users).map_err(|errno| {
+        let cannot = "its file system cannot be mapped into the Pod's user namespace (hostUsers: false)";
+        io::Error::other(format!("{cannot}: {errno}"))
+    })?;
+    Ok(tree)
+}
+
+/// What everybody may read, or write, whoever it belongs to. (tmpfs can be mapped since Linux 6.3.)
+fn mapped_if_it_can_be(tree: OwnedFd, parts: &Parts<'_>) -> io::Result<OwnedFd> {
+    let Some((_, users)) = parts.users else { return Ok(tree) };
+    match mount::map_ids(tree.as_fd(), users) {
+        Err(rustix::io::Errno::INVAL) => Ok(tree),
+        mapped => Ok(mapped.map(|()| tree)?),
+    }
+}
+
+fn pod_file(parts: &Parts<'_>, name: &str, flags: MountFlags) -> io::Result<OwnedFd> {
+    let fd =
+        rustix::fs::open(parts.pod_files.join(name), OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?;
+    with_rights(mapped_if_it_can_be(mount::clone_tree(fd.as_fd(), "", false)?, parts)?, flags, false)
 }
 
 fn hosts(folder: &Path) -> io::Result<OwnedFd> {
@@ -139,9 +184,9 @@ fn hosts(folder: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(folder.join("hosts"), flags, Mode::empty())?)
 }
 
-fn last_words(folder: &Path, flags: MountFlags) -> io::Result<OwnedFd> {
-    let file = last_words::make(folder)?;
-    with_rights(mount::clone_tree(file.as_fd(), "", false)?, flags, false)
+fn last_words(parts: &Parts<'_>, flags: MountFlags) -> io::Result<OwnedFd> {
+    let file = last_words::make(&parts.own_folder)?;
+    with_rights(mapped_if_it_can_be(mount::clone_tree(file.as_fd(), "", false)?, parts)?, flags, false)
 }
 
 fn with_rights(tree: OwnedFd, flags: MountFlags, recursive: bool) -> io::Result<OwnedFd> {
@@ -191,6 +236,7 @@ fn describe(source: &FdSource) -> String {
         FdSource::Report => "the report file".into(),
         FdSource::Devpts => "a terminal".into(),
         FdSource::TargetPidfd => "the member to join".into(),
+        FdSource::Users => "the Pod's user namespace".into(),
     }
 }
 

@@ -101,6 +101,10 @@ impl Node {
             other => other,
         };
         let done = on_a_thread(turn().await?, move || {
+            if place.tree.users.is_some() {
+                // Where ids are mapped, the host's own root owns nothing. If it cannot be, the first file says so.
+                let _ = dwell_sys::identity::make_as(place.owner.0, place.owner.1);
+            }
             archive::unpack(&place.tree, place.path.as_bytes(), &naming, ownership, stream)
         })?;
         let done = done.await.map_err(|error| NodeError::internal("copy; the node's log says why", error))?;

@@ -62,6 +62,7 @@ impl Driver {
         let pod = format!("Pod {}/{}", self.handle.namespace, self.handle.name);
         tidy(format_args!("remove the cgroup of {pod}"), || self.shared.cgroups.end_pod(&self.handle.uid));
         let network = self.journal.sandbox.take().and_then(|sandbox| sandbox.network);
+        self.handle.set_users(None);
         if let Some(network) = network {
             tidy(format_args!("give back the address of {pod}"), || self.shared.network.detach(&network));
         }

@@ -207,6 +207,7 @@ impl Driver {
                 (ContainerFacts { module: ready.facts.module, ..facts }, volumes, ready.module)
             }
         };
+        let facts = ContainerFacts { users: self.users(), ..facts };
         let wanted = plan::ExecRequest {
             argv: request.command.clone(),
             user: request.user.clone(),
@@ -221,7 +222,10 @@ impl Driver {
         let report: OwnedFd = dwell_sys::memfd::writable("exec-report").map_err(|error| refused(error.to_string()))?;
         let volumes: BTreeMap<VolumePart, BorrowedFd<'_>> =
             self.mountable(&volumes).map(|(part, volume)| (part, volume.fd())).collect();
+        let namespace = self.user_namespace();
+        let namespace = namespace.map_err(|error| refused(format!("open the Pod's user namespace: {error}")))?;
         let parts = source::Parts {
+            users: namespace.as_ref().map(|(first, fd)| (*first, fd.as_fd())),
             volumes: &volumes,
             pod_files: &files::folder(&self.shared.layout, &self.handle.uid),
             own_folder: std::path::PathBuf::new(),

@@ -21,3 +21,4 @@ pub mod start;
 pub mod status;
 mod storage;
 pub mod usage;
+mod users;

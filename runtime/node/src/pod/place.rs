@@ -27,7 +27,12 @@ impl Driver {
             return self.granted_place(&target, root.as_fd(), path).map(Some);
         }
         let (path, owner) = (absolute(self.container(target.index), path), owner(&target)?);
-        Ok(Some(Place { tree: Tree { dir: root, scope: Scope::Root }, path, writable: true, owner }))
+        Ok(Some(Place {
+            tree: Tree { dir: root, scope: Scope::Root, users: self.users() },
+            path,
+            writable: true,
+            owner,
+        }))
     }
 
     fn granted_place(&self, target: &Target, root: BorrowedFd<'_>, path: &str) -> Result<Place, Refusal> {
@@ -45,7 +50,12 @@ impl Driver {
         let dir = open_plain_in_root(root, grant.dir.as_str(), OFlags::PATH | OFlags::DIRECTORY);
         let dir = dir.map_err(|error| Refusal::Failed(format!("open what was granted as {}: {error}", grant.guest)))?;
         let (rest, owner) = (rest.trim_end_matches('/').to_owned(), owner(target)?);
-        Ok(Place { tree: Tree { dir, scope: Scope::Beneath }, path: rest, writable: grant.writable, owner })
+        Ok(Place {
+            tree: Tree { dir, scope: Scope::Beneath, users: self.users() },
+            path: rest,
+            writable: grant.writable,
+            owner,
+        })
     }
 }
 

@@ -78,6 +78,8 @@ pub(crate) struct PodHandle {
     object: Mutex<Arc<Pod>>,
     events: Mutex<Events>,
     finished: std::sync::atomic::AtomicBool,
+    /// 0: it has none.
+    users: std::sync::atomic::AtomicU32,
     pub requests: mpsc::Sender<Request>,
 }
 
@@ -153,6 +155,7 @@ impl PodHandle {
             object: Mutex::new(Arc::new(pod)),
             events: Mutex::default(),
             finished: false.into(),
+            users: 0.into(),
             requests,
         };
         (Arc::new(handle), queue)
@@ -175,6 +178,15 @@ impl PodHandle {
     /// Whether nothing of it will run again, for a Pod that was found on disk.
     pub(crate) fn set_finished(&self, finished: bool) {
         self.finished.store(finished, std::sync::atomic::Ordering::Release);
+    }
+
+    /// The host's id of root in its user namespace, while it has one of its own.
+    pub(crate) fn users(&self) -> Option<u32> {
+        Some(self.users.load(std::sync::atomic::Ordering::Acquire)).filter(|first| *first != 0)
+    }
+
+    pub(crate) fn set_users(&self, first: Option<u32>) {
+        self.users.store(first.unwrap_or(0), std::sync::atomic::Ordering::Release);
     }
 
     pub(crate) fn is_finished(&self) -> bool {

@@ -86,6 +86,7 @@ impl Driver {
         let files = self.mountable(&ready.parts).filter(|(_, volume)| volume.is_file);
         ready.facts.files = files.map(|(part, _)| part).collect();
         ready.facts.devices = devices;
+        ready.facts.users = self.users();
         ready.facts.filters = filters::find(&self.shared.layout, container);
         if container.rights.privileged {
             ready.facts.host_devices = volume::devices::list();
@@ -175,7 +176,9 @@ impl Driver {
         let tasks = cgroup.group.all_tasks().map_err(|e| chain(&e))?;
         let volumes: BTreeMap<VolumePart, BorrowedFd<'_>> =
             self.mountable(&ready.parts).map(|(part, volume)| (part, volume.fd())).collect();
+        let namespace = self.user_namespace().map_err(|e| format!("open the Pod's user namespace: {e}"))?;
         let parts = source::Parts {
+            users: namespace.as_ref().map(|(first, fd)| (*first, fd.as_fd())),
             volumes: &volumes,
             pod_files: &files::folder(&self.shared.layout, &self.handle.uid),
             own_folder,
@@ -242,7 +245,8 @@ impl Driver {
     async fn make_sandbox(&mut self) -> Result<(), Failed> {
         let plan = plan::plan_pod(&self.pod, &self.shared.facts).map_err(|error| chain(&error))?;
         self.open_claims().await?;
-        self.journal.sandbox = Some(SandboxRecord::default());
+        let users = self.take_users()?;
+        self.journal.sandbox = Some(SandboxRecord { users, ..SandboxRecord::default() });
         self.journal.sandboxes += 1;
         self.save().map_err(|error| format!("write the sandbox down: {error}"))?;
         let sockets = self.bind_host_ports(&plan.host_ports)?;
@@ -252,9 +256,9 @@ impl Driver {
             title: format!("{}/{}", self.handle.namespace, self.handle.name),
             plan: &plan.sandbox,
             limits: &plan.cgroup,
+            users,
         };
-        let begun =
-            Sandbox::begin(&config, &self.shared.cgroups, &self.shared.embedded.pause).map_err(|e| chain(&e))?;
+        let begun = Sandbox::begin(&config, &self.shared.cgroups, &self.shared.embedded).map_err(|e| chain(&e))?;
         // pause makes its namespaces meanwhile.
         self.open_shared_memory(true)?;
         self.open_volumes()?;

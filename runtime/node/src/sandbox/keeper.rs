@@ -52,13 +52,16 @@ pub struct Keeper {
 /// The block that pause reads first.
 pub fn setup_block(plan: &SandboxPlan, tasks: usize, cgroup_directory: bool) -> Vec<u8> {
     let mut flags = 0;
-    if !plan.host_ipc {
+    if plan.own_users {
+        flags |= Setup::JOIN;
+    }
+    if !plan.host_ipc && !plan.own_users {
         flags |= Setup::NEW_IPC;
     }
     if !plan.host_pid {
         flags |= Setup::NEW_PID;
     }
-    if !plan.host_network {
+    if !plan.host_network && !plan.own_users {
         flags |= Setup::NEW_NET | Setup::NEW_UTS;
     }
     if cgroup_directory {

@@ -12,6 +12,7 @@ pub mod keeper;
 #[path = "../../../../pause/src/protocol.rs"]
 pub mod protocol;
 mod sysctl;
+mod users;
 
 use std::ffi::CString;
 use std::io;
@@ -27,10 +28,12 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::Signal;
 use tokio::net::unix::pipe::Receiver;
 
+use crate::embedded::Embedded;
 use crate::layout::Layout;
 use crate::tidy::tidy;
 use cgroup::{CgroupRoot, PodCgroup};
 use keeper::{Keeper, KeeperError};
+use users::Namespaces;
 
 /// As a kubelet gave it to its own pause.
 const PAUSE_SCORE: &str = "-998";
@@ -51,6 +54,8 @@ pub struct SandboxConfig<'a> {
     pub plan: &'a SandboxPlan,
     /// Limits of the Pod's cgroup.
     pub limits: &'a CgroupLimits,
+    /// The host's id of root in the user namespace of a Pod that has one.
+    pub users: Option<u32>,
 }
 
 /// A pause that was started and has not spoken yet.
@@ -58,6 +63,8 @@ pub struct SandboxConfig<'a> {
 pub struct Begun {
     keeper: Keeper,
     cgroup: PodCgroup,
+    /// Until pause has entered them.
+    namespaces: Option<Namespaces>,
 }
 
 /// A living sandbox.
@@ -75,15 +82,20 @@ impl Sandbox {
     ///
     /// # Errors
     /// Names the step. What was made stays for whoever clears up after the Pod.
-    pub fn begin(config: &SandboxConfig<'_>, cgroups: &CgroupRoot, pause: &OwnedFd) -> Result<Begun, SandboxError> {
+    pub fn begin(config: &SandboxConfig<'_>, cgroups: &CgroupRoot, embedded: &Embedded) -> Result<Begun, SandboxError> {
+        let namespaces = config.users.map(|first| Namespaces::make(embedded.init.as_fd(), first)).transpose();
+        let namespaces =
+            namespaces.map_err(|error| failed("make its user namespace (sysctl user.max_user_namespaces)", error))?;
         let cgroup = cgroups
             .create_pod(config.uid, config.limits)
             .map_err(|error| failed("make the Pod's cgroup", io::Error::other(error)))?;
         let listener = listen(config.layout, config.uid).map_err(|error| failed("listen for nodes to come", error))?;
         let (ours, theirs) = connected_pair().map_err(|error| failed("make a connection to pause", error))?;
-        start_pause(config, &cgroup, pause, &listener, &theirs).map_err(|error| failed("start pause", error))?;
+        let join = namespaces.as_ref().map(Namespaces::pidfd);
+        start_pause(config, &cgroup, &embedded.pause, [&listener, &theirs], join)
+            .map_err(|error| failed("start pause", error))?;
         let keeper = Keeper::new(ours).map_err(|error| failed("use the connection to pause", error))?;
-        Ok(Begun { keeper, cgroup })
+        Ok(Begun { keeper, cgroup, namespaces })
     }
 
     /// Takes over a sandbox that an earlier node made.
@@ -97,6 +109,14 @@ impl Sandbox {
     /// pause is gone.
     pub fn network_namespace(&self) -> io::Result<OwnedFd> {
         self.namespace("net")
+    }
+
+    /// A descriptor of the user namespace that owns the Pod's network namespace: its own, or the host's.
+    ///
+    /// # Errors
+    /// pause is gone.
+    pub fn user_namespace(&self) -> io::Result<OwnedFd> {
+        Ok(dwell_sys::namespace::owner_of(self.network_namespace()?.as_fd())?)
     }
 
     /// pause, to wait for its end.
@@ -154,6 +174,7 @@ impl Begun {
     /// The step of its set-up that failed, or that it ended.
     pub async fn hello(mut self) -> Result<Sandbox, KeeperError> {
         let hello = self.keeper.hello().await?;
+        drop(self.namespaces);
         protect(&hello.pidfd);
         Ok(Sandbox { keeper: self.keeper, cgroup: self.cgroup, pidfd: hello.pidfd })
     }
@@ -202,8 +223,8 @@ fn start_pause(
     config: &SandboxConfig<'_>,
     cgroup: &PodCgroup,
     pause: &OwnedFd,
-    listener: &OwnedFd,
-    connection: &OwnedFd,
+    [listener, connection]: [&OwnedFd; 2],
+    join: Option<BorrowedFd<'_>>,
 ) -> io::Result<()> {
     let tasks = cgroup.pause_tasks().map_err(io::Error::other)?;
     let directory = cgroup.pause_directory().map_err(io::Error::other)?;
@@ -211,7 +232,7 @@ fn start_pause(
     let setup = memfd::sealed("pause-setup", &setup)?;
     let mut fds: Vec<(BorrowedFd<'_>, i32)> = vec![(listener.as_fd(), 3), (connection.as_fd(), 4), (setup.as_fd(), 5)];
     let groups = tasks.iter().chain(directory.iter()).map(|fd| fd.as_fd());
-    fds.extend(groups.zip(6..));
+    fds.extend(groups.chain(join).zip(6..));
     let title = CString::new(config.title.as_str())?;
     let (_, pidfd) = process::spawn_vfork(pause.as_fd(), &[c"pause", &title], &[], &fds, None)?;
     reap_later(pidfd);

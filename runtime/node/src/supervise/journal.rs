@@ -107,6 +107,9 @@ impl Intent {
 pub struct SandboxRecord {
     /// Address, device and host ports; none with the host's network, or before they are made.
     pub network: Option<Attachment>,
+    /// The host's id of root in its user namespace, if it has one of its own.
+    #[serde(default)]
+    pub users: Option<u32>,
     /// The relay's birth, if host ports need one.
     pub relay_seq: Option<u64>,
     /// Whether it stands: network, files and relay too. Before, no member is born in it.

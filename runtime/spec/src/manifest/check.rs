@@ -30,6 +30,7 @@ mod rights;
 mod selectors;
 mod settings;
 mod sysctls;
+mod users;
 mod volumes;
 
 /// What is wrong, in the order in which it was found.
@@ -108,6 +109,7 @@ fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
         share_process_namespace: spec.share_process_namespace.unwrap_or(false),
         host_pid: spec.host_pid.unwrap_or(false),
         host_ipc: spec.host_ipc.unwrap_or(false),
+        host_users: users::check(spec, out),
         sysctls: sysctls::check(spec, out),
         service_account_name: account(spec),
         restart_policy: restart_policy.unwrap_or(RestartPolicy::Always),

@@ -265,7 +265,7 @@ mod tests {
         let text = explain("spec.initContainers[0].securityContext.appArmorProfile.type").unwrap();
         assert!(text.contains("part of spec.containers[].securityContext.appArmorProfile"), "{text}");
         let text = explain("spec").unwrap();
-        assert!(text.contains("    hostUsers: not yet honoured"), "{text}");
+        assert!(text.contains("    imagePullSecrets: not yet honoured"), "{text}");
         assert!(explain("spec.containers.securityContext.procMount").unwrap().contains("\"Default\""));
         assert_eq!(explain("spec.comand"), None);
         assert_eq!(explain(""), None);

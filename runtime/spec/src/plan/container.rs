@@ -32,6 +32,8 @@ pub struct ContainerPlan {
     pub own_pid_namespace: bool,
     /// The member in whose pid namespace it is born instead.
     pub joins: Option<String>,
+    /// The host's id of the member's root, if the Pod has a user namespace: its mounts are mapped, too.
+    pub users: Option<u32>,
 }
 
 /// The Pod's shared memory among its volumes in memory; no volume of a manifest has such a name.
@@ -68,6 +70,8 @@ pub enum FdSource {
     Devpts,
     /// A pidfd of the member that is joined (exec).
     TargetPidfd,
+    /// The Pod's user namespace.
+    Users,
 }
 
 /// Rights of a mount, enforced by the kernel (`mount_setattr` before it is attached).

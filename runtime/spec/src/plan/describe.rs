@@ -8,6 +8,7 @@ use super::describe_op::{Line, source};
 use super::init::{Exec, InitPlan};
 use super::joined::ExecPlan;
 use super::pod::PodPlan;
+use super::users::IDS;
 use super::worker::WorkerPlan;
 use crate::pod::{HostPathKind, MemberKind, Projection, Protocol, Volume, VolumeSource};
 
@@ -26,6 +27,9 @@ impl Display for PodPlan {
         writeln!(f, "  processes    {processes}")?;
         if self.sandbox.host_ipc {
             writeln!(f, "  IPC          the host's")?;
+        }
+        if self.sandbox.own_users {
+            writeln!(f, "  users        its own; root is nobody on the host")?;
         }
         for (name, value) in &self.sandbox.sysctls {
             writeln!(f, "  sysctl       {name}={}", value.escape_default())?;
@@ -52,6 +56,14 @@ impl Display for ContainerPlan {
             (Some(other), _) => writeln!(f, "  processes    among those of {other}")?,
             (None, true) => writeln!(f, "  processes    PID 1 of its own namespace")?,
             (None, false) => writeln!(f, "  processes    in the Pod's namespace")?,
+        }
+        if let Some(first) = self.users {
+            writeln!(
+                f,
+                "  users        0 to {} are {first} to {} of the host; its mounts are mapped",
+                IDS - 1,
+                first + IDS - 1
+            )?;
         }
         write!(f, "{}{}", Shown(&self.cgroup), Shown(&self.cgroup.devices))?;
         write_steps(f, &self.sources, &self.init)?;

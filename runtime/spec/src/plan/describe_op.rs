@@ -22,6 +22,8 @@ impl Display for Line<'_> {
             Op::JoinNamespaces { namespaces, .. } => {
                 write!(f, "join the member's namespaces {namespaces:?}")
             }
+            Op::MakeAs { uid, gid } => write!(f, "what is made from here on is {uid}:{gid}'s"),
+            Op::JoinUsers { first, .. } => write!(f, "enter the Pod's user namespace, where {first} is root"),
             Op::Unshare { namespaces } => write!(f, "new namespaces {namespaces:?}"),
             Op::MakeMountsPrivate => f.write_str("make all mounts private"),
             Op::AttachRoot { mount } => write!(f, "root: {}", source(self.sources, *mount)),
@@ -112,6 +114,7 @@ pub(super) fn source(sources: &[FdSource], slot: Slot) -> String {
         Some(FdSource::Report) => "the report".to_owned(),
         Some(FdSource::Devpts) => "devpts with the member's terminal".to_owned(),
         Some(FdSource::TargetPidfd) => "the member".to_owned(),
+        Some(FdSource::Users) => "the Pod's user namespace".to_owned(),
         None => format!("slot {} (missing)", slot.0),
     }
 }

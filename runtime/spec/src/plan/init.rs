@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::facts::DeviceNumber;
 
 /// Grows when the encoding changes; `init` refuses another version by name.
-pub const INIT_PLAN_VERSION: u32 = 3;
+pub const INIT_PLAN_VERSION: u32 = 4;
 
 /// Descriptor of the sealed plan in `init`.
 pub const PLAN_FD: i32 = 3;
@@ -44,6 +44,11 @@ pub enum Op {
     EnterCgroup { tasks: Slot, controller: String },
     /// Enter namespaces of the process behind this pidfd (exec into a running member).
     JoinNamespaces { pidfd: Slot, namespaces: Vec<Namespace> },
+    /// What is made from here on belongs to these ids of the host (`setfsuid`, `setfsgid`), with every capability kept.
+    MakeAs { uid: u32, gid: u32 },
+    /// Enter the Pod's user namespace, whose ids 0, 1, … are the host's from `first` on. Everything that needs the host's
+    /// root comes before it.
+    JoinUsers { namespace: Slot, first: u32 },
     /// Make new namespaces for this process.
     Unshare { namespaces: Vec<Namespace> },
     /// `MS_REC|MS_PRIVATE` on `/`: nothing propagates in or out.

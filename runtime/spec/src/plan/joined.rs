@@ -12,7 +12,7 @@ use super::refusal::{PlanError, Problem};
 use super::steps::Steps;
 use super::user::User;
 use super::worker::WorkerPlan;
-use super::{kind, limits, native, values, wasm};
+use super::{kind, limits, native, users, values, wasm};
 use crate::facts::{ContainerFacts, HostFacts, PodIp};
 use crate::pod::{Container, MemberKind, Pod, UserRef};
 
@@ -76,6 +76,7 @@ pub fn plan_exec(
     steps.then([Op::ChangeDirectory { path, create_as: None }, Op::NewSessionKeyring]);
     steps.then(native::process(host, request.tty, &user));
     steps.then(native::privileges(container, host, facts, &user)?);
+    users::confine(&mut steps, pod, container, facts)?;
     let env = environment::native(container, &pod.hostname, &user.home, request.tty)?;
     Ok(ExecPlan {
         container: container.name.clone(),

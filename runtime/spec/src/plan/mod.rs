@@ -60,6 +60,8 @@ mod syscall_numbers;
 #[cfg(feature = "manifest")]
 mod user;
 #[cfg(feature = "manifest")]
+pub mod users;
+#[cfg(feature = "manifest")]
 mod values;
 #[cfg(feature = "manifest")]
 mod wasm;

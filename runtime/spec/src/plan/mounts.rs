@@ -70,7 +70,7 @@ pub fn system(steps: &mut Steps, host: &HostFacts, container: &Container, facts:
     }
     steps.then([Op::MountSysfs { target: "/sys".to_owned(), writable: privileged }]);
     cgroup(steps, host, privileged);
-    if privileged {
+    if privileged || container.rights.unmasked {
         return;
     }
     steps.then(MASKED.map(|path| Op::Mask { path: path.to_owned() }));

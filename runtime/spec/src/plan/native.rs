@@ -20,7 +20,7 @@ use super::refusal::{PlanError, Problem};
 use super::seccomp_profile::{Arch, default_filter};
 use super::steps::Steps;
 use super::user::{self, User};
-use super::{limits, mounts, seccomp_file};
+use super::{limits, mounts, seccomp_file, users};
 use crate::facts::{ContainerFacts, HostFacts};
 use crate::pod::{Container, ImageRef, MemberKind, Pod, SeccompChoice, UserRef};
 
@@ -49,6 +49,7 @@ pub fn plan(
     steps.then([Op::NewSessionKeyring]);
     steps.then(process(host, container.tty, &user));
     steps.then(privileges(container, host, facts, &user)?);
+    users::confine(&mut steps, pod, container, facts)?;
     steps.check(&container.name)?;
     let env = environment::native(container, &pod.hostname, &user.home, container.tty)?;
     let exec = Exec::Path {
@@ -67,6 +68,7 @@ pub fn plan(
         stdio: stdio(container.tty, container.stdin),
         own_pid_namespace: pod.is_alone(container),
         joins: pod.joined_by(container).map(str::to_owned),
+        users: users::first(pod, facts),
     })
 }
 

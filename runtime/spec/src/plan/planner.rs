@@ -21,6 +21,7 @@ pub fn plan_pod(pod: &Pod, host: &HostFacts) -> Result<PodPlan, PlanError> {
             share_process_namespace: pod.share_process_namespace,
             host_pid: pod.host_pid,
             host_ipc: pod.host_ipc,
+            own_users: !pod.host_users,
             sysctls: pod.sysctls.clone(),
         },
         host_ports: host_ports(pod),

@@ -39,6 +39,8 @@ pub struct SandboxPlan {
     pub host_pid: bool,
     /// No IPC namespace of its own.
     pub host_ipc: bool,
+    /// A user namespace of its own, which owns its network, IPC and UTS namespaces.
+    pub own_users: bool,
     /// Kernel parameters that are set in its namespaces before anybody lives there: name with dots, value.
     pub sysctls: Vec<(String, String)>,
 }

@@ -68,6 +68,8 @@ pub enum Problem {
     FileAndFolder(String),
     /// Strings expand to more than a program can be given.
     TooLong,
+    /// An id that is not in the Pod's user namespace.
+    NotInNamespace(u32),
     /// `runAsNonRoot`, and it would run as root.
     MustNotBeRoot,
     /// The file of a system call filter, and what is wrong with it.
@@ -143,6 +145,9 @@ impl fmt::Display for Problem {
             Self::InVolume(name, problem) => write!(f, "volume {name:?}: {problem}"),
             Self::FileAndFolder(path) => write!(f, "{path:?} would be both a file and a folder"),
             Self::TooLong => f.write_str("its strings expand to more than a program can be given"),
+            Self::NotInNamespace(id) => {
+                write!(f, "{id} is no id of the Pod's user namespace (hostUsers: false), which has 0 to 65535")
+            }
             Self::MustNotBeRoot => {
                 f.write_str("it must not run as root, and neither the manifest nor the image names another user")
             }

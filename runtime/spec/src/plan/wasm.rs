@@ -11,7 +11,7 @@ use super::refusal::{PlanError, Problem};
 use super::steps::Steps;
 use super::user::User;
 use super::worker::{MODULE_PATH, ModuleKind, WorkerPlan};
-use super::{limits, native, pod_files, worker_layout};
+use super::{limits, native, pod_files, users, worker_layout};
 use crate::facts::{ContainerFacts, HostFacts, ModuleFacts};
 use crate::pod::{Container, ImageRef, MemberKind, Pod, Protocol};
 
@@ -58,6 +58,7 @@ pub fn plan(
         steps.source(FdSource::Devpts);
     }
     let exec = worker(&mut steps);
+    users::confine(&mut steps, pod, container, facts)?;
     steps.check(&container.name)?;
     let told = Told { pod, container, host };
     Ok(ContainerPlan {
@@ -71,6 +72,7 @@ pub fn plan(
         stdio: native::stdio(container.tty, container.stdin),
         own_pid_namespace: pod.is_alone(container),
         joins: pod.joined_by(container).map(str::to_owned),
+        users: users::first(pod, facts),
     })
 }
 
@@ -97,6 +99,7 @@ pub(super) fn join(
     steps.then(native::process(told.host, request.tty, &user));
     steps.then(privileges(&user));
     let exec = worker(&mut steps);
+    users::confine(&mut steps, told.pod, container, facts)?;
     let container = &told_of(container, request);
     Ok(ExecPlan {
         container: container.name.clone(),

@@ -22,6 +22,7 @@ impl Pod {
             share_process_namespace: false,
             host_pid: false,
             host_ipc: false,
+            host_users: true,
             sysctls: Vec::new(),
             service_account_name: "default".to_owned(),
             restart_policy: RestartPolicy::Always,

@@ -35,6 +35,8 @@ pub struct Rights {
     pub must_not_be_root: bool,
     /// `privileged`: every capability and device, no filter, nothing covered.
     pub privileged: bool,
+    /// `procMount: Unmasked`: nothing covered.
+    pub unmasked: bool,
 }
 
 /// Which system call filter a native member gets.
@@ -59,6 +61,7 @@ impl Default for Rights {
             seccomp: SeccompChoice::Default,
             must_not_be_root: false,
             privileged: false,
+            unmasked: false,
         }
     }
 }
@@ -84,6 +87,9 @@ impl Rights {
         }
         if self.capabilities & !crate::capabilities::DEFAULT != 0 {
             return Some(("capabilities.add", "a Wasm member has no use for capabilities"));
+        }
+        if self.unmasked {
+            return Some(("procMount", "a Wasm member has no /proc"));
         }
         if self.may_gain_privileges {
             return Some(("allowPrivilegeEscalation", "a Wasm member executes no program that could gain privileges"));

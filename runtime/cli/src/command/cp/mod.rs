@@ -196,7 +196,11 @@ type Packing = tokio::task::JoinHandle<Result<u64, Option<String>>>;
 
 /// An archive that is being made; its maker fails with nothing to say when nobody takes it any more.
 fn packed(path: PathBuf, entry: PathBuf) -> Result<(Pieces, Packing), Failure> {
-    let tree = Tree { dir: open_path("/").map_err(|e| failed(Path::new("/"), &e.to_string()))?, scope: Scope::Root };
+    let tree = Tree {
+        dir: open_path("/").map_err(|e| failed(Path::new("/"), &e.to_string()))?,
+        scope: Scope::Root,
+        users: None,
+    };
     let (sender, receiver) = mpsc::channel(PIECES);
     let packing = tokio::task::spawn_blocking(move || {
         let out = BufWriter::with_capacity(PIECE, Outgoing::new(sender.clone()));
@@ -276,7 +280,7 @@ async fn remote_landing(
 fn tree(folder: &Path) -> Result<Tree, Failure> {
     let path = folder.to_str().ok_or_else(|| failed(folder, "a name that is no text"))?;
     let dir = open_path(path).map_err(|error| failed(folder, &error.to_string()))?;
-    Ok(Tree { dir, scope: Scope::Plain })
+    Ok(Tree { dir, scope: Scope::Plain, users: None })
 }
 
 fn failed(path: &Path, why: &str) -> Failure {

@@ -5,6 +5,7 @@
 
 use k8s_openapi::api::core::v1;
 
+use super::users::UNMASKED;
 use super::{Problems, id};
 use crate::capabilities;
 use crate::manifest::problem::{Cause, Problem};
@@ -74,6 +75,7 @@ pub fn rights(
         seccomp: own_seccomp.or(inherited.0).unwrap_or_default(),
         must_not_be_root: own.run_as_non_root.or(inherited.1).unwrap_or(false),
         privileged: own.privileged.unwrap_or(false),
+        unmasked: own.proc_mount.as_deref() == Some(UNMASKED),
     };
     if rights.privileged && own.allow_privilege_escalation == Some(false) {
         let why = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";

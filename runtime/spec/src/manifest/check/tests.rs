@@ -101,7 +101,24 @@ fn nothing_that_is_not_honoured_slips_through_the_types() {
         "spec.containers[0].volumeDevices",
         "refused: a claim is a folder here",
     );
-    refused(json!({"spec": {"hostUsers": false}}), "spec.hostUsers", "not yet");
+    refused(json!({"spec": {"imagePullSecrets": [{"name": "a"}]}}), "spec.imagePullSecrets", "not yet");
+}
+
+#[test]
+fn users_of_its_own_go_with_nothing_else_of_the_host() {
+    for field in ["hostNetwork", "hostPID", "hostIPC"] {
+        refused(json!({"spec": {"hostUsers": false, field: true}}), &format!("spec.{field}"), "`hostUsers` is false");
+    }
+    let unmasked = |own: bool| {
+        let mut pod = container(json!({"securityContext": {"procMount": "Unmasked"}}));
+        pod["spec"]["hostUsers"] = json!(!own);
+        pod
+    };
+    let field = "spec.containers[0].securityContext.procMount";
+    refused(unmasked(false), field, "`hostUsers` must be false");
+    refused(container(json!({"securityContext": {"procMount": "Open"}})), field, "Unmasked");
+    let pod = accepted(json!({"spec": {"hostUsers": false}}));
+    assert!(!pod.host_users && accepted(json!({"spec": {}})).host_users);
 }
 
 #[test]

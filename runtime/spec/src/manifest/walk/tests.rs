@@ -28,7 +28,7 @@ spec:
     - {name: v, pth: /}
     stdin: \"true\"
     env: [{name: A, value: 8080}]
-    securityContext: {procMount: Unmasked}
+    securityContext: {appArmorProfile: {type: RuntimeDefault}}
   - name: b
     resources: {limits: {cpu: [1]}}
   initContainers: {}
@@ -43,7 +43,7 @@ spec:
             "10:spec.containers[0].volumeDevices[0].pth: unknown field",
             "11:spec.containers[0].stdin: expected true or false, found the string \"true\"",
             "12:spec.containers[0].env[0].value: expected a string, found the number 8080",
-            "13:spec.containers[0].securityContext.procMount: not yet honoured: whether parts of `/proc` are masked",
+            "13:spec.containers[0].securityContext.appArmorProfile: refused: dwell loads no AppArmor profiles",
             "15:spec.containers[1].resources.limits[cpu]: expected a quantity, found a list",
             "16:spec.initContainers: expected a list, found a mapping",
         ]
@@ -55,10 +55,9 @@ spec:
 fn defaults_of_kubernetes_pass_and_others_do_not() {
     let with = |field: &str| walk(&format!("spec:\n  {field}\n")).0.len();
     for (default, other) in [
-        ("hostUsers: true", "hostUsers: false"),
         (
-            "containers: [{securityContext: {procMount: Default}}]",
-            "containers: [{securityContext: {procMount: Unmasked}}]",
+            "containers: [{securityContext: {appArmorProfile: {type: Unconfined}}}]",
+            "containers: [{securityContext: {appArmorProfile: {type: RuntimeDefault}}}]",
         ),
         ("containers: [{volumeDevices: null}]", "containers: [{volumeDevices: [{name: a, devicePath: /a}]}]"),
         ("imagePullSecrets: []", "imagePullSecrets: [{name: a}]"),
