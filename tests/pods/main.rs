@@ -11,6 +11,7 @@ mod events;
 mod filters;
 mod hooks;
 mod host;
+mod library;
 mod members;
 mod neighbours;
 mod probes;

@@ -1,8 +1,14 @@
 //! dwell's engine as a library: Pods on one Linux machine, whose members are native processes and WebAssembly modules
 //! that share `localhost` and volumes.
 //!
-//! `Node::open` takes a state folder; `run`, `stop`, `remove`, `exec` and `watch` are what a caller needs. A Pod lives
-//! in processes of its own: the node, and the program that holds it, may end or be replaced at any moment.
+//! `Node::open` takes a state folder; then `run`, `status`, `watch`, `exec`, `attach`, `logs`, `stats`, `update`, `stop` and
+//! `remove` are what a caller needs: `examples/embed` does each once. A Pod is a value of `k8s_openapi`, or made from JSON by
+//! `read_pod`. It lives in processes of its own: the node, and the program that holds it, may end or be replaced at any
+//! moment, and the next `open` of the folder goes on. Wasm members are run by the installed `dwell` binary
+//! (`WorkerExecutable::open`).
+//!
+//! Every future may be dropped: the request then may or may not be carried out, and `get` tells. Nothing here changes the
+//! process that it runs in: no signal handler, no umask, no working directory, no environment.
 //!
 //! Inside: `pod → supervise → container → sandbox`, and `pod → {network, volume, image, settings, probe, archive}`. The leaves never
 //! see one another; the Pod hands them plain data.
@@ -39,6 +45,7 @@ pub use dwell_spec::signal::SignalName;
 pub use image::look::facts as image_facts;
 pub use node::copy::Packed;
 pub use node::failure::{NodeError, NodeErrorKind};
+pub use node::logs::Logs;
 pub use node::{Connection, Node, NodeConfig, WorkerExecutable, read_added, read_conditions, read_pod};
 pub use pod::request::{Attached, ExecEnd, ExecRequest, ExecSession};
 pub use pod::usage::{MemberUsage, PodUsage, Usage};

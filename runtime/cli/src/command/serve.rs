@@ -33,14 +33,10 @@ pub fn run(args: ServeArgs, layout: Layout) -> Outcome {
     Ok(if code == std::process::ExitCode::SUCCESS { 0 } else { DWELL_FAILED })
 }
 
-/// Ourselves, in the role of the worker. Members are executed from a detached read-only clone of the mount, so that not
-/// even one that gets at its own executable can write it; where no clone is to be had, from the file.
+/// Ourselves, in the role of the worker.
 #[cfg(feature = "wasm")]
 fn worker() -> Option<dwell::WorkerExecutable> {
-    use std::os::fd::{AsFd, OwnedFd};
-    let file = std::fs::File::open("/proc/self/exe").ok()?;
-    let exe = dwell_sys::mount::clone_readonly(file.as_fd(), false).unwrap_or_else(|_| OwnedFd::from(file));
-    Some(dwell::WorkerExecutable { exe: std::sync::Arc::new(exe) })
+    dwell::WorkerExecutable::open("/proc/self/exe".as_ref()).ok()
 }
 
 #[cfg(not(feature = "wasm"))]

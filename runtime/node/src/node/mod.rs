@@ -13,7 +13,7 @@ use dwell_spec::pod as checked;
 use dwell_spec::settings::{Settings, SettingsKind, SettingsObject};
 use dwell_spec::status::SaidCondition;
 use dwell_sys::complain::complain;
-use k8s_openapi::api::core::v1::{EphemeralContainer, Event, PersistentVolumeClaim, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{EphemeralContainer, Event, PersistentVolumeClaim, Pod, PodCondition, PodStatus};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::blocking::{blocking, settled};
@@ -38,6 +38,7 @@ pub mod connection;
 pub mod copy;
 mod events;
 pub mod failure;
+pub mod logs;
 mod open;
 
 /// A driver that does not answer for as long has something better to do.
@@ -168,6 +169,14 @@ impl Node {
     /// `NotFound`, with what there is.
     pub fn get(&self, namespace: &str, name: &str) -> Result<Arc<Pod>, NodeError> {
         self.find(namespace, name).map(|handle| handle.object())
+    }
+
+    /// How the Pod fares now: phase, conditions, containers, addresses, as a kubelet writes them.
+    ///
+    /// # Errors
+    /// As `get`.
+    pub fn status(&self, namespace: &str, name: &str) -> Result<PodStatus, NodeError> {
+        self.get(namespace, name).map(|pod| pod.status.clone().unwrap_or_default())
     }
 
     /// Every Pod of a namespace, or of all.
@@ -328,8 +337,8 @@ impl Node {
     }
 
     /// What every Pod that lives uses, by namespace and name. One whose driver is busy for longer than two seconds is left
-    /// out.
-    pub async fn usage(&self) -> Vec<PodUsage> {
+    /// out. Dropping the future loses nothing.
+    pub async fn stats(&self) -> Vec<PodUsage> {
         let living: Vec<_> = self.shared.pods().by_key.values().filter(|pod| !pod.is_finished()).cloned().collect();
         let mut asked = Vec::new();
         for pod in living {

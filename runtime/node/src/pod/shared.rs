@@ -5,8 +5,11 @@
 //! whoever holds one cannot touch the Pod's processes or files.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use dwell_spec::facts::HostFacts;
@@ -37,6 +40,23 @@ pub struct WorkerExecutable {
     /// Executed as `dwell-worker` and `dwell-compile`; as `dwell-compile --engine-key` it prints, in hexadecimal, what
     /// changes whenever compiled modules would not load any more.
     pub exe: Arc<OwnedFd>,
+}
+
+impl WorkerExecutable {
+    /// The file behind a descriptor: the `dwell` binary. Members are executed from a detached read-only clone of its mount, so
+    /// that not even one that gets at its own executable can write it; where no clone is to be had, from the file.
+    pub fn of(file: File) -> WorkerExecutable {
+        let exe = dwell_sys::mount::clone_readonly(file.as_fd(), false).unwrap_or_else(|_| OwnedFd::from(file));
+        WorkerExecutable { exe: Arc::new(exe) }
+    }
+
+    /// The installed `dwell` binary.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn open(path: &Path) -> io::Result<WorkerExecutable> {
+        File::open(path).map(WorkerExecutable::of)
+    }
 }
 
 /// What every Pod of a node shares.

@@ -54,7 +54,7 @@ async fn answer(node: Arc<Node>, request: Request<Incoming>) -> Result<Answer, I
         Route::Health => answer::ok(&"ok"),
         Route::Info => answer::ok(&node.info()),
         Route::Check => answer::ok(&node.check().await),
-        Route::Usage => answer::ok(&node.usage().await),
+        Route::Usage => answer::ok(&node.stats().await),
         Route::Shutdown => {
             node.shutdown();
             answer::success()
