@@ -3,7 +3,7 @@
 use dwell_tests::guest;
 use dwell_tests::node::Node;
 
-use crate::shell;
+use crate::{before_containers, shell};
 
 fn pod(name: &str, volumes: &str, containers: &[String]) -> String {
     format!(
@@ -155,4 +155,30 @@ fn a_file_is_at_its_mount_path_in_a_wasm_member_too() {
     let image = wasm(rootfs, "command: [/app/files]", args, mounts);
     assert_eq!(node.run(&pod("image", &volumes, &[image])).ok(), "setting\ncontent\nsetting\n");
     assert_eq!(std::fs::read_to_string(&cfg).unwrap(), "changed\n");
+}
+
+#[test]
+fn the_files_of_an_image_are_there_to_read() {
+    let node = Node::new();
+    let files = node.files().join("of-image");
+    std::fs::create_dir_all(files.join("model")).unwrap();
+    std::fs::write(files.join("model/weights"), "heavy\n").unwrap();
+    std::fs::write(files.join("tool"), "#!/bin/sh\necho ran\n").unwrap();
+    let mounts =
+        "    volumeMounts: [{name: image, mountPath: /image}, {name: image, mountPath: /model, subPath: model}]\n";
+    let script = "cat /image/model/weights /model/weights; touch /image/x 2>&1; chmod +x /image/tool 2>&1; \
+                  mount | grep ' /image ' | grep -c 'ro,.*noexec'";
+    let module = crate::guest("module", "files.wasm", "[read, /image/model/weights, --, write, /image/x, no]", mounts);
+    let pod = shell(&node, "images", "Never", script) + mounts + &module;
+    let volume = "  volumes: [{name: image, image: {reference: 'rootfs:of-image', pullPolicy: Never}}]\n";
+    let said = node.run(&before_containers(&pod, volume));
+    let native = node.dwell(&["logs", "images", "-c", "main"]).ok();
+    assert_eq!(native.matches("heavy").count(), 2, "{native} {said:#?}");
+    assert!(native.matches("Read-only file system").count() == 2 && native.ends_with("1\n"), "{native}");
+    let wasm = node.dwell(&["logs", "images", "-c", "module"]).ok();
+    assert!(wasm.starts_with("heavy\n") && wasm.contains("write /image/x"), "{wasm}");
+    assert!(!files.join("x").exists());
+    let gone = volume.replace("of-image", "gone");
+    let none = node.run(&before_containers(&shell(&node, "none", "Never", "true"), &gone));
+    assert!(none.code == 125 && none.err.contains("gone"), "{none:#?}");
 }

@@ -111,6 +111,7 @@ pub fn ensure_open(
             memory_dir(&path, &format!("mode=0777{size}")).and_then(|open| given(&path, open, group))
         }
         VolumeSource::Claim { name, .. } => claim_dir(&folders.claims.join(name)),
+        VolumeSource::Image { dir } => host_path(Path::new(dir), HostPathKind::Directory),
         VolumeSource::HostPath { path, kind } => host_path(Path::new(path), *kind),
         source @ VolumeSource::Projected { .. } => {
             projected_dir(&folders.memory.join(&volume.name), source.is_secret(), files.map(|files| (files, group)))

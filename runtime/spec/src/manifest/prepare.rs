@@ -15,7 +15,9 @@ pub fn resolve_paths(pod: &mut v1::Pod, base_dir: &str) {
     let Some(spec) = &mut pod.spec else { return };
     let init = spec.init_containers.iter_mut().flatten().chain(&mut spec.containers).map(|one| &mut one.image);
     let added = spec.ephemeral_containers.iter_mut().flatten().map(|one| &mut one.image);
-    for image in init.chain(added).flatten() {
+    let mounted = spec.volumes.iter_mut().flatten().filter_map(|volume| volume.image.as_mut());
+    let mounted = mounted.map(|image| &mut image.reference);
+    for image in init.chain(added).chain(mounted).flatten() {
         *image = image_ref::resolve(image, base_dir);
     }
 }
@@ -68,10 +70,14 @@ mod tests {
         let spec = pod.spec.as_mut().unwrap();
         spec.containers = vec![image("rootfs:r"), image("nginx")];
         spec.init_containers = Some(vec![image("wasm:./m.wasm")]);
+        let files = v1::ImageVolumeSource { reference: Some("rootfs:files".into()), ..Default::default() };
+        spec.volumes = Some(vec![v1::Volume { image: Some(files), ..v1::Volume::default() }]);
         resolve_paths(&mut pod, "/srv");
         let spec = pod.spec.unwrap();
         assert_eq!(spec.containers[0].image.as_deref(), Some("rootfs:/srv/r"));
         assert_eq!(spec.containers[1].image.as_deref(), Some("nginx"));
+        let files = spec.volumes.unwrap()[0].image.clone().unwrap();
+        assert_eq!(files.reference.as_deref(), Some("rootfs:/srv/files"));
         assert_eq!(spec.init_containers.unwrap()[0].image.as_deref(), Some("wasm:/srv/m.wasm"));
     }
 }

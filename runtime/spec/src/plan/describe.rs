@@ -125,6 +125,7 @@ impl Display for Shown<'_, Volume> {
             VolumeSource::Claim { name, read_only } => {
                 write!(f, "claim {name}, kept beyond the Pod{}", if *read_only { ", read-only" } else { "" })
             }
+            VolumeSource::Image { dir } => write!(f, "the files of image {dir}, read-only"),
             VolumeSource::HostPath { path, kind } => {
                 write!(f, "host path {path} ({})", host_path(*kind))
             }

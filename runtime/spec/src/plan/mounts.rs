@@ -152,6 +152,7 @@ pub fn pod_owned(steps: &mut Steps, pod: &Pod, container: &Container, facts: &Co
         let mut flags = volume_flags(mount, container.rights.privileged || is_device);
         // The device is the member's to use, its name and mode are the host's; a read-only mount writes to a device.
         flags.read_only |= is_device;
+        flags.noexec = pod.volumes.iter().any(|volume| volume.name == mount.volume && volume.source.is_image());
         let source = FdSource::Volume { name: mount.volume.clone(), part: mount.part().map(str::to_owned), flags };
         steps.attach(source, &mount.mount_path, !facts.is_file(mount));
     }

@@ -53,16 +53,25 @@ impl VolumeSource {
         matches!(self, Self::Projected { .. })
     }
 
+    /// Whether it is an image's.
+    pub fn is_image(&self) -> bool {
+        matches!(self, Self::Image { .. })
+    }
+
     /// Whether no mount of it may be written through.
     pub fn is_read_only(&self) -> bool {
-        self.is_projected() || matches!(self, Self::Claim { read_only: true, .. })
+        self.is_projected() || matches!(self, Self::Claim { read_only: true, .. } | Self::Image { .. })
     }
 
     /// The ConfigMaps and Secrets that it names, as often as it does.
     pub fn settings(&self) -> impl Iterator<Item = &SettingsName> {
         let sources: &[Projection] = match self {
             Self::Projected { sources } => sources,
-            Self::EmptyDir { .. } | Self::Ephemeral | Self::HostPath { .. } | Self::Claim { .. } => &[],
+            Self::EmptyDir { .. }
+            | Self::Ephemeral
+            | Self::HostPath { .. }
+            | Self::Claim { .. }
+            | Self::Image { .. } => &[],
         };
         sources.iter().filter_map(|source| match source {
             Projection::Settings { from, .. } => Some(from),

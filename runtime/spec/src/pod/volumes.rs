@@ -85,6 +85,11 @@ pub enum VolumeSource {
         /// `readOnly`: nobody writes there.
         read_only: bool,
     },
+    /// The files of an image, to read and not to execute.
+    Image {
+        /// The image's folder: absolute.
+        dir: String,
+    },
     /// Files that dwell writes: `configMap`, `secret`, `downwardAPI`, `projected`.
     Projected {
         /// What they are made from.

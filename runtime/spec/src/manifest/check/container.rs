@@ -278,7 +278,8 @@ fn sub_path(mount: &v1::VolumeMount, path: &str, out: &mut Problems) -> Option<S
     plain.map(SubPath::Plain).or(expanded.map(SubPath::Expanded))
 }
 
-fn image(text: Option<&str>, path: &str, out: &mut Problems) -> ImageRef {
+/// An image by its name; one that cannot be had was reported, and stands for nothing.
+pub(super) fn image(text: Option<&str>, path: &str, out: &mut Problems) -> ImageRef {
     ImageRef::parse(text.unwrap_or_default()).unwrap_or_else(|error| {
         out.push(image_problem(text.unwrap_or_default(), path, &error));
         ImageRef::Rootfs(String::new())
@@ -295,7 +296,8 @@ fn image_problem(text: &str, path: &str, error: &ImageRefError) -> Problem {
     }
 }
 
-fn pull_policy(text: Option<&str>, path: &str, out: &mut Problems) {
+/// What lies on this machine is never pulled.
+pub(super) fn pull_policy(text: Option<&str>, path: &str, out: &mut Problems) {
     match text {
         None | Some("" | "Always" | "IfNotPresent" | "Never") => {}
         Some(other) => out.push(Problem::unsupported(path, other, &["Always", "IfNotPresent", "Never"])),

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use k8s_openapi::api::core::v1;
 
 use super::metadata::report;
-use super::{Problems, names, path_fault, projected, tidy};
+use super::{Problems, container, names, path_fault, projected, tidy};
 use crate::manifest::problem::Problem;
-use crate::pod::{HostPathKind, Volume, VolumeSource};
+use crate::pod::{HostPathKind, ImageRef, Volume, VolumeSource};
 use crate::quantity::Quantity;
 
 const HOST_PATH_TYPES: [&str; 8] =
@@ -45,6 +45,7 @@ fn source(volume: &v1::Volume, path: &str, out: &mut Problems) -> VolumeSource {
         volume.config_map.as_ref().map(|source| projected::config_map(source, &at("configMap"), out)),
         volume.secret.as_ref().map(|source| projected::secret(source, &at("secret"), out)),
         volume.downward_api.as_ref().map(|source| projected::downward(source, &at("downwardAPI"), out)),
+        volume.image.as_ref().map(|source| image(source, &at("image"), out)),
         volume.projected.as_ref().map(|source| projected::projected(source, &at("projected"), out)),
     ];
     for field in found.iter().skip(1) {
@@ -97,6 +98,21 @@ fn ephemeral(source: &v1::EphemeralVolumeSource, path: &str, out: &mut Problems)
         out.push(Problem::required(format!("{path}.volumeClaimTemplate"), ""));
     }
     VolumeSource::Ephemeral
+}
+
+/// Source: validateImageVolumeSource.
+fn image(source: &v1::ImageVolumeSource, path: &str, out: &mut Problems) -> VolumeSource {
+    let field = format!("{path}.reference");
+    container::pull_policy(source.pull_policy.as_deref(), &format!("{path}.pullPolicy"), out);
+    let dir = match container::image(source.reference.as_deref(), &field, out) {
+        ImageRef::Rootfs(dir) => dir,
+        module @ ImageRef::Wasm(_) => {
+            let why = "a module has no files to mount; a hostPath of type File mounts it";
+            out.push(Problem::invalid(field, &module.to_string(), why));
+            String::new()
+        }
+    };
+    VolumeSource::Image { dir }
 }
 
 fn host_path(source: &v1::HostPathVolumeSource, path: &str, out: &mut Problems) -> VolumeSource {
