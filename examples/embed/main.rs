@@ -40,9 +40,28 @@ pub(crate) async fn tour(
     until(&node, name, "Running").await?;
     writeln!(out, "{name} runs at {}", node.status("default", name)?.pod_ip.unwrap_or_default())?;
 
-    writeln!(out, "exec: {}", ask(&node, name, &["sh", "-c", "cat /shared/greeting; hostname"]).await?.trim())?;
+    writeln!(
+        out,
+        "exec: {}",
+        ask(
+            &node,
+            name,
+            &["sh", "-c", "until [ -s /shared/greeting ]; do sleep 0.01; done; cat /shared/greeting; hostname"]
+        )
+        .await?
+        .trim()
+    )?;
     let mut logs = node.logs("default", name, Some("server"), Filter::default())?;
-    logs.drain(|record| writeln!(out, "log: {}", String::from_utf8_lossy(record.bytes)))?;
+    let mut heard = false;
+    while !heard {
+        logs.drain(|record| {
+            heard = true;
+            writeln!(out, "log: {}", String::from_utf8_lossy(record.bytes))
+        })?;
+        if !heard {
+            logs.changed().await?;
+        }
+    }
     for pod in node.stats().await {
         let members =
             pod.containers.iter().map(|member| format!("{} ({})", member.name, member.kind.as_deref().unwrap_or("?")));
@@ -88,10 +107,13 @@ fn manifest(rootfs: &Path, module: &Path) -> Outcome<Pod> {
 /// Every change is told; what was before `watch` is in its list.
 async fn until(node: &Arc<Node>, name: &str, phase: &str) -> Outcome {
     let (_, mut changes) = node.watch();
-    while node.status("default", name)?.phase.as_deref() != Some(phase) {
-        changes.recv().await?;
+    loop {
+        match node.status("default", name)?.phase.as_deref() {
+            Some(now) if now == phase => return Ok(()),
+            Some("Failed") => return Err(format!("{name} has failed").into()),
+            _ => drop(changes.recv().await?),
+        }
     }
-    Ok(())
 }
 
 /// The output of a program beside a member.
@@ -104,6 +126,8 @@ async fn ask(node: &Arc<Node>, name: &str, command: &[&str]) -> Outcome<String> 
         std::fs::File::from(session.stdout).read_to_string(&mut text).map(|_| text)
     };
     let text = tokio::task::spawn_blocking(read).await??;
-    session.exit.await?;
-    Ok(text)
+    match session.exit.await?.code {
+        0 => Ok(text),
+        code => Err(format!("it ended with {code}").into()),
+    }
 }

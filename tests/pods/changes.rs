@@ -223,3 +223,84 @@ fn up_changes_what_can_change() {
     let said = node.dwell(&["up", other.to_str().unwrap()]);
     assert!(said.code == 125 && said.err.contains("spec.hostname") && said.err.contains("--replace"), "{said:#?}");
 }
+
+/// Once, the new image waited for as long as the failures of the one before had earned.
+#[test]
+fn an_image_that_is_mended_begins_at_once() {
+    let node = Node::new();
+    let app = native(&node, "app", "test -e /name && grep -q second /name && exec sleep 600; exit 7", "");
+    node.start(&pod("", &app));
+    node.wait_for("web", "a back-off", |pod| {
+        container(pod, "app")["restartCount"].as_u64() >= Some(1)
+            && container(pod, "app")["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    });
+    let set = node.dwell(&["set", "image", "web", &format!("app=rootfs:{}", second_root(&node))]);
+    assert_eq!(set.ok(), "web\n");
+    let events = |node: &Node| node.dwell(&["events", "web"]).ok();
+    let before = events(&node).matches("BackOff").count();
+    node.wait_for("web", "it runs", |pod| container(pod, "app")["state"]["running"].is_object());
+    assert_eq!(events(&node).matches("BackOff").count(), before, "and not by another try");
+}
+
+/// Once, the lower limit held while the run before it was still to end, and the kernel ended it.
+#[test]
+fn a_member_that_must_begin_anew_ends_with_the_limit_it_had() {
+    let node = Node::new();
+    let eats = "a=$(head -c 30000000 /dev/zero | tr '\\0' x); trap 'echo in order; exit 0' TERM; echo full; \
+                while :; do sleep 0.1; done";
+    let more = "    resources: {limits: {memory: 256Mi}}\n    \
+                resizePolicy: [{resourceName: memory, restartPolicy: RestartContainer}]\n";
+    let other = native(&node, "other", "exec sleep 600", "");
+    node.start(&pod("", &(native(&node, "app", eats, more) + &other)).replace("Seconds: 1\n", "Seconds: 20\n"));
+    node.wait_for_phase("web", "Running");
+    assert_eq!(node.printed("web", "app", "full\n"), "full\n");
+    node.dwell(&["set", "resources", "web", "-c", "app", "--limits", "memory=16Mi"]).ok();
+    let after = node.wait_for("web", "its end", |pod| container(pod, "app")["lastState"]["terminated"].is_object());
+    let last = &container(&after, "app")["lastState"]["terminated"];
+    assert_eq!((&last["exitCode"], &last["reason"]), (&json!(0), &json!("Completed")), "{last:#}");
+    let previous = node.dwell(&["logs", "web", "-c", "app", "-p"]).ok();
+    assert!(previous.ends_with("in order\n"), "{previous}");
+    let none = node.dwell(&["set", "resources", "web", "-c", "other", "--limits", "memory=64Mi"]);
+    assert!(
+        none.code == 125 && none.err.contains("spec.containers[1].resources"),
+        "its class would be another: {none:#?}"
+    );
+}
+
+#[test]
+fn up_begins_what_has_ended_or_says_that_it_does_not() {
+    let node = Node::new();
+    let root = dwell_tests::rootfs::busybox(&node.files()).display().to_string();
+    let (app, second) = (native(&node, "app", "cat /name; exec sleep 600", ""), second_root(&node));
+    node.start(&pod("", &app));
+    node.wait_for_phase("web", "Running");
+    node.dwell(&["stop", "web"]).ok();
+    let uid = node.pod("web")["metadata"]["uid"].clone();
+    let next = node.file("next.yaml", &pod("", &app.replace(&root, &second)));
+    node.dwell(&["up", next.to_str().unwrap()]).ok();
+    assert_eq!(node.printed("web", "app", "second\n"), "second\n");
+    assert_eq!(node.pod("web")["metadata"]["uid"], uid);
+    node.dwell(&["rm", "-f", "web"]).ok();
+    let job =
+        |image: &str| pod("  restartPolicy: Never\n", &native(&node, "app", "cat /name", "").replace(&root, image));
+    node.run(&job(&root));
+    let next = node.file("job.yaml", &job(&second));
+    let said = node.dwell(&["up", next.to_str().unwrap()]);
+    assert!(said.code == 125 && said.err.contains("--replace"), "{said:#?}");
+    node.dwell(&["up", "--replace", next.to_str().unwrap()]).ok();
+    assert_eq!(node.printed("web", "app", "second\n"), "second\n");
+}
+
+/// Once, a change of one that has ended made a record in the run folder again, which hid what came later.
+#[test]
+fn what_has_ended_is_changed_in_its_record_alone() {
+    let node = Node::new();
+    node.run(&pod("  restartPolicy: Never\n", &native(&node, "app", "true", ""))).ok();
+    let uid = node.pod("web")["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+    let answer = patch(&node, "web", &json!({"metadata": {"labels": {"tier": "past"}}}));
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(node.pod("web")["metadata"]["labels"]["tier"], "past");
+    assert!(!node.state_dir().join("run/pods").join(&uid).join("pod.json").exists());
+    node.dwell(&["rm", "web"]).ok();
+    assert!(!node.state_dir().join("run/pods").join(&uid).exists(), "nothing is left");
+}

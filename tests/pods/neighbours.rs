@@ -36,7 +36,7 @@ fn those_that_come_later_are_found_too_by_both_kinds() {
     let serves = native(&node, "app", "while :; do echo served | nc -l -p 7000; done", "");
     node.start(&pod("apps", "web", "", &serves));
     let address = running(&node, "apps", "web");
-    let line = format!("{address}\tweb\tweb.apps\n");
+    let line = format!("{address}\tweb\tweb.apps\t# dwell\n");
     assert!(wait_until(|| hosts(&node, "apps/first").ends_with(&line)), "{}", hosts(&node, "apps/first"));
     let ask = ["exec", "apps/first", "-c", "app", "--", "nc", "web", "7000"];
     assert_eq!(node.dwell(&ask).ok(), "served\n");
@@ -63,7 +63,7 @@ fn a_node_that_was_killed_meanwhile_brings_them_up_to_date() {
         node.start(&pod("default", name, "", &native(&node, "app", "exec sleep 600", "")));
     }
     let (_, two) = (running(&node, "default", "one"), running(&node, "default", "two"));
-    let line = format!("{two}\ttwo\ttwo.default\n");
+    let line = format!("{two}\ttwo\ttwo.default\t# dwell\n");
     assert!(wait_until(|| hosts(&node, "one").contains(&line)));
     node.dwell(&["exec", "one", "--", "sh", "-c", "sed -i d /etc/hosts 2>/dev/null; true"]).ok();
     node.dwell(&["exec", "two", "--", "sh", "-c", "sleep 0.1"]).ok();
@@ -75,6 +75,6 @@ fn a_node_that_was_killed_meanwhile_brings_them_up_to_date() {
     node.dwell(&["rm", "-f", "two"]).ok();
     node.start(&pod("default", "three", "", &native(&node, "app", "exec sleep 600", "")));
     let three = running(&node, "default", "three");
-    assert!(wait_until(|| hosts(&node, "one").ends_with(&format!("{three}\tthree\tthree.default\n"))));
+    assert!(wait_until(|| hosts(&node, "one").ends_with(&format!("{three}\tthree\tthree.default\t# dwell\n"))));
     assert!(!hosts(&node, "one").contains(&format!("\n{line}")));
 }

@@ -193,10 +193,32 @@ fn what_does_not_go_with_it_is_refused_by_its_place() {
     refused(&pod("b", false, "", &unmasked), "spec.containers[0].securityContext.procMount");
     let module = guest("m", "hello.wasm", "[]", "    securityContext: {procMount: Unmasked}\n");
     refused(&pod("c", true, "", &module), "a Wasm member has no /proc");
+    // Once, a container that was added could have what others could not.
+    node.start(&pod("plain", false, "", &native(&node, "app", "exec sleep 600", "")));
+    node.wait_for_phase("plain", "Running");
+    let root = dwell_tests::rootfs::busybox(&node.files()).display().to_string();
+    let added = serde_json::json!({"spec": {"ephemeralContainers": [{"name": "look", "image": format!("rootfs:{root}"),
+        "command": ["true"], "securityContext": {"procMount": "Unmasked"}}]}});
+    let answer = crate::patch(&node, "plain/ephemeralcontainers", &added);
+    assert!(answer.starts_with("HTTP/1.1 422") && answer.contains("procMount"), "{answer}");
     let far = native(&node, "app", "true", "    securityContext: {runAsUser: 70000}\n");
     let said = node.run(&pod("d", true, "", &far));
     assert!(said.code == 125 && said.err.contains("70000"), "{said:#?}");
     let there =
         node.run(&pod("e", true, "", &native(&node, "app", "id -u", "    securityContext: {runAsUser: 65535}\n")));
     assert_eq!((there.code, &*there.out), (0, "65535\n"), "control: {there:#?}");
+}
+
+/// Once, no volume of a privileged member was mapped.
+#[test]
+fn volumes_are_mapped_for_a_privileged_member_too() {
+    let node = Node::new();
+    let shared = node.files().join("shared");
+    std::fs::create_dir(&shared).unwrap();
+    let more = "    securityContext: {privileged: true}\n    volumeMounts: [{name: v, mountPath: /data}]\n";
+    let spec = format!("  volumes: [{{name: v, hostPath: {{path: {}}}}}]\n", shared.display());
+    node.start(&pod("own", true, &spec, &native(&node, "app", "touch /data/x; exec sleep 600", more)));
+    node.wait_for_phase("own", "Running");
+    assert_eq!(inside(&node, "own", "until [ -e /data/x ]; do sleep 0.01; done; stat -c %u /data /data/x"), "0\n0\n");
+    assert_eq!(owner(&shared.join("x")), (0, 0));
 }

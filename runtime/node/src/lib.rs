@@ -8,7 +8,8 @@
 //! (`WorkerExecutable::open`).
 //!
 //! Every future may be dropped: the request then may or may not be carried out, and `get` tells. Nothing here changes the
-//! process that it runs in: no signal handler, no umask, no working directory, no environment.
+//! process that it runs in: no signal handler, no umask, no working directory, no environment; only where a version 2 control
+//! group was delegated to it does `Node::open` move it into a group of that one, since Pods must not be its children.
 //!
 //! Inside: `pod → supervise → container → sandbox`, and `pod → {network, volume, image, settings, probe, archive}`. The leaves never
 //! see one another; the Pod hands them plain data.

@@ -20,7 +20,7 @@ use std::sync::Arc;
 const NAME_MAX: usize = 254;
 
 /// Bytes of `hosts` that are looked at.
-const HOSTS_MAX: usize = 256 * 1024;
+const HOSTS_MAX: usize = 1 << 20;
 
 /// Why a name has no addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -93,12 +93,15 @@ enum Need {
 /// A Pod that ended by itself has done what it was for; one that always begins again was stopped.
 fn need(wanted: &Pod, there: Option<&Pod>) -> Need {
     let Some(there) = there else { return Need::Making };
-    let always = |spec: &PodSpec| spec.restart_policy.as_deref().is_none_or(|policy| policy == "Always");
     match is_the_same(wanted, there) {
         false => Need::Changing,
-        true if is_finished(there) && wanted.spec.as_ref().is_some_and(always) => Need::Beginning,
+        true if is_finished(there) && wanted.spec.as_ref().is_some_and(begins_again) => Need::Beginning,
         true => Need::Nothing,
     }
+}
+
+fn begins_again(spec: &PodSpec) -> bool {
+    spec.restart_policy.as_deref().is_none_or(|policy| policy == "Always")
 }
 
 /// Whether it was made from this: what was added while it ran, and what the node gave it, does not count.
@@ -122,12 +125,13 @@ async fn ensure(client: &Client, layout: &Layout, pod: &Pod, replace: bool) -> R
     };
     match need(pod, there.as_ref()) {
         Need::Nothing => return Ok(there),
-        Need::Beginning => {
-            let beginning = client.restart_pod(namespace, name);
-            Progress::new().during(format!("starting {}", shown(pod)), beginning).await?;
-            return Ok(Some(client.pod(namespace, name).await?));
+        Need::Beginning => return start(client, pod).await.map(Some),
+        // One that has ended would only be written down otherwise.
+        Need::Changing if there.as_ref().is_some_and(is_finished) && replace => {
+            remove(client, layout, std::slice::from_ref(pod)).await?;
         }
         Need::Changing => match client.put_pod(pod).await {
+            Ok(changed) if is_finished(&changed) => return begin(client, pod, changed).await.map(Some),
             Ok(changed) => return Ok(Some(changed)),
             Err(e) if e.kind() == Kind::Invalid && replace => remove(client, layout, std::slice::from_ref(pod)).await?,
             Err(e) if e.kind() == Kind::Invalid => {
@@ -140,6 +144,24 @@ async fn ensure(client: &Client, layout: &Layout, pod: &Pod, replace: bool) -> R
         Need::Making => {}
     }
     Ok(Some(client.create_pod(pod).await?))
+}
+
+/// One that ended by itself has done what it was for, as it was then.
+async fn begin(client: &Client, pod: &Pod, changed: Pod) -> Result<Pod, Failure> {
+    match changed.spec.as_ref().is_some_and(begins_again) {
+        true => start(client, pod).await,
+        false => {
+            Err(Failure::new(format!("the Pod {} has ended, and would not run as its manifest says now", shown(pod)))
+                .with_hint("`dwell up --replace` makes it anew"))
+        }
+    }
+}
+
+async fn start(client: &Client, pod: &Pod) -> Result<Pod, Failure> {
+    let (namespace, name) = key(pod);
+    let beginning = client.restart_pod(namespace, name);
+    Progress::new().during(format!("starting {}", shown(pod)), beginning).await?;
+    Ok(client.pod(namespace, name).await?)
 }
 
 /// In order, with one limit for all; each is named as it runs, and at the end those that do not.

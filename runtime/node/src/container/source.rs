@@ -120,8 +120,10 @@ fn overlay_root(image: &Path, parts: &Parts<'_>) -> io::Result<OwnedFd> {
     }
     let (upper, work) = (open_root(&upper)?, open_root(&work)?);
     mount::overlay(&[lower.as_fd()], upper.as_fd(), work.as_fd()).map_err(|errno| match parts.users {
-        Some(_) => io::Error::other(format!("{errno}: with hostUsers: false, Linux 6.13 or later can do it")),
-        None => errno.into(),
+        Some(_) if errno == rustix::io::Errno::INVAL => {
+            io::Error::other(format!("{errno}: with hostUsers: false it takes Linux 6.13 or later"))
+        }
+        _ => errno.into(),
     })
 }
 
@@ -143,9 +145,8 @@ fn volume(parts: &Parts<'_>, wanted: VolumePart, flags: MountFlags) -> io::Resul
     if !mount::can_be(propagation(flags), fd)? {
         return Err(io::Error::other("it is not on a shared mount, as mountPropagation needs (mount --make-shared)"));
     }
-    // A device is the host's, by its numbers.
     let tree = mount::clone_tree(fd, "", true)?;
-    with_rights(if flags.nodev { mapped(tree, parts)? } else { tree }, flags, true)
+    with_rights(if flags.device { tree } else { mapped(tree, parts)? }, flags, true)
 }
 
 fn shared_memory(parts: &Parts<'_>, flags: MountFlags) -> io::Result<OwnedFd> {

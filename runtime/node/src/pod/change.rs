@@ -1,27 +1,44 @@
 //! A Pod that runs becomes what it is to be now: other images, other limits, other labels, less time. The members that are
 //! not concerned, the Pod's network and its volumes stay as they are.
 //!
-//! The kernel comes first: what it refuses of new limits is refused as a whole. Then the wish is written down; a member
-//! of another image ends as in a stop, alone, and begins anew whatever its restart policy says. Source: kubelet
-//! `containerChanged`, `doPodResizeAction`. Must never touch a member that the change does not name.
+//! The kernel comes first: what it refuses of new limits is refused as a whole. Then the wish is written down, on the disk
+//! before it is answered; a member that must begin anew ends as in a stop, alone and with its old limits, and begins again
+//! whatever its restart policy says. What a node that is killed on the way leaves, the next one finds by comparing: the kernel's
+//! limits with the wish, and each run with what it was begun as. Source: kubelet `containerChanged`, `doPodResizeAction`.
+//! Must never touch a member that the change does not name.
+
+use std::sync::Arc;
 
 use dwell_spec::manifest;
 use dwell_spec::plan::{self, container::CgroupLimits};
-use dwell_spec::pod::{Container, MemberKind, Pod, Resources};
+use dwell_spec::pod::{Container, MemberKind, Pod};
 use k8s_openapi::api::core::v1;
 
 use super::driver::Driver;
+use super::record;
 use super::request::Refusal;
 use super::start::kind_word;
+use crate::blocking::blocking;
 use crate::chain::chain;
 use crate::clock::now_ns;
 use crate::supervise::backoff::Backoff;
 use crate::supervise::health::Condemned;
-use crate::supervise::journal::{Intent, Stopping};
+use crate::supervise::journal::{BegunAs, Intent, Stopping};
+
+/// What a start of the container is made from.
+pub(super) fn begun(pod: &Pod, container: &Container) -> BegunAs {
+    let resources = &container.resources;
+    BegunAs {
+        image: container.image.to_string(),
+        cpu: (resources.cpu_limit_millis, resources.cpu_request_millis),
+        memory: (resources.memory_limit, resources.memory_request),
+        memory_limit: pod.memory_limit_of(container),
+    }
+}
 
 impl Driver {
     /// Answered once it is on disk and the limits hold; members that make room for others are followed by `watch`.
-    pub(super) fn change(&mut self, wanted: &v1::Pod, based_on: Option<&v1::Pod>) -> Result<(), Refusal> {
+    pub(super) async fn change(&mut self, wanted: &v1::Pod, based_on: Option<&v1::Pod>) -> Result<(), Refusal> {
         let before = self.handle.object();
         self.may_become(&before, wanted, based_on)?;
         let object = manifest::changed(&before, wanted).map_err(Refusal::Problems)?;
@@ -30,16 +47,14 @@ impl Driver {
             return Ok(());
         }
         let begin_anew: Vec<usize> = (0..self.journal.members.len()).filter(|n| self.begins_anew(*n, &pod)).collect();
-        self.resize(&pod, &begin_anew)?;
-        if let Err(error) = self.write_object(&object) {
-            let _ = self.write_object(&before);
-            let _ = self.limit(&self.pod.clone());
+        self.resize(&pod, &begin_anew).await?;
+        if let Err(error) = self.keep_wish(&object, &before).await {
+            let _ = self.limit(&self.pod, &[]).await;
             return Err(Refusal::Failed(format!("write the Pod down: {error}")));
         }
         self.shared.publish(&self.handle, object, self.journal.finished);
+        self.let_go_of_old_images(&pod);
         self.pod = pod;
-        // What was being made ready is of the image before.
-        self.stop_preparing();
         begin_anew.into_iter().for_each(|index| self.replace(index));
         self.refresh_volumes(|source| source.is_projected());
         self.save_lasting();
@@ -47,6 +62,36 @@ impl Driver {
         self.announced.clear();
         self.publish();
         Ok(())
+    }
+
+    /// On the disk, and where readers of a Pod that runs look first; else as it was.
+    async fn keep_wish(&self, object: &v1::Pod, before: &Arc<v1::Pod>) -> std::io::Result<()> {
+        let (layout, uid) = (&self.shared.layout, &self.handle.uid);
+        let (lasting, wish) = (layout.pod_object(uid), object.clone());
+        blocking(move || record::replace(&lasting, &wish)).await.flatten()?;
+        if self.journal.finished {
+            return Ok(());
+        }
+        let shown = record::write(&layout.run_object(uid), object);
+        shown.inspect_err(|_| drop(record::write(&layout.pod_object(uid), &**before)))
+    }
+
+    /// What was being made ready is of the image before, and what was waited for was that one's failure.
+    fn let_go_of_old_images(&mut self, pod: &Pod) {
+        let others: Vec<usize> = self
+            .pod
+            .all()
+            .zip(pod.all())
+            .enumerate()
+            .filter(|(_, (before, now))| before.image != now.image)
+            .map(|(index, _)| index)
+            .collect();
+        for index in others {
+            self.preparing.remove(&index);
+            if self.journal.members[index].live_seq().is_none() {
+                self.journal.members[index].backoff = Backoff::default();
+            }
+        }
     }
 
     fn may_become(&self, before: &v1::Pod, wanted: &v1::Pod, based_on: Option<&v1::Pod>) -> Result<(), Refusal> {
@@ -63,34 +108,41 @@ impl Driver {
         Ok(())
     }
 
-    /// After a node was killed between the wish and the journal: whoever still runs another image.
-    pub(super) fn replace_outdated(&mut self) {
+    /// What a node that was killed between two steps of a change has left undone.
+    pub(super) async fn finish_change(&mut self) {
         let outdated: Vec<usize> =
-            (0..self.journal.members.len()).filter(|index| self.is_outdated(*index, self.container(*index))).collect();
+            (0..self.journal.members.len()).filter(|index| self.begins_anew(*index, &self.pod)).collect();
+        // One that the kernel refuses now is tried again with the next change.
+        let _ = self.limit(&self.pod, &outdated).await;
         outdated.into_iter().for_each(|index| self.replace(index));
     }
 
-    /// Whether a run that lives is of another image than the container has now. An init container goes on to its end: nobody
-    /// waits for it twice.
-    fn is_outdated(&self, index: usize, container: &Container) -> bool {
-        let member = &self.journal.members[index];
-        let passes = member.init && !member.is_sidecar();
-        let image = member.image.as_ref().filter(|_| member.live_seq().is_some() && !passes && !member.added);
-        image.is_some_and(|image| *image != container.image.to_string())
+    /// Once those that had to end have ended, with the limits that they had.
+    pub(super) async fn settle_limits(&mut self) {
+        if self.limits_late && !self.journal.members.iter().any(|member| member.is_being_replaced()) {
+            self.limits_late = false;
+            let _ = self.limit(&self.pod, &[]).await;
+        }
     }
 
-    /// Whether it must begin anew to become what it is in `pod`.
+    /// Whether a run that lives must begin anew to become what it is in `pod`. An init container goes on to its end: nobody
+    /// waits for it twice.
     fn begins_anew(&self, index: usize, pod: &Pod) -> bool {
-        let (Some(now), before) = (pod.all().nth(index), self.container(index)) else { return false };
         let member = &self.journal.members[index];
+        let Some(now) = pod.all().nth(index) else { return false };
         let passes = member.init && !member.is_sidecar();
-        let lives = member.live_seq().is_some() && !passes && !member.added;
+        if member.live_seq().is_none() || passes || member.added || member.is_being_replaced() {
+            return false;
+        }
+        // A run that another version of dwell began was what the Pod is now.
+        let before = member.begun.clone().unwrap_or_else(|| begun(&self.pod, self.container(index)));
+        let after = begun(pod, now);
         let is_wasm = member.kind.as_deref() == Some(kind_word(MemberKind::Wasm));
-        // How far a module's memory grows is decided when it begins.
-        let memory = now.resize.memory_restarts && memory_of(before) != memory_of(now)
-            || is_wasm && self.pod.memory_limit_of(before) != pod.memory_limit_of(now);
-        let cpu = now.resize.cpu_restarts && cpu_of(before) != cpu_of(now);
-        self.is_outdated(index, now) || lives && (memory || cpu)
+        before.image != after.image
+            || now.resize.memory_restarts && before.memory != after.memory
+            || now.resize.cpu_restarts && before.cpu != after.cpu
+            // How far a module's memory grows is decided when it begins.
+            || is_wasm && before.memory_limit != after.memory_limit
     }
 
     /// It makes room for what the container is now, with its grace period, and without a back-off.
@@ -105,59 +157,72 @@ impl Driver {
     }
 
     /// The limits of `pod`, in the kernel; those of before where it refuses one.
-    fn resize(&self, pod: &Pod, begin_anew: &[usize]) -> Result<(), Refusal> {
-        if self.limits_of(pod) == self.limits_of(&self.pod) {
+    async fn resize(&mut self, pod: &Pod, begin_anew: &[usize]) -> Result<(), Refusal> {
+        if self.limits_of(pod, &[]) == self.limits_of(&self.pod, &[]) {
             return Ok(());
         }
         self.has_room(pod, begin_anew)?;
-        self.limit(pod).map_err(|why| {
-            let _ = self.limit(&self.pod);
-            Refusal::Failed(format!("change its limits: {why}"))
-        })
+        self.limits_late |= !begin_anew.is_empty();
+        match self.limit(pod, begin_anew).await {
+            Ok(()) => Ok(()),
+            Err(why) => {
+                let _ = self.limit(&self.pod, &[]).await;
+                Err(Refusal::Failed(format!("change its limits: {why}")))
+            }
+        }
     }
 
-    fn limit(&self, pod: &Pod) -> Result<(), String> {
+    /// On another thread: the kernel frees memory meanwhile.
+    async fn limit(&self, pod: &Pod, begin_anew: &[usize]) -> Result<(), String> {
         let Some(sandbox) = &self.sandbox else { return Ok(()) };
-        let (whole, containers) = self.limits_of(pod);
-        sandbox.cgroup.limit(&whole, &containers).map_err(|error| chain(&error))
+        let (mut whole, containers) = self.limits_of(pod, begin_anew);
+        if !begin_anew.is_empty() {
+            // Those that are to end have what they had.
+            let before = plan::pod_limits(&self.pod).memory;
+            whole.memory = whole.memory.zip(before).map(|(now, before)| now.max(before));
+        }
+        let cgroup = sandbox.cgroup.clone();
+        let limited = blocking(move || cgroup.limit(&whole, &containers)).await;
+        limited.map_err(|error| error.to_string())?.map_err(|error| chain(&error))
     }
 
     /// A limit below what is in use would end the member, which nobody asked for.
     fn has_room(&self, pod: &Pod, begin_anew: &[usize]) -> Result<(), Refusal> {
         let Some(sandbox) = &self.sandbox else { return Ok(()) };
+        let mut uses = Vec::new();
         for (index, container) in self.living().filter(|(index, _)| !begin_anew.contains(index)) {
-            let Some(limit) = pod.all().nth(index).and_then(|now| pod.memory_limit_of(now)) else { continue };
+            let limit = pod.all().nth(index).and_then(|now| pod.memory_limit_of(now));
             let group = sandbox.cgroup.container(&self.cgroup_id(index));
-            if let Some(used) = group.and_then(|group| group.memory_working_set()).filter(|used| *used > limit) {
-                let name = &container.name;
-                let why = format!("container {name} uses {used} bytes of memory now, more than the limit of {limit}");
+            let used = group.and_then(|group| group.memory_working_set());
+            uses.push((format!("container {}", container.name), used, limit));
+        }
+        if begin_anew.is_empty() {
+            let limit = plan::pod_limits(pod).memory;
+            uses.push(("the Pod".to_owned(), sandbox.cgroup.group.memory_working_set(), limit));
+        }
+        for (who, used, limit) in uses {
+            if let (Some(used), Some(limit)) = (used, limit)
+                && used > limit
+            {
+                let why = format!("{who} uses {used} bytes of memory now, more than the limit of {limit}");
                 return Err(Refusal::Conflict(why));
             }
         }
         Ok(())
     }
 
-    /// Limits of the Pod, and of those that live, by the names of their cgroups.
-    fn limits_of(&self, pod: &Pod) -> (CgroupLimits, Vec<(String, CgroupLimits)>) {
+    /// Limits of the Pod, and of those that live and are to live, by the names of their cgroups.
+    fn limits_of(&self, pod: &Pod, begin_anew: &[usize]) -> (CgroupLimits, Vec<(String, CgroupLimits)>) {
         let of = |index: usize| {
             let container = pod.all().nth(index)?;
             Some((self.cgroup_id(index), plan::container_limits(pod, &container.resources, Vec::new())))
         };
-        (plan::pod_limits(pod), self.living().filter_map(|(index, _)| of(index)).collect())
+        let staying = self.living().filter(|(index, _)| !begin_anew.contains(index));
+        (plan::pod_limits(pod), staying.filter_map(|(index, _)| of(index)).collect())
     }
 
     fn living(&self) -> impl Iterator<Item = (usize, &Container)> {
         let members = self.journal.members.iter().zip(self.pod.all()).enumerate();
         members.filter(|(_, (member, _))| member.live_seq().is_some()).map(|(index, (_, container))| (index, container))
     }
-}
-
-fn memory_of(container: &Container) -> (Option<u64>, Option<u64>) {
-    let Resources { memory_limit, memory_request, .. } = container.resources;
-    (memory_limit, memory_request)
-}
-
-fn cpu_of(container: &Container) -> (Option<u64>, Option<u64>) {
-    let Resources { cpu_limit_millis, cpu_request_millis, .. } = container.resources;
-    (cpu_limit_millis, cpu_request_millis)
 }

@@ -65,6 +65,8 @@ pub(crate) struct Driver {
     requests: mpsc::Receiver<Request>,
     written: Vec<u8>,
     pub(super) announced: Vec<u8>,
+    /// Members have limits of before until they have ended.
+    pub(super) limits_late: bool,
 }
 
 enum Happening {
@@ -107,6 +109,7 @@ impl Driver {
             written: Vec::new(),
             // What was accepted is known already.
             announced: shown(&journal),
+            limits_late: false,
             journal,
         }
     }
@@ -259,7 +262,9 @@ impl Driver {
             Request::Usage { reply } => drop(reply.send(Ok(self.usage()))),
             Request::Add { containers, reply } => drop(reply.send(self.add(containers))),
             Request::Hear { said, reply } => drop(reply.send(self.hear(said))),
-            Request::Change { wanted, based_on, reply } => drop(reply.send(self.change(&wanted, based_on.as_deref()))),
+            Request::Change { wanted, based_on, reply } => {
+                drop(reply.send(self.change(&wanted, based_on.as_deref()).await));
+            }
             Request::Refresh => self.refresh_volumes(|source| source.settings().next().is_some()),
             Request::CloseStdin { container } => self.close_stdin(&container).await,
         }

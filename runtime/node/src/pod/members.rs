@@ -32,6 +32,7 @@ impl Driver {
                 self.tell(Some(index), "BackOff", words);
             }
             self.remove_container_cgroup(index);
+            self.settle_limits().await;
         } else if let Some((waiter, report)) = self.execs.remove(&exit.seq) {
             let report = read_report(&report).filter(|report| report.start_failed);
             let end = ExecEnd { code: exit_code(exit.wait_status), start_failure: report.map(|report| report.message) };

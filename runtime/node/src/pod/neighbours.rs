@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use dwell_spec::plan::neighbours::{Edit, Neighbour, edits};
+use dwell_spec::plan::neighbours::{Edit, FILE_MAX, Neighbour, edits};
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::Notify;
 
@@ -20,17 +20,23 @@ use crate::blocking::blocking;
 
 /// Many Pods may come at once.
 const COLLECTING: Duration = Duration::from_millis(10);
-/// Bytes of a file at most: a thousand Pods with long names.
-const FILE_MAX: u64 = 1 << 20;
+/// How often to look whether the node is gone.
+const LOOK: Duration = Duration::from_secs(30);
+/// Until the next try, where there was no thread for it.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Brings all files up to date whenever it is told to, until the node is gone.
 pub(crate) async fn keep(shared: Weak<Shared>, changed: Arc<Notify>) {
     loop {
-        changed.notified().await;
-        tokio::time::sleep(COLLECTING).await;
+        let told = tokio::time::timeout(LOOK, changed.notified()).await.is_ok();
+        if told {
+            tokio::time::sleep(COLLECTING).await;
+        }
         let Some(shared) = shared.upgrade() else { return };
-        // A runtime that ends takes nothing more; the next node does it.
-        let _ = blocking(move || settle(&shared)).await;
+        if told && blocking(move || settle(&shared)).await.is_err() {
+            changed.notify_one();
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 }
 
@@ -74,7 +80,10 @@ fn settle_one(path: &Path, pod: &PodHandle, all: &[Neighbour]) -> io::Result<()>
     let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits() as i32;
     let file = File::options().read(true).write(true).custom_flags(flags).open(path)?;
     let mut text = String::new();
-    (&file).take(FILE_MAX).read_to_string(&mut text)?;
+    (&file).take(FILE_MAX as u64).read_to_string(&mut text)?;
+    if text.len() == FILE_MAX {
+        return Ok(());
+    }
     let mut end = text.len() as u64;
     for edit in edits(&text, &pod.namespace, &pod.name, all) {
         match edit {

@@ -29,6 +29,8 @@ pub(crate) enum Prepared {
     Done {
         /// Index of the member.
         index: usize,
+        /// What was made ready.
+        image: ImageRef,
         /// Facts for the planner, or why it cannot be started.
         result: Result<Box<Ready>, Failure>,
     },
@@ -82,9 +84,10 @@ impl Driver {
             tokio::time::sleep(SLOW).await;
             Prepared::Slow { index, message }
         });
-        let shared = self.shared.clone();
-        self.prepared
-            .spawn(async move { Prepared::Done { index, result: learn(shared, container).await.map(Box::new) } });
+        let (shared, image) = (self.shared.clone(), container.image.clone());
+        self.prepared.spawn(async move {
+            Prepared::Done { index, image, result: learn(shared, container).await.map(Box::new) }
+        });
         true
     }
 
@@ -97,9 +100,11 @@ impl Driver {
                 self.set_waiting(index, "ContainerCreating", message);
             }
             Prepared::Slow { .. } => {}
+            // Of an image that it has no more: the right one is under way, or is to be.
+            Prepared::Done { index, image, .. } if image != self.container(index).image => {}
             Prepared::Done { index, .. } if !self.preparing.remove(&index) => {}
-            Prepared::Done { index, result: Ok(ready) } => self.bring_to_life(index, *ready).await,
-            Prepared::Done { index, result: Err(failure) } => {
+            Prepared::Done { index, result: Ok(ready), .. } => self.bring_to_life(index, *ready).await,
+            Prepared::Done { index, result: Err(failure), .. } => {
                 self.begin_run(index);
                 self.start_failed(index, &failure.reason, failure.message, failure.exit_code);
             }

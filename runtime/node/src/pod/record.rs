@@ -24,6 +24,19 @@ pub fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
     std::fs::rename(&fresh, path)
 }
 
+/// The same, and on the disk when it returns: a power cut leaves the old one or the new one.
+///
+/// # Errors
+/// As `write`, and what `fsync` said.
+pub fn replace(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    let mut file = File::create(&fresh)?;
+    file.write_all(&serde_json::to_vec(value)?)?;
+    file.sync_data()?;
+    std::fs::rename(&fresh, path)?;
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
 /// Reads a value written by `write`.
 ///
 /// # Errors

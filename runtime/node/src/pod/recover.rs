@@ -189,7 +189,7 @@ impl Driver {
         for member in &mut self.journal.members {
             settle_member(member, present);
         }
-        self.replace_outdated();
+        self.finish_change().await;
         self.publish();
     }
 }

@@ -16,6 +16,7 @@ use dwell_spec::pod::{Container, MemberKind, Volume, VolumeSource};
 use dwell_spec::settings::Settings;
 use dwell_sys::complain::complain;
 
+use super::change;
 use super::driver::Driver;
 use super::files;
 use super::prepare::{Parts, Ready};
@@ -66,9 +67,9 @@ impl Driver {
     /// Counts a start, whether or not it succeeds.
     pub(super) fn begin_run(&mut self, index: usize) {
         let now = now_ns();
-        let image = self.container(index).image.to_string();
+        let begun = change::begun(&self.pod, self.container(index));
         let member = &mut self.journal.members[index];
-        member.image = Some(image);
+        member.begun = Some(begun);
         member.starts += 1;
         member.log_part = 0;
         if member.last.is_some() {
@@ -249,6 +250,7 @@ impl Driver {
         self.journal.sandbox = Some(SandboxRecord { users, ..SandboxRecord::default() });
         self.journal.sandboxes += 1;
         self.save().map_err(|error| format!("write the sandbox down: {error}"))?;
+        let namespaces = self.make_namespaces(users).await?;
         let sockets = self.bind_host_ports(&plan.host_ports)?;
         let config = SandboxConfig {
             layout: &self.shared.layout,
@@ -256,9 +258,9 @@ impl Driver {
             title: format!("{}/{}", self.handle.namespace, self.handle.name),
             plan: &plan.sandbox,
             limits: &plan.cgroup,
-            users,
         };
-        let begun = Sandbox::begin(&config, &self.shared.cgroups, &self.shared.embedded).map_err(|e| chain(&e))?;
+        let begun = Sandbox::begin(&config, &self.shared.cgroups, &self.shared.embedded.pause, namespaces)
+            .map_err(|e| chain(&e))?;
         // pause makes its namespaces meanwhile.
         self.open_shared_memory(true)?;
         self.open_volumes()?;

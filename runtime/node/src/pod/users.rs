@@ -2,11 +2,16 @@
 //! the same one each time if that can be. Kept in the sandbox's record, and given back with the sandbox.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use dwell_spec::plan::users;
 
 use super::driver::Driver;
+use crate::blocking::blocking;
+use crate::sandbox::users::Namespaces;
+
+/// ENOSPC
+const NO_SPACE: i32 = 28;
 
 impl Driver {
     /// The host's id of root in the Pod's user namespace, if it has one of its own, before its sandbox is made.
@@ -23,6 +28,22 @@ impl Driver {
         let first = users::choose(&self.handle.uid, taken).ok_or("no range of ids is left for its user namespace")?;
         self.handle.set_users(Some(first));
         Ok(Some(first))
+    }
+
+    /// The namespaces that go with it.
+    ///
+    /// # Errors
+    /// The host allows no more of them.
+    pub(super) async fn make_namespaces(&self, users: Option<u32>) -> Result<Option<Namespaces>, String> {
+        let Some(first) = users else { return Ok(None) };
+        let init = self.shared.embedded.init.try_clone().map_err(|error| format!("copy a descriptor: {error}"))?;
+        let made = blocking(move || Namespaces::make(init.as_fd(), first)).await.flatten();
+        made.map(Some).map_err(|error| match error.raw_os_error() {
+            Some(NO_SPACE) => {
+                format!("make its user namespace: the host allows no more (sysctl user.max_user_namespaces): {error}")
+            }
+            _ => format!("make its user namespace: {error}"),
+        })
     }
 
     /// As `take_users` gave it.

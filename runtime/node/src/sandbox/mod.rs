@@ -12,7 +12,7 @@ pub mod keeper;
 #[path = "../../../../pause/src/protocol.rs"]
 pub mod protocol;
 mod sysctl;
-mod users;
+pub mod users;
 
 use std::ffi::CString;
 use std::io;
@@ -28,7 +28,6 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::Signal;
 use tokio::net::unix::pipe::Receiver;
 
-use crate::embedded::Embedded;
 use crate::layout::Layout;
 use crate::tidy::tidy;
 use cgroup::{CgroupRoot, PodCgroup};
@@ -54,8 +53,6 @@ pub struct SandboxConfig<'a> {
     pub plan: &'a SandboxPlan,
     /// Limits of the Pod's cgroup.
     pub limits: &'a CgroupLimits,
-    /// The host's id of root in the user namespace of a Pod that has one.
-    pub users: Option<u32>,
 }
 
 /// A pause that was started and has not spoken yet.
@@ -82,17 +79,19 @@ impl Sandbox {
     ///
     /// # Errors
     /// Names the step. What was made stays for whoever clears up after the Pod.
-    pub fn begin(config: &SandboxConfig<'_>, cgroups: &CgroupRoot, embedded: &Embedded) -> Result<Begun, SandboxError> {
-        let namespaces = config.users.map(|first| Namespaces::make(embedded.init.as_fd(), first)).transpose();
-        let namespaces =
-            namespaces.map_err(|error| failed("make its user namespace (sysctl user.max_user_namespaces)", error))?;
+    pub fn begin(
+        config: &SandboxConfig<'_>,
+        cgroups: &CgroupRoot,
+        pause: &OwnedFd,
+        namespaces: Option<Namespaces>,
+    ) -> Result<Begun, SandboxError> {
         let cgroup = cgroups
             .create_pod(config.uid, config.limits)
             .map_err(|error| failed("make the Pod's cgroup", io::Error::other(error)))?;
         let listener = listen(config.layout, config.uid).map_err(|error| failed("listen for nodes to come", error))?;
         let (ours, theirs) = connected_pair().map_err(|error| failed("make a connection to pause", error))?;
         let join = namespaces.as_ref().map(Namespaces::pidfd);
-        start_pause(config, &cgroup, &embedded.pause, [&listener, &theirs], join)
+        start_pause(config, &cgroup, pause, [&listener, &theirs], join)
             .map_err(|error| failed("start pause", error))?;
         let keeper = Keeper::new(ours).map_err(|error| failed("use the connection to pause", error))?;
         Ok(Begun { keeper, cgroup, namespaces })

@@ -50,7 +50,7 @@ impl Namespaces {
 /// One step's outcome.
 fn done(socket: &OwnedFd) -> io::Result<()> {
     let mut errno = [0];
-    match rustix::io::read(socket, &mut errno)? {
+    match rustix::io::retry_on_intr(|| rustix::io::read(socket, &mut errno))? {
         0 => Err(io::Error::other("the process that makes them ended")),
         _ if errno[0] == 0 => Ok(()),
         _ => Err(io::Error::from_raw_os_error(errno[0].into())),

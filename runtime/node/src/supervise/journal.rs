@@ -164,9 +164,22 @@ pub struct Member {
     pub killed: bool,
     /// What it is, once planned: `native` or `wasm`.
     pub kind: Option<String>,
-    /// The image of its last start, as the manifest had it then.
+    /// What of its last start could be otherwise by now.
     #[serde(default)]
-    pub image: Option<String>,
+    pub begun: Option<BegunAs>,
+}
+
+/// What a start was made from: another one is needed for any other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BegunAs {
+    /// The image, as the manifest had it.
+    pub image: String,
+    /// Limit and request in thousandths of a processor.
+    pub cpu: (Option<u64>, Option<u64>),
+    /// Limit and request in bytes.
+    pub memory: (Option<u64>, Option<u64>),
+    /// Bytes that it could use at most, by its own limit or the Pod's.
+    pub memory_limit: Option<u64>,
 }
 
 /// What follows the end of a run.
@@ -295,6 +308,11 @@ impl Journal {
 }
 
 impl Member {
+    /// Whether it is ending to make room for another of its name.
+    pub fn is_being_replaced(&self) -> bool {
+        self.health.condemned.as_ref().is_some_and(|condemned| condemned.replaced)
+    }
+
     /// A container that was never started.
     pub fn new(container: &Container, init: bool) -> Member {
         Member {
@@ -316,7 +334,7 @@ impl Member {
             signalled_ns: None,
             killed: false,
             kind: None,
-            image: None,
+            begun: None,
         }
     }
 

@@ -36,19 +36,27 @@ pub async fn patch(node: &Arc<Node>, key: &Key, request: Request<Incoming>) -> A
         Err(refused) => return *refused,
     };
     for _ in 1..ATTEMPTS {
+        let before = node.get(&key.namespace, &key.name).ok();
         match patched(node, key, kind, &patch).await {
-            Err(error) if error.kind() == NodeErrorKind::Conflict => {}
+            Err(error) if error.kind() == NodeErrorKind::Conflict && is_another(node, key, before.as_deref()) => {}
             outcome => return answered(outcome),
         }
     }
     answered(patched(node, key, kind, &patch).await)
 }
 
+/// Whether somebody has changed it meanwhile: what else stands in the way would stand there again.
+fn is_another(node: &Arc<Node>, key: &Key, before: Option<&Pod>) -> bool {
+    let now = node.get(&key.namespace, &key.name).ok();
+    let said = |pod: &Pod| (pod.spec.clone(), pod.metadata.labels.clone(), pod.metadata.annotations.clone());
+    before.map(said) != now.as_deref().map(said)
+}
+
 async fn patched(node: &Arc<Node>, key: &Key, kind: PatchKind, patch: &Value) -> Result<Arc<Pod>, NodeError> {
     let now = node.get(&key.namespace, &key.name)?;
     let invalid = |message: String| NodeError::new(NodeErrorKind::BadRequest, message);
     let mut json = serde_json::to_value(&*now).map_err(|error| NodeError::internal("read the Pod", error))?;
-    // The kind is not among the fields of a Pod in memory.
+    // How it fares is not to be patched here.
     let map = json.as_object_mut();
     map.into_iter().for_each(|map| drop(map.remove("status")));
     merge::apply(kind, &mut json, patch).map_err(|why| invalid(format!("apply the patch: {why}")))?;

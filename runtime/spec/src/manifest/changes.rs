@@ -32,7 +32,8 @@ pub fn changed(before: &Pod, wanted: &Pod) -> Result<Pod, Vec<Problem>> {
     };
     let mut problems = deadline(spec, wanted);
     take(spec, wanted);
-    problems.extend(others(spec, wanted));
+    let others = others(spec, wanted);
+    problems.extend(if means_the_same(before, spec, wanted) { Vec::new() } else { others });
     if problems.is_empty() {
         problems.extend(resources(before.spec.as_ref(), spec));
         problems.extend(class(before, &pod));
@@ -81,6 +82,17 @@ fn others(spec: &PodSpec, wanted: &PodSpec) -> Vec<Problem> {
     let mut paths = Vec::new();
     differences(&before, &after, "spec", &mut paths);
     paths.iter().map(|path| Problem::forbidden(path, RULE).with_hint(WAY_OUT)).collect()
+}
+
+/// Whether both are the same Pod in other words: a default written out, `1Gi` for `1024Mi`.
+fn means_the_same(of: &Pod, spec: &PodSpec, wanted: &PodSpec) -> bool {
+    let checked = |spec: &PodSpec| {
+        let spec = PodSpec { ephemeral_containers: None, ..spec.clone() };
+        let pod = Pod { metadata: of.metadata.clone(), spec: Some(spec), ..Pod::default() };
+        crate::pod::Pod::try_from(&pod).ok()
+    };
+    let now = checked(spec);
+    now.is_some() && now == checked(wanted)
 }
 
 /// Paths of what is not the same; lists of another length are different as a whole.

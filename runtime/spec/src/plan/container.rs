@@ -85,6 +85,8 @@ pub struct MountFlags {
     pub nosuid: bool,
     /// `MOUNT_ATTR_NODEV`
     pub nodev: bool,
+    /// A device, which is the host's whoever the Pod's users are: never mapped.
+    pub device: bool,
     /// What becomes of later mounts.
     pub propagation: Propagation,
 }

@@ -61,7 +61,7 @@ const POD_FILES: [(&str, &str); 3] =
     [("hosts", "/etc/hosts"), ("hostname", "/etc/hostname"), ("resolv.conf", "/etc/resolv.conf")];
 
 /// `/proc`, `/dev`, `/sys`, with their covers.
-pub fn system(steps: &mut Steps, host: &HostFacts, container: &Container, facts: &ContainerFacts) {
+pub fn system(steps: &mut Steps, pod: &Pod, host: &HostFacts, container: &Container, facts: &ContainerFacts) {
     let privileged = container.rights.privileged;
     steps.then([Op::MountProc { target: "/proc".to_owned() }]);
     dev(steps, container.tty);
@@ -70,7 +70,8 @@ pub fn system(steps: &mut Steps, host: &HostFacts, container: &Container, facts:
     }
     steps.then([Op::MountSysfs { target: "/sys".to_owned(), writable: privileged }]);
     cgroup(steps, host, privileged);
-    if privileged || container.rights.unmasked {
+    // Without users of its own it would be the host's to change.
+    if privileged || container.rights.unmasked && !pod.host_users {
         return;
     }
     steps.then(MASKED.map(|path| Op::Mask { path: path.to_owned() }));
@@ -152,6 +153,7 @@ pub fn pod_owned(steps: &mut Steps, pod: &Pod, container: &Container, facts: &Co
         let mut flags = volume_flags(mount, container.rights.privileged || is_device);
         // The device is the member's to use, its name and mode are the host's; a read-only mount writes to a device.
         flags.read_only |= is_device;
+        flags.device = is_device;
         flags.noexec = pod.volumes.iter().any(|volume| volume.name == mount.volume && volume.source.is_image());
         let source = FdSource::Volume { name: mount.volume.clone(), part: mount.part().map(str::to_owned), flags };
         steps.attach(source, &mount.mount_path, !facts.is_file(mount));
@@ -351,7 +353,7 @@ mod tests {
             let mut container = samples::container("a");
             container.rights.privileged = privileged;
             let mut steps = Steps::default();
-            system(&mut steps, &samples::host(), &container, &facts);
+            system(&mut steps, &samples::pod(), &samples::host(), &container, &facts);
             steps.ops
         };
         let made =

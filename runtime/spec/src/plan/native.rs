@@ -40,7 +40,7 @@ pub fn plan(
     steps.enter_cgroups(host);
     steps.then([limits::score(pod, container, host)]);
     root(&mut steps, container)?;
-    mounts::system(&mut steps, host, container, facts);
+    mounts::system(&mut steps, pod, host, container, facts);
     mounts::pod_owned(&mut steps, pod, container, facts)?;
     steps.then([Op::PivotRoot, working_directory(container, &user)?]);
     if container.read_only_root {

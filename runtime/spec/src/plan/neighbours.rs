@@ -9,6 +9,14 @@ use std::net::IpAddr;
 
 /// What stands before them.
 const MARK: &str = "# Other Pods of this node.\n";
+/// How a line of ours ends. Any other is a member's, and stays as it is.
+const OURS: &str = "\t# dwell\n";
+/// Bytes of a file at most: a thousand Pods with long names.
+pub const FILE_MAX: usize = 1 << 20;
+/// Bytes of names in a line: readers of such files take 511 bytes of one.
+const LINE_MAX: usize = 400;
+/// More changes than these at once are written as a whole.
+const EDITS_MAX: usize = 64;
 /// A file with as many bytes of comments is written anew.
 const STALE_MAX: usize = 16 * 1024;
 
@@ -47,23 +55,31 @@ pub fn with_neighbours(own: &str, namespace: &str, name: &str, all: &[Neighbour]
 #[must_use]
 pub fn edits(text: &str, namespace: &str, name: &str, all: &[Neighbour]) -> Vec<Edit> {
     let Some((own, _)) = text.split_once(MARK) else { return Vec::new() };
-    let wanted = lines(own, namespace, name, all);
+    let lines = lines(own, namespace, name, all);
+    let wanted: HashSet<&str> = lines.iter().map(String::as_str).collect();
     let (mut present, mut edits, mut at, mut stale) = (HashSet::new(), Vec::new(), own.len() + MARK.len(), 0);
+    let mut theirs = String::new();
     for line in text[at..].split_inclusive('\n') {
-        if line.starts_with('#') {
+        if !line.ends_with(OURS) {
+            theirs.push_str(line);
+        } else if line.starts_with('#') {
             stale += line.len();
-        } else if wanted.iter().any(|one| one == line) {
+        } else if wanted.contains(line) {
             present.insert(line);
         } else {
             edits.push(Edit::Strike(at as u64));
         }
         at += line.len();
     }
-    if stale > STALE_MAX {
-        return vec![Edit::Rewrite(with_neighbours(own, namespace, name, all))];
+    if stale > STALE_MAX || edits.len() > EDITS_MAX {
+        let end = if theirs.is_empty() || theirs.ends_with('\n') { "" } else { "\n" };
+        return vec![Edit::Rewrite(format!("{own}{MARK}{theirs}{end}{}", lines.concat()))];
     }
-    let missing: String = wanted.iter().filter(|line| !present.contains(line.as_str())).map(String::as_str).collect();
-    edits.extend((!missing.is_empty()).then_some(Edit::Append(missing)));
+    let missing: String = lines.iter().filter(|line| !present.contains(line.as_str())).map(String::as_str).collect();
+    if !missing.is_empty() {
+        // A line that a member has not ended is not gone on with.
+        edits.push(Edit::Append(if text.ends_with('\n') { missing } else { format!("\n{missing}") }));
+    }
     edits
 }
 
@@ -73,16 +89,27 @@ fn lines(own: &str, namespace: &str, name: &str, all: &[Neighbour]) -> Vec<Strin
     };
     let taken: HashSet<String> = own.lines().flat_map(of_the_file).map(|name| name.to_ascii_lowercase()).collect();
     let others = all.iter().filter(|pod| (pod.namespace.as_str(), pod.name.as_str()) != (namespace, name));
-    let line = |pod: &Neighbour| {
+    let lines = |pod: &Neighbour| {
         let names: Vec<_> = pod.names(namespace).into_iter().filter(|name| !taken.contains(name)).collect();
-        (!names.is_empty()).then(|| format!("{}\t{}\n", pod.address, names.join("\t")))
+        in_lines(pod.address, &names)
     };
-    others.filter_map(line).collect()
+    others.flat_map(lines).collect()
+}
+
+fn in_lines(address: IpAddr, names: &[String]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for name in names {
+        match lines.last_mut() {
+            Some(line) if line.len() + name.len() < LINE_MAX => *line += &format!("\t{name}"),
+            _ => lines.push(format!("{address}\t{name}")),
+        }
+    }
+    lines.into_iter().map(|line| line + OURS).collect()
 }
 
 impl Neighbour {
-    /// Its names for Pods of this namespace, the shortest first. A name with a dot could be that of somebody on the network,
-    /// so it is not given without the namespace.
+    /// Its names for Pods of this namespace, the shortest first. A Pod's name that has a dot is given with the namespace only.
+    /// As with Services in Kubernetes, a name that is somebody's elsewhere is the Pod's here: `github` of namespace `com`.
     fn names(&self, seen_from: &str) -> Vec<String> {
         let Self { namespace, name, full, .. } = self;
         let near = namespace == seen_from;
@@ -130,8 +157,8 @@ mod tests {
         let text = with_neighbours(OWN, "apps", "me", &all);
         assert_eq!(
             text.strip_prefix(OWN).unwrap(),
-            "# Other Pods of this node.\n10.0.0.3\tyou\tyou.apps\n10.0.0.4\tthem.other\n10.0.0.5\tweb-0\tweb-0.apps\t\
-             web-0.web\tweb-0.web.apps\tweb-0.web.apps.svc\tweb-0.web.apps.svc.cluster.local\n"
+            "# Other Pods of this node.\n10.0.0.3\tyou\tyou.apps\t# dwell\n10.0.0.4\tthem.other\t# dwell\n10.0.0.5\tweb-0\t\
+             web-0.apps\tweb-0.web\tweb-0.web.apps\tweb-0.web.apps.svc\tweb-0.web.apps.svc.cluster.local\t# dwell\n"
         );
     }
 
@@ -140,7 +167,10 @@ mod tests {
         let all = ["localhost", "db", "me", "example.org"].map(|name| pod("apps", name, 7));
         let text = with_neighbours(OWN, "apps", "me", &all);
         let lines: Vec<_> = text.strip_prefix(OWN).unwrap().lines().skip(1).collect();
-        assert_eq!(lines, ["10.0.0.7\tlocalhost.apps", "10.0.0.7\tdb.apps", "10.0.0.7\texample.org.apps"]);
+        assert_eq!(
+            lines,
+            ["localhost.apps", "db.apps", "example.org.apps"].map(|name| format!("10.0.0.7\t{name}\t# dwell"))
+        );
     }
 
     #[test]
@@ -152,8 +182,8 @@ mod tests {
         let changes = edits(&text, "apps", "me", &after);
         assert!(matches!(changes[..], [Edit::Strike(_), Edit::Append(_)]), "{changes:?}");
         let now = edited(&text, &changes);
-        assert!(now.contains("\n#0.0.0.3\ta\ta.apps\n10.0.0.4\tb"), "{now}");
-        assert!(now.ends_with("10.0.0.9\ta\ta.apps\n10.0.0.3\tc\tc.apps\n"), "{now}");
+        assert!(now.contains("\n#0.0.0.3\ta\ta.apps\t# dwell\n10.0.0.4\tb"), "{now}");
+        assert!(now.ends_with("10.0.0.9\ta\ta.apps\t# dwell\n10.0.0.3\tc\tc.apps\t# dwell\n"), "{now}");
         assert_eq!(edits(&now, "apps", "me", &after), []);
     }
 
@@ -169,6 +199,38 @@ mod tests {
             assert!(text.len() < 2 * STALE_MAX);
         }
         assert!(rewritten);
+    }
+
+    /// Once, whatever stood after the mark was taken for ours, and struck out.
+    #[test]
+    fn what_members_write_stays_theirs() {
+        let before = [pod("apps", "a", 3)];
+        let text = with_neighbours(OWN, "apps", "me", &before) + "10.1.1.1 added\n\n# theirs\n10.2.2.2 unfinished";
+        let after = [pod("apps", "b", 4)];
+        let now = edited(&text, &edits(&text, "apps", "me", &after));
+        assert!(now.contains("\n#0.0.0.3\ta"), "{now}");
+        assert!(
+            now.ends_with("10.1.1.1 added\n\n# theirs\n10.2.2.2 unfinished\n10.0.0.4\tb\tb.apps\t# dwell\n"),
+            "{now}"
+        );
+        assert_eq!(edits(&now, "apps", "me", &after), []);
+        let many: Vec<_> = (0..200).map(|n| pod("apps", &format!("pod-{n}"), n)).collect();
+        let text = with_neighbours(OWN, "apps", "me", &many) + "10.1.1.1 added";
+        let changes = edits(&text, "apps", "me", &after);
+        assert!(
+            matches!(&changes[..], [Edit::Rewrite(now)] if now.contains("10.1.1.1 added\n10.0.0.4\tb")),
+            "{changes:?}"
+        );
+    }
+
+    #[test]
+    fn lines_are_as_short_as_their_readers_want_them() {
+        let (long, namespace) = ("x".repeat(63), "y".repeat(63));
+        let mut far = pod(&namespace, &long, 5);
+        far.full = Some((long.clone(), long));
+        let text = with_neighbours("", &namespace, "me", &[far]);
+        assert!(text.lines().all(|line| line.len() < 511), "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("10.0.0.5\t")).count(), 3, "{text}");
     }
 
     #[test]

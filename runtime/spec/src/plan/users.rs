@@ -43,7 +43,7 @@ pub(super) fn confine(
     facts: &ContainerFacts,
 ) -> Result<(), PlanError> {
     let Some(first) = first(pod, facts) else { return Ok(()) };
-    let Some((uid, gid)) = ids(&steps.ops, &container.name)? else { return Ok(()) };
+    let (uid, gid) = ids(&steps.ops, &container.name)?;
     let owner = (first + uid, first + gid);
     for op in &mut steps.ops {
         if let Op::ChangeDirectory { create_as, .. } = op {
@@ -70,18 +70,18 @@ fn is_last(op: &Op) -> bool {
 }
 
 /// Who the member will be, in its own terms.
-fn ids(ops: &[Op], container: &str) -> Result<Option<(u32, u32)>, PlanError> {
+fn ids(ops: &[Op], container: &str) -> Result<(u32, u32), PlanError> {
     let Some((uid, gid, groups)) = ops.iter().find_map(|op| match op {
         Op::SetUser { uid, gid, groups } => Some((*uid, *gid, groups)),
         _ => None,
     }) else {
-        return Ok(None);
+        return Ok((0, 0));
     };
     let with_field = [(uid, "securityContext.runAsUser"), (gid, "securityContext.runAsGroup")];
     let groups = groups.iter().map(|group| (*group, "securityContext.supplementalGroups"));
     match with_field.into_iter().chain(groups).find(|(id, _)| *id >= IDS) {
         Some((id, field)) => Err(PlanError::of(container, field, Problem::NotInNamespace(id))),
-        None => Ok(Some((uid, gid))),
+        None => Ok((uid, gid)),
     }
 }
 

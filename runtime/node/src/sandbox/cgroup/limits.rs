@@ -24,6 +24,27 @@ fn optional(file: &'static str, value: impl ToString) -> Setting {
     Setting { optional: true, ..setting(file, value) }
 }
 
+/// Version 1: what `controller` is told where a limit that there was is there no more.
+pub fn v1_lifted(controller: &str, limits: &CgroupLimits) -> Vec<Setting> {
+    match controller {
+        "memory" if limits.memory.is_none() => {
+            vec![optional("memory.memsw.limit_in_bytes", -1), setting("memory.limit_in_bytes", -1)]
+        }
+        "cpu" if limits.cpu_quota_us.is_none() => vec![setting("cpu.cfs_quota_us", -1)],
+        _ => Vec::new(),
+    }
+}
+
+/// The same for version 2.
+pub fn v2_lifted(controllers: &[String], limits: &CgroupLimits) -> Vec<Setting> {
+    let of = |controller: &String| match controller.as_str() {
+        "memory" if limits.memory.is_none() => Some(setting("memory.max", "max")),
+        "cpu" if limits.cpu_quota_us.is_none() => Some(setting("cpu.max", format!("max {PERIOD_US}"))),
+        _ => None,
+    };
+    controllers.iter().filter_map(of).collect()
+}
+
 /// Version 1: what `controller` is told. Swap counts as memory where the kernel counts it at all.
 pub fn v1(controller: &str, limits: &CgroupLimits) -> Vec<Setting> {
     match controller {
@@ -103,6 +124,19 @@ mod tests {
         assert_eq!(text(v2(&all, &limits)), expected);
         assert_eq!(v2(&[], &limits), [], "a host without these controllers is told nothing");
         assert_eq!((weight(2), weight(262_144)), (1, 10_000));
+    }
+
+    #[test]
+    fn a_limit_that_is_no_more_is_taken_away() {
+        let all = ["cpu", "memory", "pids"].map(str::to_owned);
+        let text =
+            |settings: Vec<Setting>| settings.iter().map(|s| format!("{}={}", s.file, s.value)).collect::<Vec<_>>();
+        let none = CgroupLimits::default();
+        assert_eq!(text(v2_lifted(&all, &none)), ["cpu.max=max 100000", "memory.max=max"]);
+        assert_eq!(text(v1_lifted("memory", &none)).last().map(String::as_str), Some("memory.limit_in_bytes=-1"));
+        assert_eq!(text(v1_lifted("cpu", &none)), ["cpu.cfs_quota_us=-1"]);
+        let some = CgroupLimits { memory: Some(1), cpu_quota_us: Some(1), ..none };
+        assert_eq!((v2_lifted(&all, &some), v1_lifted("memory", &some)), (Vec::new(), Vec::new()), "control");
     }
 
     #[test]

@@ -139,6 +139,17 @@ impl CgroupRoot {
         outcomes.into_iter().collect()
     }
 
+    /// As `limit`, where there may have been others.
+    fn limit_anew(&self, group: &Group, limits: &CgroupLimits) -> Result<(), CgroupError> {
+        let v1 = group.v1.iter().flat_map(|(controllers, dir)| {
+            controllers.iter().flat_map(|name| limits::v1_lifted(name, limits)).map(move |one| (dir, one))
+        });
+        let lifted = limits::v2_lifted(self.v2_controllers(), limits);
+        let v2 = group.v2.iter().flat_map(|dir| lifted.iter().map(move |one| (dir, one.clone())));
+        let outcomes: Vec<_> = v1.chain(v2).map(|(dir, one)| apply(dir, &one)).collect();
+        outcomes.into_iter().chain([self.limit(group, limits)]).collect()
+    }
+
     fn enable_below(&self, group: &Group) -> Result<(), CgroupError> {
         let list = enabling(self.v2_controllers());
         match &group.v2 {
@@ -182,9 +193,9 @@ impl PodCgroup {
     /// The `File` that refused for good.
     pub fn limit(&self, pod: &CgroupLimits, containers: &[(String, CgroupLimits)]) -> Result<(), CgroupError> {
         let all = || {
-            let mut outcomes = vec![self.root.limit(&self.group, pod)];
+            let mut outcomes = vec![self.root.limit_anew(&self.group, pod)];
             for (id, limits) in containers {
-                outcomes.push(self.named(id).and_then(|group| self.root.limit(&group, limits)));
+                outcomes.push(self.named(id).and_then(|group| self.root.limit_anew(&group, limits)));
             }
             outcomes.into_iter().collect::<Result<(), _>>()
         };

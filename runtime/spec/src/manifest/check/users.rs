@@ -23,17 +23,28 @@ pub fn check(spec: &v1::PodSpec, out: &mut Problems) -> bool {
             )
         }));
     }
-    let lists = [("initContainers", spec.init_containers.as_deref()), ("containers", Some(&spec.containers[..]))];
-    for (list, containers) in lists {
+    for (list, containers) in
+        [("initContainers", spec.init_containers.as_deref()), ("containers", Some(&spec.containers[..]))]
+    {
         for (n, container) in containers.unwrap_or_default().iter().enumerate() {
-            of_container(container, &format!("spec.{list}[{n}]"), host_users, out);
+            let (security, mounts) = (container.security_context.as_ref(), container.volume_mounts.as_deref());
+            of_container(security, mounts, &format!("spec.{list}[{n}]"), host_users, out);
         }
+    }
+    for (n, added) in spec.ephemeral_containers.iter().flatten().enumerate() {
+        let (security, mounts) = (added.security_context.as_ref(), added.volume_mounts.as_deref());
+        of_container(security, mounts, &format!("spec.ephemeralContainers[{n}]"), host_users, out);
     }
     host_users
 }
 
-fn of_container(container: &v1::Container, path: &str, host_users: bool, out: &mut Problems) {
-    let security = container.security_context.as_ref();
+fn of_container(
+    security: Option<&v1::SecurityContext>,
+    mounts: Option<&[v1::VolumeMount]>,
+    path: &str,
+    host_users: bool,
+    out: &mut Problems,
+) {
     let field = format!("{path}.securityContext.procMount");
     match security.and_then(|security| security.proc_mount.as_deref()) {
         None | Some("Default") => {}
@@ -43,7 +54,7 @@ fn of_container(container: &v1::Container, path: &str, host_users: bool, out: &m
         Some(UNMASKED) => {}
         Some(other) => out.push(Problem::unsupported(field, other, &["Default", UNMASKED])),
     }
-    for (n, mount) in container.volume_mounts.iter().flatten().enumerate() {
+    for (n, mount) in mounts.unwrap_or_default().iter().enumerate() {
         if !host_users && mount.mount_propagation.as_deref() == Some("Bidirectional") {
             let why = "when `hostUsers` is false, nothing that a member mounts is seen by the host";
             out.push(Problem::forbidden(format!("{path}.volumeMounts[{n}].mountPropagation"), why));
