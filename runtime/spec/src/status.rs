@@ -279,6 +279,8 @@ pub struct PodStatus {
     pub sandbox_ready: bool,
     /// No container will be started again, whatever the restart policy says (stopped, deleted, deadline).
     pub ended: bool,
+    /// Something of it lives, also what does not show as running yet.
+    pub lives: bool,
     /// A restart rule has every container begin again, and not all have ended yet.
     pub restarting_all: bool,
     /// The Pod's addresses, IPv4 first; the host's with `hostNetwork`.

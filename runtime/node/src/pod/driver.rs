@@ -143,7 +143,8 @@ impl Driver {
         }
     }
 
-    fn rules(&self) -> decide::Rules {
+    /// What the Pod says about starting and stopping.
+    pub(super) fn rules(&self) -> decide::Rules {
         decide::Rules {
             policy: self.pod.restart_policy,
             grace_seconds: self.pod.termination_grace_period_seconds,
@@ -221,6 +222,8 @@ impl Driver {
             }
             Step::Reset => {
                 self.journal.reset(now_ns());
+                // A power cut must not have it begin once more.
+                self.save_lasting();
                 // Whoever waited must not find the Pod as it was before.
                 self.publish();
                 self.restarts.drain(..).for_each(|reply| drop(reply.send(Ok(()))));
@@ -270,18 +273,17 @@ impl Driver {
         }
     }
 
-    /// A second stop may only shorten the patience of the first; a remove is never taken back.
     fn begin_stop(&mut self, grace_seconds: Option<u32>, intent: fn(Stopping) -> Intent) {
-        let grace_seconds = grace_seconds.unwrap_or(self.pod.termination_grace_period_seconds);
-        let now = now_ns();
-        let mut stopping = Stopping::new(now, grace_seconds);
-        if let Some(earlier) = self.journal.intent.stopping() {
-            stopping.kill_at_ns = stopping.kill_at_ns.min(earlier.kill_at_ns);
-        }
-        self.journal.intent = match self.journal.intent {
-            Intent::Remove(_) => Intent::Remove(stopping),
-            _ => intent(stopping),
-        };
+        self.journal.wish(self.grace_seconds(grace_seconds), intent, now_ns());
+        self.stops();
+    }
+
+    fn grace_seconds(&self, asked: Option<u32>) -> u32 {
+        asked.unwrap_or(self.pod.termination_grace_period_seconds)
+    }
+
+    /// Nobody of it is to begin any more, and who waited for a restart hears whether it was overruled.
+    fn stops(&mut self) {
         if !matches!(self.journal.intent, Intent::Restart(_)) {
             let over = || Refusal::NotRunning { what: "the Pod".into(), state: "being stopped".into() };
             self.restarts.drain(..).for_each(|reply| drop(reply.send(Err(over()))));
@@ -326,8 +328,8 @@ impl Driver {
 
     fn end_for(&mut self, reason: &'static str, message: String, grace_seconds: Option<u32>) {
         self.tell(None, reason, message.clone());
-        self.begin_stop(grace_seconds, Intent::Stop);
-        self.journal.reason = Some((reason.into(), message));
+        self.journal.fail(reason, message, self.grace_seconds(grace_seconds), now_ns());
+        self.stops();
         self.save_lasting();
     }
 
@@ -338,11 +340,10 @@ impl Driver {
     }
 
     fn begin_restart(&mut self) -> Result<(), Refusal> {
-        if matches!(self.journal.intent, Intent::Remove(_)) {
+        if !self.journal.wish_restart(self.grace_seconds(None), now_ns()) {
             return Err(Refusal::NotRunning { what: "the Pod".into(), state: "being removed".into() });
         }
-        self.begin_stop(None, Intent::Restart);
-        self.journal.finished = false;
+        self.stops();
         self.save_lasting();
         self.publish();
         Ok(())
@@ -394,7 +395,10 @@ impl Driver {
     }
 
     fn object(&self) -> k8s_openapi::api::core::v1::Pod {
-        status::object(&self.handle.object(), &self.pod, &self.journal, &self.shared, self.sandbox.as_ref())
+        let node = self.shared.layout.id();
+        let around =
+            status::Around { node: &node, host_ips: &self.shared.facts.addresses, sandbox: self.sandbox.is_some() };
+        status::object(&self.handle.object(), &self.pod, &self.journal, &around)
     }
 
     /// Writes down and makes known what changed.

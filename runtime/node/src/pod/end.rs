@@ -75,12 +75,7 @@ impl Driver {
     pub(super) async fn pause_died(&mut self) {
         self.drop_sandbox().await;
         self.tell(None, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.".into());
-        // A Pod that had run to its end, whose node was killed while taking it down, failed for no reason of pause's.
-        let lived = self.journal.members.iter().any(|member| !member.added && member.live_seq().is_some());
         let wanted = decide::after_pause_death(&mut self.journal, self.pod.restart_policy, now_ns());
-        if lived && !wanted && self.journal.intent == crate::supervise::journal::Intent::Run {
-            self.journal.reason = Some(("SandboxChanged".into(), "the Pod's pause ended".into()));
-        }
         self.publish();
         if !wanted {
             self.finish().await;

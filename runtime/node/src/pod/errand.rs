@@ -238,8 +238,7 @@ impl Driver {
             self.tell(Some(index), "Unhealthy", format!("{} failed: {why}", kind.title()));
         }
         let Some(good) = verdict else { return };
-        self.journal.members[index].probe_says(kind, good);
-        if let (Answer::Bad(why), ProbeKind::Startup | ProbeKind::Liveness) = (answer, kind) {
+        if let (true, Answer::Bad(why)) = (self.journal.members[index].probe_says(kind, good), answer) {
             let times = if failures == 1 { String::new() } else { format!(" {failures} times") };
             let words = format!("Container {} failed {}", self.container(index).name, kind.as_str());
             self.tell(Some(index), "Killing", words);

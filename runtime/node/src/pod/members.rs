@@ -50,7 +50,8 @@ impl Driver {
         let report =
             self.reports.remove(&exit.seq).or_else(|| self.reopen_report(index)).as_ref().and_then(read_report);
         let (code, signal) = (exit_code(exit.wait_status), signal_of(exit.wait_status));
-        let (reason, mut message) = self.reason(index, code, signal, report);
+        let exceeded = (signal == Some(Signal::KILL.as_raw())).then(|| self.memory_it_exceeded(index)).flatten();
+        let (reason, mut message) = reason_of(code, signal, exceeded, report);
         if let Some(words) = self.last_words(index, code).await {
             message = if message.is_empty() { words } else { format!("{message}: {words}") };
         }
@@ -66,22 +67,12 @@ impl Driver {
         }
     }
 
-    fn reason(&self, index: usize, code: i32, signal: Option<i32>, report: Option<Report>) -> (String, String) {
-        if signal == Some(Signal::KILL.as_raw()) && self.oom_kills(index) > self.journal.members[index].oom_kills_before
-        {
-            let limit = self.pod.memory_limit_of(self.container(index));
-            let limit =
-                limit.map_or(String::from("the memory there was"), |bytes| format!("its limit of {bytes} bytes"));
-            return ("OOMKilled".into(), format!("the kernel ended it for using more memory than {limit}"));
-        }
-        match report {
-            Some(report) if report.start_failed && matches!(code, 126 | 127) => {
-                ("ContainerCannotRun".into(), report.message)
-            }
-            Some(report) => (report.reason, report.message),
-            None if code == 0 => ("Completed".into(), String::new()),
-            None => ("Error".into(), String::new()),
-        }
+    /// What it could have used, if it was ended for having used more.
+    fn memory_it_exceeded(&self, index: usize) -> Option<String> {
+        let has_exceeded = self.oom_kills(index) > self.journal.members[index].oom_kills_before;
+        let limit = || self.pod.memory_limit_of(self.container(index));
+        has_exceeded
+            .then(|| limit().map_or("the memory there was".into(), |bytes| format!("its limit of {bytes} bytes")))
     }
 
     async fn last_words(&self, index: usize, code: i32) -> Option<String> {
@@ -220,6 +211,26 @@ fn send_signal(pidfd: &OwnedFd, number: i32) {
     if let Some(signal) = Signal::from_named_raw(number) {
         // A process that is gone already needs no signal.
         let _ = rustix::process::pidfd_send_signal(pidfd, signal);
+    }
+}
+
+/// Reason and sentence of an end: by this status or signal, with more memory used than this, as reported.
+pub(super) fn reason_of(
+    code: i32,
+    signal: Option<i32>,
+    exceeded: Option<String>,
+    report: Option<Report>,
+) -> (String, String) {
+    match (exceeded, report) {
+        (Some(limit), _) if signal == Some(Signal::KILL.as_raw()) => {
+            ("OOMKilled".into(), format!("the kernel ended it for using more memory than {limit}"))
+        }
+        (_, Some(report)) if report.start_failed && matches!(code, 126 | 127) => {
+            ("ContainerCannotRun".into(), report.message)
+        }
+        (_, Some(report)) => (report.reason, report.message),
+        (_, None) if code == 0 => ("Completed".into(), String::new()),
+        (_, None) => ("Error".into(), String::new()),
     }
 }
 

@@ -14,8 +14,10 @@ use dwell_spec::settings::Settings;
 use super::driver::Driver;
 use super::shared::Shared;
 use crate::blocking::blocking;
+use crate::clock::now_ns;
 use crate::image::compile::CompileError;
 use crate::image::look::{Found, Module, look};
+use crate::supervise::decide;
 use crate::supervise::journal::MemberState;
 use crate::volume::OpenVolume;
 
@@ -103,11 +105,24 @@ impl Driver {
             // Of an image that it has no more: the right one is under way, or is to be.
             Prepared::Done { index, image, .. } if image != self.container(index).image => {}
             Prepared::Done { index, .. } if !self.preparing.remove(&index) => {}
+            Prepared::Done { index, .. } if !decide::starts(&self.journal, self.rules(), index, now_ns()) => {
+                self.lose_its_turn(index);
+            }
             Prepared::Done { index, result: Ok(ready), .. } => self.bring_to_life(index, *ready).await,
             Prepared::Done { index, result: Err(failure), .. } => {
                 self.begin_run(index);
                 self.start_failed(index, &failure.reason, failure.message, failure.exit_code);
             }
+        }
+    }
+
+    /// Things have changed while it was made ready (the sandbox was lost, and init containers come first; what it was added
+    /// to look at has ended): it begins when `decide` says so again.
+    fn lose_its_turn(&mut self, index: usize) {
+        let member = &self.journal.members[index];
+        if matches!(member.state, MemberState::Waiting { .. }) {
+            let what = if member.target.is_some() { "target" } else { "turn" };
+            self.set_waiting(index, "ContainerCreating", format!("waiting for its {what}"));
         }
     }
 

@@ -22,7 +22,7 @@ use super::shared::{PodHandle, Shared};
 use crate::clock::now_ns;
 use crate::sandbox::Sandbox;
 use crate::sandbox::keeper::{Hello, Keeper};
-use crate::supervise::journal::{Journal, Member, MemberState, Termination};
+use crate::supervise::journal::Journal;
 use crate::tidy::tidy;
 
 /// What was found of a Pod's sandbox.
@@ -181,37 +181,14 @@ impl Driver {
         for live in hello.live.iter().filter(|live| live.needs_log) {
             self.rotate_log(live.seq, live.rotations).await;
         }
-        let exited: Vec<u64> = hello.exits.iter().map(|exit| exit.seq).collect();
+        let is_known =
+            |seq: u64| hello.live.iter().any(|live| live.seq == seq) || hello.exits.iter().any(|exit| exit.seq == seq);
+        // Before anything is shown: a start that was not made must not be counted for a moment.
+        self.journal.members.iter_mut().for_each(|member| member.settle(is_known, now_ns()));
         for exit in hello.exits {
             self.exited(exit).await;
         }
-        let present = |seq: u64| hello.live.iter().any(|live| live.seq == seq) || exited.contains(&seq);
-        for member in &mut self.journal.members {
-            settle_member(member, present);
-        }
         self.finish_change().await;
         self.publish();
-    }
-}
-
-/// A birth that was written down but that pause never heard of did not happen; a run that pause does not remember
-/// ended without a witness.
-fn settle_member(member: &mut Member, present: impl Fn(u64) -> bool) {
-    match member.state {
-        MemberState::Starting { seq } if !present(seq) => {
-            member.starts = member.starts.saturating_sub(1);
-            member.state = Member::waiting("ContainerCreating");
-        }
-        MemberState::Running { seq, started_ns } if !present(seq) => member.terminate(Termination {
-            exit_code: 137,
-            signal: None,
-            reason: "ContainerStatusUnknown".into(),
-            message: "its end was not seen".into(),
-            started_ns,
-            finished_ns: now_ns(),
-            unhealthy: false,
-            replaced: false,
-        }),
-        _ => {}
     }
 }

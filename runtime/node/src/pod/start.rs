@@ -30,7 +30,6 @@ use crate::container::source::{self, Opened};
 use crate::network;
 use crate::sandbox::keeper::{Birth, BirthStdio, Process};
 use crate::sandbox::{Sandbox, SandboxConfig};
-use crate::supervise::decide;
 use crate::supervise::journal::{MemberState, SandboxRecord};
 use crate::volume::{self, OpenVolume, VolumeFolders};
 
@@ -45,10 +44,6 @@ impl Driver {
     /// One start of one member. A failure ends the member's run, and the restart policy decides on. A start counts once
     /// the sandbox stands: a node killed while making it has started nobody.
     pub(super) async fn bring_to_life(&mut self, index: usize, mut ready: Ready) {
-        if !decide::has_its_target(&self.journal, index, self.pod.restart_policy) {
-            // It has ended meanwhile, and will run again.
-            return self.set_waiting(index, "ContainerCreating", "waiting for its target".into());
-        }
         let sandbox = self.ensure_sandbox().await;
         self.begin_run(index);
         let planned = match sandbox {
@@ -66,15 +61,10 @@ impl Driver {
 
     /// Counts a start, whether or not it succeeds.
     pub(super) fn begin_run(&mut self, index: usize) {
-        let now = now_ns();
         let begun = change::begun(&self.pod, self.container(index));
         let member = &mut self.journal.members[index];
         member.begun = Some(begun);
-        member.starts += 1;
-        member.log_part = 0;
-        if member.last.is_some() {
-            member.backoff.advance(now);
-        }
+        member.begin_run(now_ns());
     }
 
     fn plan(&mut self, index: usize, ready: &mut Ready) -> Result<ContainerPlan, Failed> {

@@ -7,21 +7,24 @@ use dwell_spec::status::{ContainerState, ContainerStatus, PodStatus, Terminated,
 use k8s_openapi::api::core::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::shared::Shared;
 use crate::clock::now_ns;
-use crate::sandbox::Sandbox;
 use crate::supervise::journal::{Intent, Journal, Member, MemberState, Next, Termination};
 
+/// What a Pod's status says of the node around it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Around<'a> {
+    /// The state folder's id.
+    pub node: &'a str,
+    /// The host's addresses.
+    pub host_ips: &'a [IpAddr],
+    /// Whether the Pod's sandbox stands.
+    pub sandbox: bool,
+}
+
 /// The object with its status of now.
-pub(crate) fn object(
-    before: &v1::Pod,
-    pod: &Pod,
-    journal: &Journal,
-    shared: &Shared,
-    sandbox: Option<&Sandbox>,
-) -> v1::Pod {
+pub(crate) fn object(before: &v1::Pod, pod: &Pod, journal: &Journal, around: &Around<'_>) -> v1::Pod {
     let mut object = before.clone();
-    let status = pod_status(pod, journal, shared, sandbox);
+    let status = pod_status(pod, journal, around);
     let mut shown = to_v1_status(pod, &status, before.status.as_ref(), now_ns() as i64);
     show_resources(before.spec.as_ref(), &mut shown);
     object.status = Some(shown);
@@ -48,19 +51,21 @@ fn show_resources(spec: Option<&v1::PodSpec>, status: &mut v1::PodStatus) {
     }
 }
 
-fn pod_status(pod: &Pod, journal: &Journal, shared: &Shared, sandbox: Option<&Sandbox>) -> PodStatus {
+/// The status before it is shaped as Kubernetes has it.
+pub(super) fn pod_status(pod: &Pod, journal: &Journal, around: &Around<'_>) -> PodStatus {
     let of = |containers: &[Container], is: fn(&&Member) -> bool| -> Vec<ContainerStatus> {
         let members = journal.members.iter().filter(is);
         containers
             .iter()
             .zip(members)
-            .map(|(container, member)| container_status(pod, container, member, journal, shared))
+            .map(|(container, member)| container_status(pod, container, member, journal, around))
             .collect()
     };
-    let host_ips = shared.facts.addresses.clone();
+    let host_ips = around.host_ips.to_vec();
     PodStatus {
-        sandbox_ready: sandbox.is_some(),
+        sandbox_ready: around.sandbox,
         ended: journal.finished || has_stopped(journal),
+        lives: lives(journal),
         restarting_all: matches!(journal.intent, Intent::RestartAll(_)),
         pod_ips: if pod.host_network { host_ips.clone() } else { pod_ips(journal) },
         host_ips,
@@ -77,8 +82,11 @@ fn pod_status(pod: &Pod, journal: &Journal, shared: &Shared, sandbox: Option<&Sa
 /// Whether a stop was asked for and nothing lives any more: an init container, or a member that is just being born,
 /// keeps the Pod from having ended.
 fn has_stopped(journal: &Journal) -> bool {
-    matches!(journal.intent, Intent::Stop(_) | Intent::Remove(_))
-        && journal.members.iter().all(|member| member.live_seq().is_none())
+    matches!(journal.intent, Intent::Stop(_) | Intent::Remove(_)) && !lives(journal)
+}
+
+fn lives(journal: &Journal) -> bool {
+    journal.members.iter().any(|member| member.live_seq().is_some())
 }
 
 fn pod_ips(journal: &Journal) -> Vec<IpAddr> {
@@ -93,9 +101,9 @@ fn container_status(
     container: &Container,
     member: &Member,
     journal: &Journal,
-    shared: &Shared,
+    around: &Around<'_>,
 ) -> ContainerStatus {
-    let id = |starts: u32| (starts > 0).then(|| container_id(shared, pod, member, starts));
+    let id = |starts: u32| (starts > 0).then(|| container_id(around.node, pod, member, starts));
     let (state, last_state) = match &member.state {
         MemberState::Terminated(end) if will_restart(pod, member, journal, end) => {
             let message = format!(
@@ -110,24 +118,22 @@ fn container_status(
         }
         // It starts again, as soon as all have ended or at once: the Pod must not look as if it were over.
         MemberState::Terminated(end) if starts_anew(pod, member, journal, end) => {
-            (waiting_state("ContainerCreating", ""), Some(terminated(end, id(member.starts))))
+            (being_made(pod, ""), Some(terminated(end, id(member.starts))))
         }
         MemberState::Terminated(end) => (ContainerState::Terminated(terminated(end, id(member.starts))), None),
         // Also while its postStart hook runs, as the kubelet does.
         MemberState::Running { .. } if member.health.post_start_due => {
-            (waiting_state("ContainerCreating", ""), last(member, id(member.starts.saturating_sub(1))))
+            (being_made(pod, ""), last(member, id(member.starts.saturating_sub(1))))
         }
         MemberState::Running { started_ns, .. } => (
             ContainerState::Running { started_at_ns: *started_ns as i64 },
             last(member, id(member.starts.saturating_sub(1))),
         ),
-        MemberState::Starting { .. } => {
-            (waiting_state("ContainerCreating", ""), last(member, id(member.starts.saturating_sub(1))))
-        }
+        MemberState::Starting { .. } => (being_made(pod, ""), last(member, id(member.starts.saturating_sub(1)))),
         MemberState::Waiting { .. } if was_never_started(member, journal) => {
             (ContainerState::Terminated(never_started()), last(member, id(member.starts)))
         }
-        MemberState::Waiting { reason, message } => (waiting_state(reason, message), last(member, id(member.starts))),
+        MemberState::Waiting { message, .. } => (being_made(pod, message), last(member, id(member.starts))),
     };
     let running = matches!(state, ContainerState::Running { .. });
     let completed_init =
@@ -148,15 +154,21 @@ fn container_status(
 pub(super) fn will_restart(pod: &Pod, member: &Member, journal: &Journal, end: &Termination) -> bool {
     let has_passed = member.init && !member.is_sidecar() && end.exit_code == 0;
     let policy_says = !has_passed && member.follows(end, pod.restart_policy) != Next::Rest;
-    // The first restart is immediate: no back-off to speak of.
-    policy_says && member.backoff.delay_seconds() > 0 && !journal.finished && journal.intent == Intent::Run
+    // The first restart is immediate, and one after a long run: no back-off to speak of.
+    policy_says
+        && member.backoff.ready_at(end.finished_ns) > end.finished_ns
+        && !journal.finished
+        && journal.intent == Intent::Run
 }
 
 /// Whether it is started without waiting, whatever its exit status says.
 fn starts_anew(pod: &Pod, member: &Member, journal: &Journal, end: &Termination) -> bool {
     let ended_for_it = end.unhealthy || end.replaced;
     let begins = ended_for_it && member.follows(end, pod.restart_policy) != Next::Rest && !journal.finished;
-    !member.added && journal.intent.begins_again() || begins && journal.intent == Intent::Run
+    // An init container that has done its work has done it until all have ended: members may run yet.
+    let has_passed = member.init && !member.is_sidecar() && end.exit_code == 0;
+    let begins_with_all = journal.intent.begins_again() && !member.added && !has_passed;
+    begins_with_all || begins && journal.intent == Intent::Run
 }
 
 /// Whether its Pod was ended before it could begin, although its turn had come. Source: the kubelet's `TerminatePod`.
@@ -197,10 +209,11 @@ fn terminated(end: &Termination, id: Option<String>) -> Terminated {
     }
 }
 
-fn waiting_state(reason: &str, message: &str) -> ContainerState {
-    let reason = match reason {
-        "PodInitializing" => WaitingReason::PodInitializing,
-        _ => WaitingReason::ContainerCreating,
+/// One word for all that were not begun, whichever of them is next. Source: the kubelet's `convertToAPIContainerStatuses`.
+fn being_made(pod: &Pod, message: &str) -> ContainerState {
+    let reason = match pod.init_containers.is_empty() {
+        true => WaitingReason::ContainerCreating,
+        false => WaitingReason::PodInitializing,
     };
     ContainerState::Waiting { reason, message: message.to_owned() }
 }
@@ -213,8 +226,8 @@ fn image_id(image: &ImageRef) -> String {
 }
 
 /// 64 hexadecimal digits, as other runtimes have them; the same for the same start of the same container.
-fn container_id(shared: &Shared, pod: &Pod, member: &Member, starts: u32) -> String {
+fn container_id(node: &str, pod: &Pod, member: &Member, starts: u32) -> String {
     use sha2::{Digest, Sha256};
-    let text = format!("{}/{}/{}/{}/{starts}", shared.layout.id(), pod.namespace, pod.name, member.name);
+    let text = format!("{node}/{}/{}/{}/{starts}", pod.namespace, pod.name, member.name);
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,5 +1,6 @@
 //! Kubernetes' restart back-off, as the kubelet keeps it: 10 s, doubled up to 300 s, counted from the moment the
-//! container finished; the first restart is immediate; a container quiet for ten minutes starts over.
+//! container finished; the first restart is immediate; a container that ended more than ten minutes after its restart
+//! starts over.
 //!
 //! Pure: the clock comes in as an argument (nanoseconds since the epoch). One `Backoff` per container.
 //! Source: kubelet `doBackOff` and client-go `flowcontrol.Backoff`.
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub const INITIAL_NS: u64 = 10 * SECOND;
 /// Longest delay.
 pub const MAX_NS: u64 = 300 * SECOND;
-/// Twice the longest delay without a failure forgets all of them.
+/// Who failed no sooner than twice the longest delay after its restart is as if it never had before.
 const RESET_NS: u64 = 2 * MAX_NS;
 const SECOND: u64 = 1_000_000_000;
 
@@ -23,15 +24,15 @@ pub struct Backoff {
 
 impl Backoff {
     /// When a container that finished at `finished_ns` may start again; never earlier than `finished_ns`.
-    pub fn ready_at(&self, finished_ns: u64, now_ns: u64) -> u64 {
-        if self.delay_ns == 0 || self.expired(now_ns) { finished_ns } else { finished_ns + self.delay_ns }
+    pub fn ready_at(&self, finished_ns: u64) -> u64 {
+        if self.expired(finished_ns) { finished_ns } else { finished_ns + self.delay_ns }
     }
 
-    /// Called when a restart is made: the next one waits longer.
-    pub fn advance(&mut self, now_ns: u64) {
+    /// Called when a container that finished at `finished_ns` is started again: the next restart waits longer.
+    pub fn advance(&mut self, finished_ns: u64, now_ns: u64) {
         self.delay_ns = match self.delay_ns {
             0 => INITIAL_NS,
-            _ if self.expired(now_ns) => INITIAL_NS,
+            _ if self.expired(finished_ns) => INITIAL_NS,
             delay => (delay * 2).min(MAX_NS),
         };
         self.updated_ns = now_ns;
@@ -42,8 +43,9 @@ impl Backoff {
         self.delay_ns / SECOND
     }
 
-    fn expired(&self, now_ns: u64) -> bool {
-        now_ns.saturating_sub(self.updated_ns) > RESET_NS
+    /// The time that it waited does not count: what counts is when it failed.
+    fn expired(&self, finished_ns: u64) -> bool {
+        finished_ns.saturating_sub(self.updated_ns) > RESET_NS
     }
 }
 
@@ -55,10 +57,10 @@ mod tests {
         let (mut backoff, mut now, mut waits) = (Backoff::default(), SECOND, Vec::new());
         for _ in 0..restarts {
             let finished = now + run_ns;
-            let ready = backoff.ready_at(finished, finished);
+            let ready = backoff.ready_at(finished);
             waits.push((ready - finished) / SECOND);
             now = ready;
-            backoff.advance(now);
+            backoff.advance(finished, now);
         }
         waits
     }
@@ -71,6 +73,6 @@ mod tests {
     #[test]
     fn a_container_that_ran_longer_than_ten_minutes_starts_over() {
         assert_eq!(restart_times(601 * SECOND, 3), [0, 0, 0]);
-        assert_eq!(restart_times(500 * SECOND, 3), [0, 10, 20]);
+        assert_eq!(restart_times(500 * SECOND, 8), [0, 10, 20, 40, 80, 160, 300, 300]);
     }
 }

@@ -77,6 +77,11 @@ pub fn decide(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
     }
 }
 
+/// Whether a member's start is what is to be done now: asked again when all is ready for it, since that may have taken long.
+pub fn starts(journal: &Journal, rules: Rules, index: usize, now_ns: u64) -> bool {
+    decide(journal, rules, now_ns).steps.contains(&Step::Start(index))
+}
+
 fn stop(members: &[Member], stopping: Stopping, then: Step, now_ns: u64) -> Decision {
     let mut decision = Decision::default();
     for (index, member) in living(members) {
@@ -99,10 +104,11 @@ fn has_its_turn(members: &[Member], index: usize) -> bool {
 fn run_until_deadline(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
     let seconds = rules.deadline_seconds.map(u64::from);
     let deadline_ns = seconds.map(|seconds| journal.created_ns.saturating_add(seconds * 1_000_000_000));
-    if deadline_ns.is_some_and(|deadline_ns| deadline_ns <= now_ns) {
+    let mut decision = run(journal, rules, now_ns);
+    // What has ended in its time, and is only to be taken down, has not failed.
+    if deadline_ns.is_some_and(|deadline_ns| deadline_ns <= now_ns) && decision.steps != [Step::Finish] {
         return Decision { steps: vec![Step::Expire], wake_at_ns: None };
     }
-    let mut decision = run(journal, rules, now_ns);
     deadline_ns.into_iter().for_each(|deadline_ns| decision.wake_at(deadline_ns));
     decision
 }
@@ -110,7 +116,11 @@ fn run_until_deadline(journal: &Journal, rules: Rules, now_ns: u64) -> Decision 
 fn run(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
     let (inits, containers) = begun_by_the_manifest(&journal.members);
     let over = containers.iter().all(|member| rests(member, rules.policy));
-    if !over && journal.members.iter().any(|member| restarts_all(member, rules.policy)) {
+    // What is ended with its Pod has nobody begin again.
+    if !over
+        && !has_failed(inits, rules.policy)
+        && journal.members.iter().any(|member| restarts_all(member, rules.policy))
+    {
         return Decision { steps: vec![Step::RestartAll], wake_at_ns: None };
     }
     let mut decision = Decision::default();
@@ -148,6 +158,11 @@ fn run(journal: &Journal, rules: Rules, now_ns: u64) -> Decision {
     decision
 }
 
+/// Whether one of the init containers has failed for good, and with it the Pod.
+fn has_failed(inits: &[Member], policy: RestartPolicy) -> bool {
+    inits.iter().any(|member| !member.is_sidecar() && !succeeded(member) && rests(member, policy))
+}
+
 /// The init containers and the members.
 fn begun_by_the_manifest(members: &[Member]) -> (&[Member], &[Member]) {
     let count = |is: fn(&&Member) -> bool| members.iter().filter(is).count();
@@ -157,7 +172,7 @@ fn begun_by_the_manifest(members: &[Member]) -> (&[Member], &[Member]) {
 
 /// Whether the member at `index` has what it is to look at, if it is to look at another one: that one runs, or never will
 /// again, which the start will say.
-pub fn has_its_target(journal: &Journal, index: usize, policy: RestartPolicy) -> bool {
+fn has_its_target(journal: &Journal, index: usize, policy: RestartPolicy) -> bool {
     let name = journal.members[index].target.as_ref();
     let target = name.and_then(|name| journal.members.iter().find(|member| member.name == *name));
     target.is_none_or(|target| {
@@ -224,7 +239,7 @@ impl Decision {
         match &member.state {
             MemberState::Waiting { .. } => self.start_at(index, due(member, now_ns), now_ns),
             MemberState::Terminated(end) if restarts => {
-                self.start_at(index, member.backoff.ready_at(end.finished_ns, now_ns), now_ns);
+                self.start_at(index, member.backoff.ready_at(end.finished_ns), now_ns);
             }
             _ => {}
         }
@@ -241,7 +256,7 @@ impl Decision {
 
 /// A waiting member that ran before waits for its back-off; one that never ran is due.
 fn due(member: &Member, now_ns: u64) -> u64 {
-    member.last.as_ref().map_or(now_ns, |end| member.backoff.ready_at(end.finished_ns, now_ns))
+    member.last.as_ref().map_or(now_ns, |end| member.backoff.ready_at(end.finished_ns))
 }
 
 fn living(members: &[Member]) -> impl Iterator<Item = (usize, &Member)> {
@@ -275,8 +290,12 @@ fn restarts_all(member: &Member, policy: RestartPolicy) -> bool {
 }
 
 /// After pause died: whether the restart policy lets the Pod have a fresh sandbox, and what its members then are.
-/// Everything alive is dead (status 137); init containers run again; what rests, rests.
+/// Everything alive is dead (status 137); init containers run again; what rests, rests. A Pod that had run to its end, and
+/// was only to be taken down, has not failed for it.
 pub fn after_pause_death(journal: &mut Journal, policy: RestartPolicy, now_ns: u64) -> bool {
+    let lived = journal.members.iter().any(|member| !member.added && member.live_seq().is_some());
+    let inits = begun_by_the_manifest(&journal.members).0.len();
+    let was_over = has_failed(&journal.members[..inits], policy);
     for member in journal.members.iter_mut().filter(|member| member.live_seq().is_some()) {
         let started_ns = match member.state {
             MemberState::Running { started_ns, .. } => started_ns,
@@ -294,12 +313,11 @@ pub fn after_pause_death(journal: &mut Journal, policy: RestartPolicy, now_ns: u
         });
     }
     journal.members.iter_mut().for_each(|member| member.give_up(now_ns));
-    let inits = begun_by_the_manifest(&journal.members).0.len();
     let may_run = |member: &Member| {
         restarts(member, policy) || member.policy(policy) != RestartPolicy::Never && !rests(member, policy)
     };
     let wanted = match journal.intent {
-        Intent::Run => journal.members[inits..].iter().any(may_run),
+        Intent::Run => !was_over && journal.members[inits..].iter().any(may_run),
         intent => intent.begins_again(),
     };
     if wanted {
@@ -307,6 +325,12 @@ pub fn after_pause_death(journal: &mut Journal, policy: RestartPolicy, now_ns: u
             member.state = Member::waiting("PodInitializing");
             member.last = None;
             member.started = false;
+        }
+    } else if journal.intent == Intent::Run {
+        // Whichever node takes it down: nobody of it begins in another sandbox.
+        journal.intent = Intent::Stop(Stopping::new(now_ns, 0));
+        if lived {
+            journal.reason = Some(("SandboxChanged".into(), "the Pod's pause ended".into()));
         }
     }
     wanted

@@ -95,8 +95,9 @@ impl Member {
         self.started |= self.health.started;
     }
 
-    /// A probe has come to a verdict; a bad one of the startup or liveness probe is `condemn`'s.
-    pub fn probe_says(&mut self, kind: ProbeKind, good: bool) {
+    /// A probe has come to a verdict; says whether that is the end of its run, which is `condemn`'s.
+    #[must_use]
+    pub fn probe_says(&mut self, kind: ProbeKind, good: bool) -> bool {
         match kind {
             ProbeKind::Startup if good => {
                 self.health.started = true;
@@ -104,8 +105,9 @@ impl Member {
                 self.started = true;
             }
             ProbeKind::Readiness => self.health.ready = good && self.health.started,
-            ProbeKind::Startup | ProbeKind::Liveness => {}
+            ProbeKind::Startup | ProbeKind::Liveness => return !good,
         }
+        false
     }
 
     /// It makes room for another, whatever else it was to end for.

@@ -6,4 +6,6 @@ pub mod events;
 pub mod health;
 pub mod journal;
 pub mod prober;
+pub mod runs;
 pub mod storage;
+pub mod wishes;

@@ -9,9 +9,21 @@ use super::{ContainerState, ContainerStatus, Phase, PodStatus, find};
 use crate::pod::{Container, Pod, RestartRule};
 
 impl PodStatus {
-    /// The phase, by the kubelet's `getPhase`.
+    /// The phase, by the kubelet's `getPhase`; never a final one while anything lives, whatever its containers show
+    /// (`mergePodStatus`).
     #[must_use]
     pub fn phase(&self, pod: &Pod) -> Phase {
+        let has_begun = |status: &ContainerStatus| status.is_running() || status.stopped_with().is_some();
+        match self.phase_of_containers(pod) {
+            Phase::Succeeded | Phase::Failed if self.lives => match self.containers.iter().any(has_begun) {
+                true => Phase::Running,
+                false => Phase::Pending,
+            },
+            phase => phase,
+        }
+    }
+
+    fn phase_of_containers(&self, pod: &Pod) -> Phase {
         let init = InitCount::of(pod, &self.init_containers);
         let mut regular = Count::of(pod, &self.containers);
         let begun = regular.running + regular.stopped > 0;

@@ -88,6 +88,18 @@ fn phases_are_the_kubelets() {
     }
 }
 
+/// A sidecar whose hook runs does not show as running: the Pod was `Failed`, and lived.
+#[test]
+fn no_phase_is_final_while_anything_lives() {
+    let pod = pod(RestartPolicy::Never, &[], &["x"]);
+    let mut status = PodStatus { lives: true, ..PodStatus::accepted(&pod, 0) };
+    assert_eq!(status.phase(&pod), Phase::Pending);
+    ended(&mut status.containers[0], 1);
+    assert_eq!(status.phase(&pod), Phase::Running);
+    status.lives = false;
+    assert_eq!(status.phase(&pod), Phase::Failed);
+}
+
 #[test]
 fn qos_follows_requests_and_limits() {
     let mut pod = pod(RestartPolicy::Never, &[], &["x"]);

@@ -22,10 +22,7 @@ fn journal(inits: usize, containers: usize) -> Journal {
 fn start(journal: &mut Journal, index: usize, now: u64) {
     let seq = journal.take_seq();
     let member = &mut journal.members[index];
-    member.starts += 1;
-    if member.last.is_some() {
-        member.backoff.advance(now);
-    }
+    member.begin_run(now);
     member.born(seq, now);
 }
 
@@ -331,7 +328,7 @@ fn whoever_comes_after_a_sidecar_waits_for_its_hook_and_its_startup_probe() {
     assert_eq!(steps(&journal), [Step::PostStart(0)]);
     journal.members[0].post_start_done();
     assert_eq!(steps(&journal), []);
-    journal.members[0].probe_says(pod::ProbeKind::Startup, true);
+    assert!(!journal.members[0].probe_says(pod::ProbeKind::Startup, true));
     assert!(journal.members[0].health.ready, "without a readiness probe");
     assert_eq!(steps(&journal), [Step::Start(1)]);
 }
@@ -453,7 +450,7 @@ fn no_history_gets_stuck_or_starts_twice() {
                     if roll(2) == 0 {
                         member.condemn(condemned(now, roll(3) * SECOND, true));
                     } else if member.live_seq().is_some() {
-                        member.probe_says(pod::ProbeKind::Startup, true);
+                        assert!(!member.probe_says(pod::ProbeKind::Startup, true));
                     }
                 }
                 _ => {
