@@ -12,6 +12,7 @@ mod filters;
 mod hooks;
 mod host;
 mod library;
+mod life;
 mod members;
 mod neighbours;
 mod probes;

@@ -159,7 +159,8 @@ fn a_member_whose_pod_is_stopped_before_it_could_begin_has_ended() {
     assert!(node.dwell(&["ps"]).ok().contains("ContainerStatusUnknown"));
 }
 
-fn is_compiling(node: &Node) -> bool {
+/// Whether the node has a module compiled.
+pub fn is_compiling(node: &Node) -> bool {
     let pid = node.node_pid().expect("there is a node");
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     let name = |child: &str| std::fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
@@ -167,7 +168,7 @@ fn is_compiling(node: &Node) -> bool {
 }
 
 /// Pid of a Pod's pause: its title in `ps`, in a cgroup of this node's state folder.
-fn pause_of(title: &str, node: &Node) -> i32 {
+pub fn pause_of(title: &str, node: &Node) -> i32 {
     let wanted = format!("pause\0{title}\0");
     let net = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
     let pids = std::fs::read_dir("/proc")
