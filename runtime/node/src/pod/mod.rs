@@ -22,3 +22,6 @@ pub mod status;
 mod storage;
 pub mod usage;
 mod users;
+
+#[cfg(test)]
+mod tests;
