@@ -3,5 +3,7 @@
 //! after every step.
 
 mod notation;
+mod random;
 mod rules;
 mod table;
+mod world;
