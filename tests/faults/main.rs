@@ -11,6 +11,7 @@ mod inject;
 mod numbered;
 mod random;
 mod side_by_side;
+mod soak;
 
 use dwell_tests::node::Node;
 
