@@ -7,6 +7,7 @@ mod bench;
 mod chaos;
 mod clients;
 mod disk;
+mod half_written;
 mod inject;
 mod numbered;
 mod random;

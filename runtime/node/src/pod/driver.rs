@@ -394,7 +394,7 @@ impl Driver {
         }
     }
 
-    fn object(&self) -> k8s_openapi::api::core::v1::Pod {
+    pub(super) fn object(&self) -> k8s_openapi::api::core::v1::Pod {
         let node = self.shared.layout.id();
         let around =
             status::Around { node: &node, host_ips: &self.shared.facts.addresses, sandbox: self.sandbox.is_some() };

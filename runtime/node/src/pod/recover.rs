@@ -151,6 +151,22 @@ impl Driver {
             Found::Gone => self.pause_died().await,
             Found::Alive(alive) => self.adopt_sandbox(alive.0, alive.1).await,
         }
+        self.catch_up().await;
+    }
+
+    /// A node that was killed between writing the journal and writing the object has left one that nobody would write
+    /// again before the next change: members that ran were said to be on their way for ever.
+    async fn catch_up(&mut self) {
+        let [known, now] = [&*self.handle.object(), &self.object()].map(|object| serde_json::to_vec(object).ok());
+        if known == now {
+            return;
+        }
+        self.announced.clear();
+        match self.journal.finished {
+            // Its old object may lie where the run was.
+            true => self.finish().await,
+            false => self.publish(),
+        }
     }
 
     /// No member was born in it yet, so nothing is lost, and the next start makes a whole one.
