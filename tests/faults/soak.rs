@@ -138,11 +138,15 @@ fn warm_up(world: &World) {
     let folder = world.files().join("warm");
     std::fs::create_dir(&folder).expect("make a folder");
     std::fs::write(folder.join("wasm.end"), "0\n").expect("write a file");
-    let wasm = wasm_container("wasm", "tick.wasm", "/soak, wasm") + "    volumeMounts: [{name: soak, mountPath: /soak}]\n";
+    let wasm =
+        wasm_container("wasm", "tick.wasm", "/soak, wasm") + "    volumeMounts: [{name: soak, mountPath: /soak}]\n";
     let volume = format!("  volumes: [{{name: soak, hostPath: {{path: {}}}}}]\n", folder.display());
     world.run(&(pod("warm", "Never", 1, &[shell_container(world, "native", "true"), wasm]) + &volume)).ok();
     let finished = world.scope().take();
-    assert!(finished.mentions("device ") && finished.mentions("cgroup "), "control: an inventory sees what a node keeps");
+    assert!(
+        finished.mentions("device ") && finished.mentions("cgroup "),
+        "control: an inventory sees what a node keeps"
+    );
     end(world);
 }
 

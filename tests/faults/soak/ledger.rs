@@ -96,9 +96,13 @@ impl Ledger {
         let waits = state["waiting"]["reason"] == "CrashLoopBackOff";
         let all = restarts == self.restarts();
         match (self.ends.last(), self.goes_on()) {
-            (_, true) if state["running"].is_object() && all && begun == restarts + 1 => self.after(before, Verdict::Runs),
+            (_, true) if state["running"].is_object() && all && begun == restarts + 1 => {
+                self.after(before, Verdict::Runs)
+            }
             (Some(_), true) if waits && restarts + 1 == self.restarts() => self.after(before, Verdict::Waits),
-            (Some(_), false) if state["terminated"].is_object() && all => self.after(&state["terminated"], Verdict::Rests),
+            (Some(_), false) if state["terminated"].is_object() && all => {
+                self.after(&state["terminated"], Verdict::Rests)
+            }
             _ => Verdict::Pending,
         }
     }
@@ -162,7 +166,9 @@ mod tests {
         assert_eq!(killed.judge(&running(1, 137), 2), Verdict::Runs);
         assert_eq!(killed.judge(&running(0, 0), 1), Verdict::Pending, "it may not be seen yet");
         assert_eq!(killed.judge(&running(1, 137), 1), Verdict::Pending, "the program may not have begun yet");
-        for wrong in [killed.judge(&running(2, 137), 2), killed.judge(&running(1, 137), 3), killed.judge(&running(1, 0), 2)] {
+        for wrong in
+            [killed.judge(&running(2, 137), 2), killed.judge(&running(1, 137), 3), killed.judge(&running(1, 0), 2)]
+        {
             assert!(is_wrong(&wrong), "{wrong:?}");
         }
     }
