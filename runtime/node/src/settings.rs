@@ -52,6 +52,14 @@ impl Store {
         Ok(())
     }
 
+    /// Whether this one may take the place of the one of its name. Source: ValidateConfigMapUpdate, ValidateSecretUpdate.
+    pub fn may_become(&self, object: &SettingsObject, settings: &Settings) -> bool {
+        let path = self.path(settings.kind, &settings.namespace, &settings.name);
+        let old = std::fs::read(path).ok().and_then(|json| SettingsObject::from_json(settings.kind, &json).ok());
+        let same = || self.all().get(&key_of(settings)).is_none_or(|kept| kept.data == settings.data);
+        !old.is_some_and(|old| old.is_immutable()) || (object.is_immutable() && same())
+    }
+
     /// Forgets one; `false` if there is none.
     ///
     /// # Errors

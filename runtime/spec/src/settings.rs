@@ -84,6 +84,14 @@ impl SettingsObject {
         }
     }
 
+    /// Whether it may never change.
+    pub fn is_immutable(&self) -> bool {
+        match self {
+            Self::ConfigMap(object) => object.immutable == Some(true),
+            Self::Secret(object) => object.immutable == Some(true),
+        }
+    }
+
     /// From text, whose kind is known.
     ///
     /// # Errors

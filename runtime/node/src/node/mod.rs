@@ -9,6 +9,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dwell_spec::manifest::problem::{Cause, Problem};
 use dwell_spec::pod as checked;
 use dwell_spec::settings::{Settings, SettingsKind, SettingsObject};
 use dwell_spec::status::SaidCondition;
@@ -109,6 +110,10 @@ impl Node {
     pub async fn put_settings(&self, object: SettingsObject) -> Result<(), NodeError> {
         let settings =
             Settings::try_from(&object).map_err(|problems| NodeError::invalid_settings(&object, problems))?;
+        if !self.shared.settings.may_become(&object, &settings) {
+            let problem = Problem::new(Cause::Forbidden, "data", "field is immutable when `immutable` is set");
+            return Err(NodeError::invalid_settings(&object, vec![problem]));
+        }
         let shared = self.shared.clone();
         let kept = blocking(move || shared.settings.put(&object, settings)).await.flatten();
         kept.map_err(|error| NodeError::internal("keep it", error))?;

@@ -198,7 +198,11 @@ impl Driver {
             Step::PreStop(index) => self.run_hook(index, Purpose::PreStop).await,
             Step::Signal(index) => {
                 self.journal.members[index].signalled_ns = Some(now_ns());
-                self.tell_of(index, "Killing", "Stopping");
+                // Of one that is ended by a probe, or makes room, that is told already, and why.
+                let condemned = self.journal.members[index].health.condemned.as_ref();
+                if condemned.is_none_or(|why| !why.unhealthy && !why.replaced) {
+                    self.tell_of(index, "Killing", "Stopping");
+                }
                 self.signal(index, self.stop_signal(index)).await;
                 true
             }

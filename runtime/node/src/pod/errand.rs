@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dwell_spec::pod::{Action, Probe, ProbeKind};
+use dwell_spec::pod::{Action, Probe, ProbeKind, RestartPolicy};
 use dwell_sys::complain::complain;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
@@ -240,7 +240,9 @@ impl Driver {
         let Some(good) = verdict else { return };
         if let (true, Answer::Bad(why)) = (self.journal.members[index].probe_says(kind, good), answer) {
             let times = if failures == 1 { String::new() } else { format!(" {failures} times") };
-            let words = format!("Container {} failed {}", self.container(index).name, kind.as_str());
+            let follows = self.journal.members[index].policy(self.pod.restart_policy) != RestartPolicy::Never;
+            let follows = if follows { ", will be restarted" } else { "" };
+            let words = format!("Container {} failed {}{follows}", self.container(index).name, kind.as_str());
             self.tell(Some(index), "Killing", words);
             self.condemn(index, format!("its {} failed{times}: {why}", kind.as_str()), Some(kind));
         }

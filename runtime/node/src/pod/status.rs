@@ -120,7 +120,10 @@ fn container_status(
         MemberState::Terminated(end) if starts_anew(pod, member, journal, end) => {
             (being_made(pod, ""), Some(terminated(end, id(member.starts))))
         }
-        MemberState::Terminated(end) => (ContainerState::Terminated(terminated(end, id(member.starts))), None),
+        MemberState::Terminated(end) => {
+            let before = member.before.as_ref().map(|end| terminated(end, id(member.starts.saturating_sub(1))));
+            (ContainerState::Terminated(terminated(end, id(member.starts))), before)
+        }
         // Also while its postStart hook runs, as the kubelet does.
         MemberState::Running { .. } if member.health.post_start_due => {
             (being_made(pod, ""), last(member, id(member.starts.saturating_sub(1))))

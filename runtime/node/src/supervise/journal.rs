@@ -151,6 +151,9 @@ pub struct Member {
     pub state: MemberState,
     /// How its last run ended.
     pub last: Option<Termination>,
+    /// How the run before that one ended: what is shown as the last one, once the last is what it is now.
+    #[serde(default)]
+    pub before: Option<Termination>,
     /// How long the next restart waits.
     pub backoff: Backoff,
     /// Number of the newest log file of this start.
@@ -328,6 +331,7 @@ impl Member {
             starts: 0,
             state: Member::waiting(if init { "PodInitializing" } else { "ContainerCreating" }),
             last: None,
+            before: None,
             backoff: Backoff::default(),
             log_part: 0,
             oom_kills_before: 0,
@@ -414,7 +418,7 @@ impl Member {
             (end.unhealthy, end.replaced) = (condemned.unhealthy, condemned.replaced);
             end.message = if end.message.is_empty() { condemned.message } else { end.message };
         }
-        self.last = Some(end.clone());
+        self.before = self.last.replace(end.clone());
         self.state = MemberState::Terminated(end);
         (self.signalled_ns, self.killed) = (None, false);
     }

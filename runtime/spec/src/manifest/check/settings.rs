@@ -25,7 +25,11 @@ impl TryFrom<&SettingsObject> for Settings {
             SettingsObject::Secret(secret) => {
                 let text = secret.string_data.iter().flatten();
                 let text = text.map(|(key, value)| ("stringData", key, value.clone().into_bytes()));
-                (&secret.metadata, collect(bytes("data", &secret.data).chain(text), true, &mut problems))
+                let data = collect(bytes("data", &secret.data).chain(text), true, &mut problems);
+                let kind = secret.type_.as_deref().unwrap_or_default();
+                let missing = required(kind).iter().filter(|key| !data.contains_key(**key));
+                problems.extend(missing.map(|key| Problem::required(format!("data[{key}]"), "")));
+                (&secret.metadata, data)
             }
         };
         let meta = metadata::check(meta, &mut problems);
@@ -35,6 +39,17 @@ impl TryFrom<&SettingsObject> for Settings {
         }
         let settings = Settings { kind: object.kind(), namespace: meta.namespace, name: meta.name, data };
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
+    }
+}
+
+/// Keys that a Secret of this type must have.
+fn required(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "kubernetes.io/tls" => &["tls.crt", "tls.key"],
+        "kubernetes.io/ssh-auth" => &["ssh-privatekey"],
+        "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
+        "kubernetes.io/dockercfg" => &[".dockercfg"],
+        _ => &[],
     }
 }
 
