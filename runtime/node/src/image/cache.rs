@@ -20,7 +20,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use dwell_spec::plan::worker::ModuleInfo;
+use dwell_spec::plan::worker::{ModuleInfo, SOURCE_MAX};
 use dwell_sys::complain::complain;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -92,7 +92,7 @@ impl ModuleCache {
         if self.is_verified(digest) {
             return true;
         }
-        let fits = hash(file).is_ok_and(|found| found == seal.digest);
+        let fits = hash(file, u64::MAX).is_ok_and(|found| found == seal.digest);
         if fits {
             let _ = File::create(self.verified(digest));
         }
@@ -100,13 +100,17 @@ impl ModuleCache {
     }
 
     /// Stores what a compiler made: `code`, a nameless file of the cache's folder, and its own words of it. Replaces a
-    /// damaged entry.
+    /// damaged entry. Code of another source than the digest's is nobody's: a member that could write to the file may have
+    /// exchanged it between two looks, and whoever runs the module of that digest would run another.
     ///
     /// # Errors
-    /// What the file system said; words that are none.
+    /// What the file system said; words that are none, or of another source.
     pub fn store(&self, digest: &str, code: &mut File, info: &str) -> io::Result<()> {
         let info = serde_json::from_str::<ModuleInfo>(info)?;
-        let seal = Seal { info, size: code.metadata()?.len(), digest: hash(code)? };
+        if info.source_digest != digest {
+            return Err(io::Error::other("it changed while it was being compiled"));
+        }
+        let seal = Seal { info, size: code.metadata()?.len(), digest: hash(code, u64::MAX)? };
         let folder = self.ensure_folder()?;
         let written = tempfile_in(&folder)?;
         serde_json::to_writer(&written, &seal)?;
@@ -128,7 +132,8 @@ impl ModuleCache {
         self.folder.join(&self.engine_key).join(format!("{}.{extension}", bare(digest)))
     }
 
-    /// The digest of a source file (`sha256:…`), from memory if it did not change.
+    /// The digest of a source file (`sha256:…`), from memory if it did not change. One that is larger than a module may be
+    /// is read only so far that the compiler sees it is: a hole without end costs no more.
     ///
     /// # Errors
     /// What reading said.
@@ -138,7 +143,7 @@ impl ModuleCache {
         if let Some(digest) = std::fs::read_to_string(&remembered).ok().filter(|text| is_digest(text)) {
             return Ok(digest);
         }
-        let digest = hash(file)?;
+        let digest = hash(file, SOURCE_MAX + 1)?;
         if settled(&before) && identity(&before) == identity(&file.metadata()?) {
             remember(&remembered, &digest);
         }
@@ -185,11 +190,13 @@ fn remember(path: &Path, digest: &str) {
     }
 }
 
-fn hash(file: &mut File) -> io::Result<String> {
+/// Of so many bytes at most.
+fn hash(file: &mut File, most: u64) -> io::Result<String> {
     file.rewind()?;
     let (mut hasher, mut buffer) = (Sha256::new(), vec![0u8; 128 * 1024]);
+    let mut begin = (&*file).take(most);
     loop {
-        match file.read(&mut buffer)? {
+        match begin.read(&mut buffer)? {
             0 => break,
             read => hasher.update(&buffer[..read]),
         }
@@ -197,4 +204,48 @@ fn hash(file: &mut File) -> io::Result<String> {
     file.rewind()?;
     let hex: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(format!("sha256:{hex}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn digest_of(text: &[u8]) -> String {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(text).unwrap();
+        hash(&mut file, u64::MAX).unwrap()
+    }
+
+    /// A member that shared a module with its sibling exchanged it between the digest and the compiler's look: every Pod that
+    /// ran the module of that digest ran the other one.
+    #[test]
+    fn what_was_exchanged_under_the_compiler_is_stored_for_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = ModuleCache::new(folder.path().join("cache"), folder.path().join("boot"), "engine".to_owned());
+        let (looked_at, compiled) = (digest_of(b"one"), digest_of(b"another"));
+        let info = format!(
+            r#"{{"kind":"Preview1Command","source_bytes":7,"source_digest":"{compiled}","imports":[],"exports":[]}}"#
+        );
+        let store = |digest: &str| {
+            let mut code = tempfile_in(&cache.ensure_folder().unwrap()).unwrap();
+            code.write_all(b"code").unwrap();
+            cache.store(digest, &mut code, &info)
+        };
+        let said = store(&looked_at).unwrap_err().to_string();
+        assert!(said.contains("changed") && cache.find(&looked_at).is_none(), "{said}");
+        store(&compiled).unwrap();
+        assert!(cache.find(&compiled).is_some(), "control: what was looked at and compiled alike");
+    }
+
+    /// A member planted a file of a terabyte without a byte in it, and somebody asked for it to be run.
+    #[test]
+    fn a_hole_without_end_is_hashed_up_to_a_bound() {
+        let mut hole = tempfile::tempfile().unwrap();
+        hole.set_len(1 << 40).unwrap();
+        let mut control = tempfile::tempfile().unwrap();
+        control.set_len(4096).unwrap();
+        assert_eq!(hash(&mut hole, 4096).unwrap(), hash(&mut control, u64::MAX).unwrap());
+    }
 }

@@ -11,6 +11,8 @@ pub const WORKER_PLAN_FD: i32 = 3;
 pub const WORKER_HOSTS_FD: i32 = 5;
 /// Descriptor of the report file in the worker (write only).
 pub const WORKER_REPORT_FD: i32 = 4;
+/// Bytes of a module's source at most; nobody reads further.
+pub const SOURCE_MAX: u64 = 256 << 20;
 /// Where the compiled module is mounted in the worker's root.
 pub const MODULE_PATH: &str = "/module";
 
@@ -75,6 +77,10 @@ pub struct ModuleInfo {
     pub kind: ModuleKind,
     /// Bytes of the source.
     pub source_bytes: u64,
+    /// `sha256:…` of the source as it was read to be compiled: whoever may write to it may have changed it since it was
+    /// looked at.
+    #[serde(default)]
+    pub source_digest: String,
     /// Imports, `module.name` or interface names.
     pub imports: Vec<String>,
     /// Exports.

@@ -4,6 +4,7 @@
 
 use super::provided;
 use dwell_spec::plan::worker::{ModuleInfo, ModuleKind};
+use sha2::{Digest, Sha256};
 use std::fmt;
 use wasmparser::{BinaryReaderError, Encoding, ExternalKind, Parser, Payload, TypeRef};
 
@@ -120,7 +121,13 @@ pub fn inspect(source: &[u8]) -> Result<ModuleInfo, Refusal> {
             return Err(Refusal::NoEntry { exports: found.exports, component: found.component });
         }
     };
-    Ok(ModuleInfo { kind, source_bytes: source.len() as u64, imports: found.imports, exports: found.exports })
+    let (source_bytes, source_digest) = (source.len() as u64, digest(source));
+    Ok(ModuleInfo { kind, source_bytes, source_digest, imports: found.imports, exports: found.exports })
+}
+
+fn digest(source: &[u8]) -> String {
+    let bytes = Sha256::digest(source);
+    bytes.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn is_text(source: &[u8]) -> bool {

@@ -15,13 +15,11 @@ mod provided;
 use crate::ending::{HOST_FAILED, NOT_RUNNABLE};
 use crate::walls::{landlock, seccomp};
 use crate::{engine, link, report, trusted};
-use dwell_spec::plan::worker::{ModuleInfo, ModuleKind};
+use dwell_spec::plan::worker::{ModuleInfo, ModuleKind, SOURCE_MAX};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::File;
 use std::io::{Read, Write};
 
-/// Bytes of a source at most.
-const SOURCE_MAX: u64 = 256 << 20;
 /// Descriptor of the file that takes the `ModuleInfo` as JSON.
 const INFO_FD: i32 = 3;
 /// Threads that compile. Memory grows a tenth with the second (720 for 650 MB), time halves.
