@@ -145,9 +145,14 @@ impl Layout {
         self.run.join("modules")
     }
 
+    /// One folder for each Pod, for what does not outlive a boot.
+    pub fn run_pods(&self) -> PathBuf {
+        self.run.join("pods")
+    }
+
     /// What of a Pod does not outlive a boot.
     pub fn run_pod(&self, uid: &str) -> PathBuf {
-        self.run.join("pods").join(one_component(uid))
+        self.run_pods().join(one_component(uid))
     }
 
     /// The object of a Pod that is not finished, as it is now; it wins over `pod_object`.

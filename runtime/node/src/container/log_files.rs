@@ -13,14 +13,16 @@ pub const LOG_FILE_MAX: u64 = 10 << 20;
 /// Files kept per container, over all its starts.
 pub const LOG_FILES_KEPT: usize = 5;
 
-/// Opens one log file for appending, making folder and file if missing.
+/// Opens one log file for appending, making folder and file if missing. The folder is the node's own, and a link or a FIFO
+/// in it would not be.
 ///
 /// # Errors
 /// What the file system said.
 pub fn open(folder: &Path, start: u32, part: u32) -> io::Result<File> {
     std::fs::create_dir_all(folder)?;
     let path = folder.join(log_file_name(start, part));
-    File::options().create(true).append(true).mode(0o640).open(path)
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    File::options().create(true).append(true).mode(0o640).custom_flags(flags.bits() as i32).open(path)
 }
 
 /// Deletes the oldest files beyond `LOG_FILES_KEPT`; empty files ahead do not count.

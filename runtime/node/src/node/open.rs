@@ -2,7 +2,9 @@
 //! fails half-way must leave nothing.
 
 use std::fs::File;
-use std::os::unix::fs::DirBuilderExt;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use rustix::fs::FlockOperation;
@@ -56,7 +58,9 @@ pub(super) async fn shared(config: NodeConfig) -> Result<Shared, NodeError> {
 
 fn open_blocking(config: NodeConfig) -> Result<Shared, NodeError> {
     let NodeConfig { layout, worker } = config;
-    std::fs::create_dir_all(layout.pods()).map_err(|e| NodeError::internal("make the folder of Pods", e))?;
+    for folder in [layout.pods(), layout.run_pods(), layout.cache()] {
+        make_closed(&folder).map_err(|e| NodeError::internal(&format!("make the folder {}", folder.display()), e))?;
+    }
     let embedded = Embedded::open().map_err(|e| NodeError::internal("make memory files of pause and init", e))?;
     let settings = Store::open(layout.settings()).map_err(|e| NodeError::internal("read ConfigMaps and Secrets", e))?;
     let facts = host::facts();
@@ -86,6 +90,13 @@ fn open_blocking(config: NodeConfig) -> Result<Shared, NodeError> {
         shutdown: Notify::new(),
         broken: false.into(),
     })
+}
+
+/// A folder that root alone enters, whoever made it and whatever lies above it: below are programs of members' with
+/// set-user bits, which nobody of the host may run, and Secrets (CVE-2024-25621).
+fn make_closed(folder: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
 }
 
 /// What opening took, and whatever Pods left.

@@ -132,7 +132,7 @@ pub(crate) fn remove_orphans(shared: &Shared, known: &[String]) {
     for uid in shared.cgroups.list_pods().iter().filter(|uid| !known.contains(uid)) {
         tidy(format_args!("remove the cgroup of {uid}"), || shared.cgroups.end_pod(uid));
     }
-    for uid in recorded(&shared.layout.run().join("pods")).iter().filter(|uid| !known.contains(uid)) {
+    for uid in recorded(&shared.layout.run_pods()).iter().filter(|uid| !known.contains(uid)) {
         let memory = shared.layout.run_pod(uid).join("volumes");
         tidy(format_args!("remove the run folder of {uid}"), || {
             crate::volume::remove_memory(&memory)?;
