@@ -5,7 +5,10 @@
 
 pub mod embedded;
 pub mod guest;
+pub mod host;
 pub mod inventory;
+pub mod manifest;
+pub mod member;
 pub mod node;
 pub mod rootfs;
 pub mod world;

@@ -15,11 +15,11 @@ mod files;
 mod grants;
 mod images;
 mod kernel;
-mod manifest;
-mod member;
 mod network;
 mod privileges;
 mod probe;
 mod processes;
 mod terminal;
 mod worker;
+
+use dwell_tests::{manifest, member};

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use dwell_tests::node::Node;
-use dwell_tests::{guest, rootfs};
+use crate::node::Node;
+use crate::{guest, rootfs};
 
 /// A Pod being written down.
 pub struct Manifest {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use dwell_tests::node::{Node, wait_until};
+use crate::node::{Node, wait_until};
 
 /// A process of a Pod's container.
 pub struct Member {
