@@ -6,6 +6,8 @@
 //! walks, mounts, copies or reads by name as a careless runtime would (in mounts of its own where it mounts), reaches what
 //! the attack was after. Without it a test could pass because its bait was never in the way.
 //!
+//! `planted` and `starts` are no single hole but their kind: what one member leaves in a volume it shares.
+//!
 //! A test must never touch what it did not make: the bait is a folder of its own, and so is all that is shared.
 
 mod contents;
@@ -15,8 +17,10 @@ mod flip;
 mod host;
 mod identity;
 mod images;
+mod planted;
 mod projected;
 mod stage;
+mod starts;
 mod table;
 mod volumes;
 mod words;
