@@ -96,6 +96,37 @@ fn as_container(path: &str) -> Option<String> {
     Some(format!("spec.containers[]{rest}"))
 }
 
+/// Every field of a Pod's spec that holds no field with a line of its own, by its path, and its line: what a test of all
+/// of them goes through. From the Kubernetes types, not from the table, so that none can be forgotten; what init and
+/// added containers share with the others is there once.
+#[must_use]
+pub fn leaves() -> Vec<(String, Option<&'static Field>)> {
+    let mut found = Vec::new();
+    if let Some(spec) = schema::pod().field("spec") {
+        collect_leaves("spec", spec, &mut found);
+    }
+    found
+}
+
+fn collect_leaves(path: &str, of: &Type, found: &mut Vec<(String, Option<&'static Field>)>) {
+    if let Type::List(item) = of
+        && matches!(**item, Type::Struct(_))
+    {
+        return collect_below(path, &format!("{path}[]"), item, found);
+    }
+    collect_below(path, path, of, found);
+}
+
+fn collect_below(path: &str, prefix: &str, of: &Type, found: &mut Vec<(String, Option<&'static Field>)>) {
+    let (line, before) = (find(path), found.len());
+    if let (Type::Struct(fields), Some(Verdict::Honoured)) = (of, line.map(Field::verdict)) {
+        fields.iter().for_each(|(name, of)| collect_leaves(&format!("{prefix}.{name}"), of, found));
+    }
+    if found.len() == before && line.is_none_or(|line| line.path == path) {
+        found.push((path.to_owned(), line));
+    }
+}
+
 /// What `dwell explain PATH` prints: the field, its type, what dwell does with it. Indices may be left out.
 /// `None` when Kubernetes has no such field.
 #[must_use]

@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 pub use self::changes::changed;
 pub use self::emit::{to_yaml, yaml_of};
-pub use self::fields::{explain, nearest_field, support_table};
+pub use self::fields::{Field, Verdict, explain, leaves, nearest_field, support_table, table};
 use self::kinds::Kind;
 use self::node::{Node, Value};
 pub use self::prepare::{assign_name, generated_name, resolve_paths};
