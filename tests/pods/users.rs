@@ -209,6 +209,56 @@ fn what_does_not_go_with_it_is_refused_by_its_place() {
     assert_eq!((there.code, &*there.out), (0, "65535\n"), "control: {there:#?}");
 }
 
+/// Once, every device of the host was made the namespace's root's: `privileged` opened them all.
+#[test]
+fn the_hosts_devices_stay_the_hosts() {
+    let node = Node::new();
+    let more = "    securityContext: {privileged: true}\n";
+    for (name, own) in [("own", true), ("host", false)] {
+        node.start(&pod(name, own, "", &native(&node, "app", "exec sleep 600", more)));
+        node.wait_for_phase(name, "Running");
+    }
+    let script = "stat -c %u /dev/kmsg /dev/null; (exec 3>>/dev/kmsg) 2>/dev/null && echo opened || echo closed";
+    assert_eq!(inside(&node, "own", script), "65534\n0\nclosed\n");
+    assert_eq!(inside(&node, "host", script), "0\n0\nopened\n", "control");
+}
+
+/// Once, IPC's were refused, and the groups that may ping were the host's.
+#[test]
+fn parameters_of_its_own_namespaces_are_set() {
+    let node = Node::new();
+    let sysctls = "  securityContext: {sysctls: [{name: kernel.shm_rmid_forced, value: '1'}, \
+                   {name: net.ipv4.ping_group_range, value: '0 2000'}, {name: net.ipv4.ip_local_port_range, value: '2000 3000'}]}\n";
+    let script = "cat /proc/sys/kernel/shm_rmid_forced /proc/sys/net/ipv4/ping_group_range /proc/sys/net/ipv4/ip_local_port_range";
+    let said = node.run(&pod("own", true, sysctls, &native(&node, "app", script, "")));
+    assert_eq!((said.code, said.out.as_str()), (0, "1\n0\t2000\n2000\t3000\n"), "{said:#?}");
+}
+
+/// Once, whoever came to see the socket was answered: a folder of root's alone, mounted with its ids mapped, led a member
+/// there whose root is nobody on the host.
+#[test]
+fn nobody_but_the_hosts_root_is_answered_by_the_node() {
+    use std::io::{Read, Write};
+    let node = Node::new();
+    node.start(&pod("own", true, "", &native(&node, "app", "exec sleep 600", "")));
+    let socket = node.state_dir().join("run/dwell.sock");
+    let ask = |uid: u32| {
+        let socket = socket.clone();
+        let asked = std::thread::spawn(move || {
+            dwell_sys::identity::act_as(uid, uid).expect("become somebody else");
+            let mut stream = std::os::unix::net::UnixStream::connect(socket).expect("reach it");
+            let mut answer = String::new();
+            let _ = stream
+                .write_all(b"GET /api/v1/namespaces/default/pods HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+            let _ = stream.read_to_string(&mut answer);
+            answer
+        });
+        asked.join().expect("it ends")
+    };
+    assert_eq!(ask(0x7000_0000), "");
+    assert!(ask(0).starts_with("HTTP/1.1 200"), "control");
+}
+
 /// Once, no volume of a privileged member was mapped.
 #[test]
 fn volumes_are_mapped_for_a_privileged_member_too() {

@@ -29,9 +29,6 @@ pub fn device(
     let parent = ensure_plain_dir_in_root(root, parent)?;
     let kind = if device.block { FileType::BlockDevice } else { FileType::CharacterDevice };
     mknodat(&parent, name, kind, Mode::from_raw_mode(mode), makedev(device.major, device.minor))?;
-    if (uid, gid) == (0, 0) {
-        return Ok(());
-    }
     chownat(&parent, name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::SYMLINK_NOFOLLOW)
 }
 

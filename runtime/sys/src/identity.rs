@@ -21,6 +21,22 @@ pub fn make_as(uid: u32, gid: u32) -> Result<(), Errno> {
     if now == (uid.into(), gid.into()) { Ok(()) } else { Err(Errno::PERM) }
 }
 
+/// From here on the calling thread is these ids of the host for whatever asks who it is, and keeps its capabilities. Another
+/// thread is not concerned, so it must be one that is thrown away.
+///
+/// # Errors
+/// EPERM without CAP_SETPCAP, CAP_SETUID or CAP_SETGID.
+pub fn act_as(uid: u32, gid: u32) -> Result<(), Errno> {
+    let bits = capabilities_secure_bits()? | CapabilitiesSecureBits::NO_SETUID_FIXUP;
+    set_capabilities_secure_bits(bits)?;
+    // The C library's own would change every thread of the process.
+    // SAFETY: numbers alone are passed.
+    let done = unsafe {
+        libc::syscall(libc::SYS_setresgid, -1, gid, -1) == 0 && libc::syscall(libc::SYS_setresuid, -1, uid, -1) == 0
+    };
+    if done { Ok(()) } else { Err(Errno::PERM) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -259,7 +259,7 @@ impl Driver {
             self.attach_network(&plan.host_ports)?;
         }
         if let Some(sandbox) = &self.sandbox {
-            sandbox.set_sysctls(&plan.sandbox.sysctls)?;
+            sandbox.set_sysctls(users, &plan.sandbox.sysctls)?;
         }
         files::write(&self.shared, &self.handle.uid, &self.pod, &plan, self.pod_ip())
             .map_err(|e| format!("write the Pod's files: {e}"))?;

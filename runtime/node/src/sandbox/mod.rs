@@ -130,12 +130,12 @@ impl Sandbox {
     ///
     /// # Errors
     /// Names the parameter that the kernel refused.
-    pub fn set_sysctls(&self, sysctls: &[(String, String)]) -> Result<(), String> {
+    pub fn set_sysctls(&self, users: Option<u32>, sysctls: &[(String, String)]) -> Result<(), String> {
         if sysctls.is_empty() {
             return Ok(());
         }
         let open = |kind| self.namespace(kind).map_err(|error| format!("open the Pod's {kind} namespace: {error}"));
-        sysctl::set(open("net")?.as_fd(), open("ipc")?.as_fd(), sysctls)
+        sysctl::set(open("net")?.as_fd(), open("ipc")?.as_fd(), users, sysctls)
     }
 
     /// Kills every member by the Pod's cgroup and waits until none is left.

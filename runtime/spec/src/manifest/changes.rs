@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;
 
 use super::problem::Problem;
-use crate::status;
+use crate::{quantity, status};
 
 type Quantities = BTreeMap<String, Quantity>;
 
@@ -148,7 +148,11 @@ fn gone(before: Option<&ResourceRequirements>, after: Option<&ResourceRequiremen
         let problem = |name: &String| {
             Problem::forbidden(format!("{path}.{list}[{name}]"), &format!("resource {list} cannot be removed"))
         };
-        before.keys().filter(|name| !after.contains_key(*name)).map(problem).collect::<Vec<_>>()
+        // 0 is none, too.
+        let is_none = |amount: &Quantity| quantity::Quantity::parse(&amount.0).is_ok_and(|amount| amount.units() == 0);
+        let gone =
+            |name: &&String| after.get(*name).is_none_or(|now| is_none(now) && !before.get(*name).is_some_and(is_none));
+        before.keys().filter(gone).map(problem).collect::<Vec<_>>()
     };
     missing.into_iter().flat_map(of_one).collect()
 }

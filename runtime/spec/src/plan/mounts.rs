@@ -91,6 +91,11 @@ fn dev(steps: &mut Steps, tty: bool) {
     steps.then([Op::MountMqueue { target: "/dev/mqueue".to_owned() }]);
 }
 
+/// Paths of the devices that every member has.
+pub fn usual_devices() -> Vec<String> {
+    NODES.map(|(name, ..)| format!("/dev/{name}")).to_vec()
+}
+
 /// Whether a device of the host is none that a member has anyway.
 fn is_more(path: &str) -> bool {
     let usual =
@@ -150,7 +155,8 @@ pub fn pod_owned(steps: &mut Steps, pod: &Pod, container: &Container, facts: &Co
     for mount in mounts {
         check(pod, container, mount)?;
         let is_device = facts.devices.contains_key(&mount.volume);
-        let mut flags = volume_flags(mount, container.rights.privileged || is_device);
+        let mut flags = volume_flags(mount, container.rights.privileged && pod.host_users || is_device);
+        // Where ids are mapped, a node that the host's root made in a volume would be the member's.
         // The device is the member's to use, its name and mode are the host's; a read-only mount writes to a device.
         flags.read_only |= is_device;
         flags.device = is_device;

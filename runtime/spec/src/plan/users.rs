@@ -7,6 +7,7 @@
 
 use super::container::FdSource;
 use super::init::{Namespace, Op};
+use super::mounts;
 use super::refusal::{PlanError, Problem};
 use super::steps::Steps;
 use crate::facts::ContainerFacts;
@@ -48,6 +49,14 @@ pub(super) fn confine(
     for op in &mut steps.ops {
         if let Op::ChangeDirectory { create_as, .. } = op {
             *create_as = create_as.map(|_| owner);
+        }
+    }
+    let made_here = mounts::usual_devices();
+    for op in &mut steps.ops {
+        match op {
+            // The host's devices stay the host's, whatever the manifest lets it see.
+            Op::MakeDevice { path, owner, .. } if made_here.contains(path) => *owner = (first, first),
+            _ => {}
         }
     }
     steps.ops.retain(|op| !matches!(op, Op::ChownStdio { .. }));
