@@ -44,7 +44,7 @@ fn an_init_container_is_tried_again_until_it_succeeds() {
     let node = Node::new();
     let init = "echo try >> /v/tries; test $(wc -l < /v/tries) -ge 2";
     let said = node.run(&after_init(&node, "OnFailure", "wc -l < /v/tries", init));
-    assert_eq!((said.code, said.out.as_str()), (0, "2\n"), "{said:#?}");
+    assert_eq!((said.code, said.out.as_str()), (0, "main | 2\n"), "{said:#?}");
     let status = &node.pod("life")["status"];
     assert_eq!(status["initContainerStatuses"][0]["restartCount"], 1, "{status:#}");
     assert_eq!(status["containerStatuses"][0]["restartCount"], 0, "{status:#}");

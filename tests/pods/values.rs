@@ -73,5 +73,6 @@ fn names_and_servers_are_the_manifests() {
     let resolver = "nameserver 192.0.2.53\nsearch one.test two.test\noptions ndots:3 rotate\n";
     assert!(said.out.starts_with(&format!("{full}\n{resolver}")), "{said:#?}");
     assert!(said.out.contains(&format!("\t{full}\tnamed\n")), "{said:#?}");
-    assert!(said.out.ends_with("\n# Entries added by HostAliases.\n10.9.8.7\tdb\tdb.local\n"), "{said:#?}");
+    let aliases = "\n# Entries added by HostAliases.\n10.9.8.7\tdb\tdb.local\n# Other Pods of this node.\n";
+    assert!(said.out.ends_with(aliases), "{said:#?}");
 }

@@ -130,8 +130,12 @@ async fn ensure(client: &Client, layout: &Layout, pod: &Pod, replace: bool) -> R
         Need::Changing if there.as_ref().is_some_and(is_finished) && replace => {
             remove(client, layout, std::slice::from_ref(pod)).await?;
         }
+        Need::Changing if there.as_ref().is_some_and(is_finished) && !pod.spec.as_ref().is_some_and(begins_again) => {
+            let what = format!("the Pod {} has ended, and would not run as its manifest says now", shown(pod));
+            return Err(Failure::new(what).with_hint("`dwell up --replace` makes it anew"));
+        }
         Need::Changing => match client.put_pod(pod).await {
-            Ok(changed) if is_finished(&changed) => return begin(client, pod, changed).await.map(Some),
+            Ok(changed) if is_finished(&changed) => return start(client, pod).await.map(Some),
             Ok(changed) => return Ok(Some(changed)),
             Err(e) if e.kind() == Kind::Invalid && replace => remove(client, layout, std::slice::from_ref(pod)).await?,
             Err(e) if e.kind() == Kind::Invalid => {
@@ -144,17 +148,6 @@ async fn ensure(client: &Client, layout: &Layout, pod: &Pod, replace: bool) -> R
         Need::Making => {}
     }
     Ok(Some(client.create_pod(pod).await?))
-}
-
-/// One that ended by itself has done what it was for, as it was then.
-async fn begin(client: &Client, pod: &Pod, changed: Pod) -> Result<Pod, Failure> {
-    match changed.spec.as_ref().is_some_and(begins_again) {
-        true => start(client, pod).await,
-        false => {
-            Err(Failure::new(format!("the Pod {} has ended, and would not run as its manifest says now", shown(pod)))
-                .with_hint("`dwell up --replace` makes it anew"))
-        }
-    }
 }
 
 async fn start(client: &Client, pod: &Pod) -> Result<Pod, Failure> {

@@ -38,6 +38,7 @@ impl Driver {
         let Some(first) = users else { return Ok(None) };
         let init = self.shared.embedded.init.try_clone().map_err(|error| format!("copy a descriptor: {error}"))?;
         let made = blocking(move || Namespaces::make(init.as_fd(), first)).await.flatten();
+        let made = made.and_then(|namespaces| namespaces.reap_later().map(|()| namespaces));
         made.map(Some).map_err(|error| match error.raw_os_error() {
             Some(NO_SPACE) => {
                 format!("make its user namespace: the host allows no more (sysctl user.max_user_namespaces): {error}")

@@ -33,18 +33,36 @@ impl Namespaces {
         set_socket_timeout(&ours, Timeout::Recv, Some(PATIENCE))?;
         let (pid, pidfd) = process::spawn_vfork(init, &[c"users"], &[], &[(theirs.as_fd(), 0)], None)?;
         drop(theirs);
-        super::reap_later(pidfd.try_clone()?);
-        done(&ours)?;
-        map(pid, first)?;
-        rustix::io::write(&ours, &[0])?;
-        done(&ours)?;
-        Ok(Namespaces { pidfd, _socket: ours })
+        match both(&ours, pid, first) {
+            Ok(()) => Ok(Namespaces { pidfd, _socket: ours }),
+            Err(error) => {
+                drop(ours);
+                let _ = process::wait_for_exit(pidfd.as_fd());
+                Err(error)
+            }
+        }
+    }
+
+    /// Reaps the process once it has ended, as it does when this is dropped. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn reap_later(&self) -> io::Result<()> {
+        super::reap_later(self.pidfd.try_clone()?);
+        Ok(())
     }
 
     /// Whose they are.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
+}
+
+fn both(socket: &OwnedFd, pid: Pid, first: u32) -> io::Result<()> {
+    done(socket)?;
+    map(pid, first)?;
+    rustix::io::write(socket, &[0])?;
+    done(socket)
 }
 
 /// One step's outcome.
