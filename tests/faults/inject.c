@@ -177,7 +177,8 @@ static void attach(const char *node) {
         pid_t id = atoi(entry->d_name);
         if (id <= 0) continue;
         int refused = ptrace(PTRACE_SEIZE, id, 0, OPTIONS);
-        if (refused && errno == ESRCH) continue;  // a thread that has ended meanwhile
+        // A thread that has ended meanwhile, or is just ending.
+        if (refused && (errno == ESRCH || (errno == EPERM && id != atoi(node)))) continue;
         if (refused) perror("attach"), exit(2);
         add(id, NODE);
         if (wanted == NODE) ptrace(PTRACE_INTERRUPT, id, 0, 0);

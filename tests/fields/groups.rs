@@ -8,9 +8,10 @@ use crate::merge::merge;
 use crate::table::{Answer, At, Group, Look, When};
 
 /// A shell's view of the guest that lives beside it: `worker NAME` is a line of its process's status, white space once,
-/// and `$p` the path of that process's command line.
+/// and `$p` the path of that process's command line. Once its last wall stands.
 const BESIDE: &str = r#"worker() {
-until p=$(grep -l "^dwell-worker" /proc/[0-9]*/cmdline 2>/dev/null | head -n 1) && [ "$p" ]; do sleep 0.02; done
+until p=$(grep -l "^dwell-worker" /proc/[0-9]*/cmdline 2>/dev/null | head -n 1) && [ "$p" ] &&
+grep -q "^Seccomp:.2" "${p%cmdline}status"; do sleep 0.02; done
 sed -n "s/^$1:[^0-9a-f]*//p" "${p%cmdline}status" | tr "\\t" " "
 }
 "#;
