@@ -126,7 +126,7 @@ fn next_starts(container: impl Fn(&Stage, &[&str]) -> String) {
     for to in stage.ways(&stage.victim) {
         host_script(&format!("cd {} && rm -rf at && ln -s {} at", shared.display(), to.display()));
         let count = stage.node.pod("attack")["status"]["containerStatuses"][0]["restartCount"].clone();
-        stage.node.dwell(&["restart", "attack"]);
+        stage.node.dwell(&["restart", "attack"]).ok();
         let again = |pod: &serde_json::Value| pod["status"]["containerStatuses"][0]["restartCount"] != count;
         stage.node.wait_for("attack", "its next start", again);
     }
