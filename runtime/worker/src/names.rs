@@ -5,7 +5,7 @@
 //! where `hosts` lacks it, it is both loopback addresses.
 
 use crate::trusted;
-use dwell_spec::plan::worker::{WORKER_HOSTS_FD, WorkerPlan};
+use dwell_spec::plan::worker::{HOSTS_MAX, WORKER_HOSTS_FD, WorkerPlan};
 use hickory_resolver::config::{LookupIpStrategy, ResolveHosts};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -18,9 +18,6 @@ use std::sync::Arc;
 
 /// Bytes of a name at most (RFC 1035), with a final dot.
 const NAME_MAX: usize = 254;
-
-/// Bytes of `hosts` that are looked at.
-const HOSTS_MAX: usize = 1 << 20;
 
 /// Why a name has no addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use dwell_spec::plan::users::IDS;
+use dwell_spec::plan::users;
 use dwell_sys::fs::{open_beneath, open_in_root, open_plain_beneath};
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat};
 use rustix::io::Errno;
@@ -108,13 +108,12 @@ impl Tree {
     /// An id of the host as it is seen from inside.
     fn inside(&self, id: u32) -> u32 {
         let Some(first) = self.users else { return id };
-        id.checked_sub(first).filter(|id| *id < IDS).unwrap_or(NOBODY)
+        id.checked_sub(first).filter(|id| *id < users::IDS).unwrap_or(NOBODY)
     }
 
     /// An id as it is seen from inside, as the host has it; `None` if there is none such.
     fn of_host(&self, id: u32) -> Option<u32> {
-        let Some(first) = self.users else { return Some(id) };
-        (id < IDS).then(|| first + id)
+        self.users.map_or(Some(id), |first| users::of_host(first, id))
     }
 
     /// What a path leads to; `None` if there is nothing.

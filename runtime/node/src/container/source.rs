@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use dwell_spec::facts::VolumePart;
 use dwell_spec::plan::container::{FdSource, MountFlags, SHARED_MEMORY};
-use dwell_spec::plan::users::IDS;
+use dwell_spec::plan::users;
 use dwell_spec::plan::worker::WorkerPlan;
 use dwell_spec::pod::Propagation;
 use dwell_sys::{memfd, mount};
@@ -112,9 +112,8 @@ fn overlay_root(image: &Path, parts: &Parts<'_>) -> io::Result<OwnedFd> {
     let (upper, work) = (parts.own_folder.join("upper"), parts.own_folder.join("work"));
     std::fs::create_dir_all(&upper)?;
     std::fs::create_dir_all(&work)?;
-    let first = parts.users.map_or(0, |users| users.0);
-    copy_mode(lower.as_fd(), &upper, first)?;
-    if parts.users.is_some() {
+    copy_mode(lower.as_fd(), &upper, parts.users.map(|users| users.0))?;
+    if let Some((first, _)) = parts.users {
         std::os::unix::fs::chown(&work, Some(first), Some(first))?;
         lower = mapped(mount::clone_tree(lower.as_fd(), "", false)?, parts)?;
     }
@@ -128,13 +127,11 @@ fn overlay_root(image: &Path, parts: &Parts<'_>) -> io::Result<OwnedFd> {
 }
 
 /// The root directory of the member is the upper one: it looks as the image's does.
-fn copy_mode(lower: BorrowedFd<'_>, upper: &Path, first: u32) -> io::Result<()> {
+fn copy_mode(lower: BorrowedFd<'_>, upper: &Path, users: Option<u32>) -> io::Result<()> {
     let found = rustix::fs::fstat(lower)?;
     rustix::fs::chmod(upper, Mode::from_raw_mode(found.st_mode & 0o7777))?;
-    let of_host = |id: u32| if id < IDS { first + id } else { first };
-    let (uid, gid) =
-        if first == 0 { (found.st_uid, found.st_gid) } else { (of_host(found.st_uid), of_host(found.st_gid)) };
-    std::os::unix::fs::chown(upper, Some(uid), Some(gid))
+    let of_host = |id: u32| users.map_or(id, |first| users::of_host(first, id).unwrap_or(first));
+    std::os::unix::fs::chown(upper, Some(of_host(found.st_uid)), Some(of_host(found.st_gid)))
 }
 
 fn volume(parts: &Parts<'_>, wanted: VolumePart, flags: MountFlags) -> io::Result<OwnedFd> {

@@ -38,7 +38,7 @@ impl Driver {
         Ok(())
     }
 
-    pub(super) fn write_object(&self, object: &v1::Pod) -> io::Result<()> {
+    fn write_object(&self, object: &v1::Pod) -> io::Result<()> {
         let (layout, uid) = (&self.shared.layout, &self.handle.uid);
         std::fs::create_dir_all(layout.run_pod(uid))?;
         record::write(&layout.run_object(uid), object)?;

@@ -98,8 +98,7 @@ impl Driver {
         if matches!(self.journal.intent, Intent::Remove(_)) {
             return Err(Refusal::NotRunning { what: "the Pod".into(), state: "being removed".into() });
         }
-        let said = |pod: &v1::Pod| (pod.spec.clone(), pod.metadata.labels.clone(), pod.metadata.annotations.clone());
-        if based_on.is_some_and(|pod| said(pod) != said(before)) {
+        if based_on.is_some_and(|pod| !manifest::asks_the_same(pod, before)) {
             return Err(Refusal::Conflict("it was changed meanwhile; look at it again".into()));
         }
         if wanted.metadata.uid.is_some() && wanted.metadata.uid != before.metadata.uid {

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use dwell_spec::plan::neighbours::{Edit, FILE_MAX, Neighbour, edits};
+use dwell_spec::plan::neighbours::{Edit, Neighbour, edits};
+use dwell_spec::plan::worker::HOSTS_MAX;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::Notify;
 
@@ -80,8 +81,8 @@ fn settle_one(path: &Path, pod: &PodHandle, all: &[Neighbour]) -> io::Result<()>
     let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits() as i32;
     let file = File::options().read(true).write(true).custom_flags(flags).open(path)?;
     let mut text = String::new();
-    (&file).take(FILE_MAX as u64).read_to_string(&mut text)?;
-    if text.len() == FILE_MAX {
+    (&file).take(HOSTS_MAX as u64).read_to_string(&mut text)?;
+    if text.len() == HOSTS_MAX {
         return Ok(());
     }
     let mut end = text.len() as u64;

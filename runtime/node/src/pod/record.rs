@@ -17,11 +17,8 @@ use serde::de::DeserializeOwned;
 /// # Errors
 /// What the file system said; the old file is untouched then.
 pub fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    let bytes = serde_json::to_vec(value)?;
-    let mut file = File::create(&fresh)?;
-    file.write_all(&bytes)?;
-    std::fs::rename(&fresh, path)
+    write_beside(path, value)?;
+    std::fs::rename(fresh(path), path)
 }
 
 /// The same, and on the disk when it returns: a power cut leaves the old one or the new one.
@@ -29,12 +26,21 @@ pub fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
 /// # Errors
 /// As `write`, and what `fsync` said.
 pub fn replace(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut file = File::create(&fresh)?;
-    file.write_all(&serde_json::to_vec(value)?)?;
-    file.sync_data()?;
-    std::fs::rename(&fresh, path)?;
+    write_beside(path, value)?.sync_data()?;
+    std::fs::rename(fresh(path), path)?;
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+/// Its bytes where they are renamed from.
+fn write_beside(path: &Path, value: &impl Serialize) -> io::Result<File> {
+    let bytes = serde_json::to_vec(value)?;
+    let mut file = File::create(fresh(path))?;
+    file.write_all(&bytes)?;
+    Ok(file)
+}
+
+fn fresh(path: &Path) -> PathBuf {
+    path.with_extension("new")
 }
 
 /// Reads a value written by `write`.

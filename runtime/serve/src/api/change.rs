@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use dwell::{Node, NodeError, NodeErrorKind};
+use dwell_spec::manifest;
 use hyper::Request;
 use hyper::body::Incoming;
 use k8s_openapi::api::core::v1::Pod;
@@ -48,8 +49,10 @@ pub async fn patch(node: &Arc<Node>, key: &Key, request: Request<Incoming>) -> A
 /// Whether somebody has changed it meanwhile: what else stands in the way would stand there again.
 fn is_another(node: &Arc<Node>, key: &Key, before: Option<&Pod>) -> bool {
     let now = node.get(&key.namespace, &key.name).ok();
-    let said = |pod: &Pod| (pod.spec.clone(), pod.metadata.labels.clone(), pod.metadata.annotations.clone());
-    before.map(said) != now.as_deref().map(said)
+    match (before, now.as_deref()) {
+        (Some(before), Some(now)) => !manifest::asks_the_same(before, now),
+        (before, now) => before.is_some() != now.is_some(),
+    }
 }
 
 async fn patched(node: &Arc<Node>, key: &Key, kind: PatchKind, patch: &Value) -> Result<Arc<Pod>, NodeError> {

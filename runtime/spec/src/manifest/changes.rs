@@ -41,6 +41,13 @@ pub fn changed(before: &Pod, wanted: &Pod) -> Result<Pod, Vec<Problem>> {
     if problems.is_empty() { Ok(pod) } else { Err(problems) }
 }
 
+/// Whether nothing of it has changed that is asked of a Pod, however it fares.
+#[must_use]
+pub fn asks_the_same(one: &Pod, other: &Pod) -> bool {
+    let asked = |pod: &Pod| (pod.spec.clone(), pod.metadata.labels.clone(), pod.metadata.annotations.clone());
+    asked(one) == asked(other)
+}
+
 fn take(spec: &mut PodSpec, wanted: &PodSpec) {
     spec.resources.clone_from(&wanted.resources);
     spec.active_deadline_seconds = wanted.active_deadline_seconds;

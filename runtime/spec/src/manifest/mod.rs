@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use k8s_openapi::api::core::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-pub use self::changes::changed;
+pub use self::changes::{asks_the_same, changed};
 pub use self::emit::{to_yaml, yaml_of};
 pub use self::fields::{Field, Verdict, explain, leaves, nearest_field, support_table, table};
 use self::kinds::Kind;

@@ -11,8 +11,6 @@ use std::net::IpAddr;
 const MARK: &str = "# Other Pods of this node.\n";
 /// How a line of ours ends. Any other is a member's, and stays as it is.
 const OURS: &str = "\t# dwell\n";
-/// Bytes of a file at most: a thousand Pods with long names.
-pub const FILE_MAX: usize = 1 << 20;
 /// Bytes of names in a line: readers of such files take 511 bytes of one.
 const LINE_MAX: usize = 400;
 /// More changes than these at once are written as a whole.

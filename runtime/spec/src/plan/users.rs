@@ -28,6 +28,12 @@ pub fn choose(uid: &str, taken: impl Fn(u32) -> bool) -> Option<u32> {
     ranges.into_iter().find(|first| !taken(*first))
 }
 
+/// An id of the namespace whose root is `first`, as the host has it; `None` if there is none such.
+#[must_use]
+pub fn of_host(first: u32, id: u32) -> Option<u32> {
+    (id < IDS).then(|| first + id)
+}
+
 /// The host's id of the root of the Pod's namespace, if it has one.
 pub(super) fn first(pod: &Pod, facts: &ContainerFacts) -> Option<u32> {
     (!pod.host_users).then(|| facts.users.unwrap_or(FIRST))

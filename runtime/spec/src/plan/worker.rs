@@ -13,6 +13,8 @@ pub const WORKER_HOSTS_FD: i32 = 5;
 pub const WORKER_REPORT_FD: i32 = 4;
 /// Bytes of a module's source at most; nobody reads further.
 pub const SOURCE_MAX: u64 = 256 << 20;
+/// Bytes of the Pod's `hosts` at most, for who writes it and who reads it: a thousand Pods with long names.
+pub const HOSTS_MAX: usize = 1 << 20;
 /// Where the compiled module is mounted in the worker's root.
 pub const MODULE_PATH: &str = "/module";
 

@@ -128,26 +128,27 @@ impl CgroupRoot {
         self.limit(group, limits)
     }
 
-    /// All that can be said is said, whatever is refused; the first refusal is told.
     fn limit(&self, group: &Group, limits: &CgroupLimits) -> Result<(), CgroupError> {
-        let v1 = group.v1.iter().flat_map(|(controllers, dir)| {
-            controllers.iter().flat_map(|name| limits::v1(name, limits)).map(move |one| (dir, one))
-        });
-        let settings = limits::v2(self.v2_controllers(), limits);
-        let v2 = group.v2.iter().flat_map(|dir| settings.iter().map(move |one| (dir, one.clone())));
-        let outcomes: Vec<_> = v1.chain(v2).map(|(dir, one)| apply(dir, &one)).collect();
-        outcomes.into_iter().collect()
+        self.tell(group, |name| limits::v1(name, limits), &limits::v2(self.v2_controllers(), limits))
     }
 
     /// As `limit`, where there may have been others.
     fn limit_anew(&self, group: &Group, limits: &CgroupLimits) -> Result<(), CgroupError> {
-        let v1 = group.v1.iter().flat_map(|(controllers, dir)| {
-            controllers.iter().flat_map(|name| limits::v1_lifted(name, limits)).map(move |one| (dir, one))
-        });
         let lifted = limits::v2_lifted(self.v2_controllers(), limits);
-        let v2 = group.v2.iter().flat_map(|dir| lifted.iter().map(move |one| (dir, one.clone())));
-        let outcomes: Vec<_> = v1.chain(v2).map(|(dir, one)| apply(dir, &one)).collect();
-        outcomes.into_iter().chain([self.limit(group, limits)]).collect()
+        let lifted = self.tell(group, |name| limits::v1_lifted(name, limits), &lifted);
+        let limited = self.limit(group, limits);
+        lifted.and(limited)
+    }
+
+    /// All that can be said is said, whatever is refused; the first refusal is told. `v1` gives the settings of a controller.
+    fn tell(&self, group: &Group, v1: impl Fn(&str) -> Vec<Setting>, v2: &[Setting]) -> Result<(), CgroupError> {
+        let of_v1 = group
+            .v1
+            .iter()
+            .flat_map(|(controllers, dir)| controllers.iter().flat_map(|name| v1(name)).map(move |one| (dir, one)));
+        let of_v2 = group.v2.iter().flat_map(|dir| v2.iter().map(move |one| (dir, one.clone())));
+        let outcomes: Vec<_> = of_v1.chain(of_v2).map(|(dir, one)| apply(dir, &one)).collect();
+        outcomes.into_iter().collect()
     }
 
     fn enable_below(&self, group: &Group) -> Result<(), CgroupError> {
