@@ -126,7 +126,7 @@ fn no_log_is_a_link(container: impl Fn(&Stage) -> String) {
         assert!(!said.out.contains(SECRET) && !said.err.contains(SECRET), "{said:#?}");
     }
     stage.node.dwell(&["restart", "attack"]);
-    let started = |pod: &serde_json::Value| pod["status"]["containerStatuses"][0]["restartCount"] != 0;
+    let started = |pod: &serde_json::Value| pod["status"]["containerStatuses"][0]["restartCount"].as_u64() > Some(0);
     stage.node.wait_for("attack", "its next start", started);
     stage.node.dwell(&["rm", "-f", "attack"]).ok();
     assert_eq!(stage.look(), before, "the next start writes through no link");
