@@ -9,7 +9,7 @@ use dwell_tests::node::wait_until;
 use dwell_tests::world::Process;
 use serde_json::{Value, json};
 
-use super::recorder::{Answers, GOOD, HEALTH, Recorder};
+use super::recorder::{Answers, GOOD, HEALTH, Recorder, SECURE};
 use super::{KINDS, PROBES, idle};
 use crate::bench::{Bench, shared, status};
 use crate::merge::merge;
@@ -143,6 +143,22 @@ pub fn servers_are_asked_over_http() {
     let seen = host.seen(host_port).join("\n");
     for path in KINDS.iter().flat_map(|kind| (0..QUESTIONS.len()).map(move |number| format!("GET /{kind}-{number} "))) {
         assert!(seen.contains(&path), "{path}: {seen}");
+    }
+}
+
+/// The server's certificate is no good at all, and is not looked at; that what came was TLS is the server's word.
+pub fn servers_are_asked_over_https() {
+    let get = |kind: &str, number: usize, scheme: &str| {
+        let (port, path) = (port(SECURE, kind, number), format!("/{kind}-{number}"));
+        json!({"httpGet": {"scheme": scheme, "port": port, "path": path}})
+    };
+    let with = asked("asked-https", SECURE, &QUESTIONS, &|kind, number| get(kind, number, "HTTPS"));
+    for (mark, seen) in first(&with, SECURE, QUESTIONS.len()) {
+        assert!(seen.to_lowercase().starts_with(&format!("get /{mark} http/1.1\r\n")), "{seen}");
+    }
+    let plain = asked("asked-not-https", SECURE, &QUESTIONS[1..2], &|kind, number| get(kind, number, "HTTP"));
+    for (mark, seen) in first(&plain, SECURE, 1) {
+        assert_eq!(seen, "", "control: {mark} does not shake hands");
     }
 }
 

@@ -38,7 +38,7 @@ macro_rules! proofs {
 proofs! {
     added: what_is_added_sees_the_processes_of_its_target, a_container_is_found_by_its_name_and_is_its_image,
         a_gate_is_opened_by_whoever_says_so, a_change_of_resources_restarts_whom_it_should;
-    asked: servers_are_asked_over_http, servers_are_asked_for_a_connection, servers_are_asked_for_their_health,
+    asked: servers_are_asked_over_http, servers_are_asked_over_https, servers_are_asked_for_a_connection, servers_are_asked_for_their_health,
         programs_are_run_beside_a_member, a_probe_finds_a_port_by_its_name;
     claims: a_claim_changes_hands_as_the_policy_says, later_mounts_are_seen_where_the_manifest_says_so;
     ends: a_pod_has_a_deadline, a_pod_gives_its_members_a_grace, the_signal_is_the_one_that_was_asked_for,

@@ -1,5 +1,6 @@
 //! Servers in a Pod's network, or on the host's loopback, that write down what they were asked: HTTP of one request a
-//! connection, plain connections, and gRPC as far as a question of health needs it. They end with their proof.
+//! connection, the same within TLS, plain connections, and gRPC as far as a question of health needs it. They end with
+//! their proof.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,6 +9,10 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -20,6 +25,8 @@ pub const GOOD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: clos
 pub const BAD: &str = "HTTP/1.1 500 Bad\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 /// Ports from here on, a hundred, are asked for the health of a service.
 pub const HEALTH: u16 = 9500;
+/// Ports from here on, a hundred, speak TLS.
+pub const SECURE: u16 = 9600;
 
 /// Settings of no interest and their acknowledgement; then, for stream 1: status 200, the message that says SERVING, and
 /// the trailer `grpc-status: 0`.
@@ -112,14 +119,16 @@ fn serve(listener: &TcpListener, answers: Answers, seen: &Seen, stop: &AtomicBoo
 fn answer(mut stream: TcpStream, port: u16, answers: Answers, seen: &Seen) -> Option<TcpStream> {
     let _ = stream.set_nonblocking(false);
     let _ = stream.set_read_timeout(Some(Duration::from_millis(500)));
+    if (SECURE..SECURE + 100).contains(&port) {
+        let mut secure = secured(stream);
+        note(port, question(&mut secure, false), seen);
+        let _ = secure.write_all(GOOD.as_bytes());
+        secure.conn.send_close_notify();
+        let _ = secure.flush();
+        return None;
+    }
     let health = (HEALTH..HEALTH + 100).contains(&port);
-    let asked = question(&mut stream, health);
-    let number = {
-        let mut seen = seen.lock().expect("not poisoned");
-        let list = seen.entry(port).or_default();
-        list.push(String::from_utf8_lossy(&asked).into_owned());
-        list.len()
-    };
+    let number = note(port, question(&mut stream, health), seen);
     if health {
         let _ = stream.write_all(SERVING);
         return Some(stream);
@@ -129,8 +138,29 @@ fn answer(mut stream: TcpStream, port: u16, answers: Answers, seen: &Seen) -> Op
     None
 }
 
+/// Writes down a question; the how manieth it is.
+fn note(port: u16, asked: Vec<u8>, seen: &Seen) -> usize {
+    let mut seen = seen.lock().expect("not poisoned");
+    let list = seen.entry(port).or_default();
+    list.push(String::from_utf8_lossy(&asked).into_owned());
+    list.len()
+}
+
+/// The server's side of TLS: a certificate of its own making for another name, which is over since 2001.
+fn secured(stream: TcpStream) -> StreamOwned<ServerConnection, TcpStream> {
+    let key = PrivatePkcs8KeyDer::from(include_bytes!("server.key").as_slice());
+    let certificate = CertificateDer::from(include_bytes!("server.crt").as_slice());
+    let server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions of TLS")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key.into())
+        .expect("a certificate and its key");
+    StreamOwned::new(ServerConnection::new(Arc::new(server)).expect("a server"), stream)
+}
+
 /// All of a request: until the head's end, the message's end, or nothing more comes.
-fn question(stream: &mut TcpStream, health: bool) -> Vec<u8> {
+fn question(stream: &mut impl Read, health: bool) -> Vec<u8> {
     let (mut asked, mut buffer) = (Vec::new(), [0; 4096]);
     while let Ok(count @ 1..) = stream.read(&mut buffer) {
         asked.extend_from_slice(&buffer[..count]);

@@ -1,14 +1,12 @@
 //! The gRPC health protocol, `grpc.health.v1.Health/Check`: one message of one field each way, so written by hand.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, Weak};
 
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::HeaderMap;
-use hyper::Request;
-use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
-use tokio::task::JoinSet;
+use hyper::body::{Bytes, Incoming};
+use hyper::{HeaderMap, Request, Response};
+
+use super::connection;
 
 /// Bytes of an answer that are read; a right one has seven.
 const ANSWER_MAX: usize = 4096;
@@ -20,31 +18,14 @@ const SERVING: u8 = 1;
 pub(super) async fn check(peer: SocketAddr, service: &str) -> Result<(), String> {
     let failed = |error: &dyn std::fmt::Display| format!("ask {peer} for its health: {error}");
     let stream = super::connect(peer).await?;
-    let tasks = Arc::new(Mutex::new(JoinSet::new()));
-    let handshake = hyper::client::conn::http2::handshake(Tasks(Arc::downgrade(&tasks)), TokioIo::new(stream));
-    let (mut sender, connection) = handshake.await.map_err(|error| failed(&error))?;
-    let asked = async {
-        let request = request(peer, service).map_err(|error| failed(&error))?;
-        let answer = sender.send_request(request).await.map_err(|error| failed(&error))?;
+    let request = request(peer, service).map_err(|error| failed(&error))?;
+    let read = async |answer: Response<Incoming>| {
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(|error| failed(&error))?;
         let trailers = body.trailers().cloned().unwrap_or(head.headers);
         verdict(&trailers, &body.to_bytes())
     };
-    super::driven(asked, connection).await
-}
-
-/// What drives the connection ends with the question, whatever the server does: a server that reads no more would keep
-/// it for ever else.
-#[derive(Clone)]
-struct Tasks(Weak<Mutex<JoinSet<()>>>);
-
-impl<F: Future + Send + 'static> hyper::rt::Executor<F> for Tasks {
-    fn execute(&self, task: F) {
-        let Some(tasks) = self.0.upgrade() else { return };
-        let mut tasks = tasks.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        tasks.spawn(async move { drop(task.await) });
-    }
+    connection::by_http2(stream, request, read).await.map_err(|error| failed(&error))?
 }
 
 fn request(peer: SocketAddr, service: &str) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
@@ -117,9 +98,9 @@ mod tests {
     /// A server that knows one service.
     async fn serve(listener: tokio::net::TcpListener) {
         use http_body_util::StreamBody;
+        use hyper::body::Frame;
         use hyper::service::service_fn;
-        use hyper::{Request, Response, body::Frame, body::Incoming};
-        use hyper_util::rt::TokioExecutor;
+        use hyper_util::rt::{TokioExecutor, TokioIo};
 
         let answer = async |request: Request<Incoming>| {
             assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");

@@ -1,11 +1,13 @@
-//! One question to a server in a Pod, as its probes and hooks ask it: over HTTP, gRPC, or by connecting alone.
+//! One question to a server in a Pod, as its probes and hooks ask it: over HTTP, HTTPS, gRPC, or by connecting alone.
 //!
 //! Asked from the host to the Pod's address, as the kubelet does, so that a server which listens on its own loopback
 //! alone is not reached. What answers is a member, and hostile: nothing of an answer is kept but its status, and the
 //! caller bounds the time. Must never decide what an answer means for the Pod.
 
+mod connection;
 mod grpc;
 mod http;
+mod tls;
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
@@ -32,17 +34,6 @@ pub(crate) async fn ask(question: &Question, address: IpAddr) -> Result<(), Stri
             let peer = resolve(host.as_deref(), *port, address).await?;
             connect(peer).await.map(drop)
         }
-    }
-}
-
-/// What is asked over a connection, while that is driven, so that it ends with the question. A server may close it in the
-/// moment that it answers: the answer counts.
-async fn driven<T>(asked: impl Future<Output = T>, connection: impl Future) -> T {
-    tokio::pin!(asked);
-    tokio::select! {
-        biased;
-        said = &mut asked => said,
-        _ = connection => asked.await,
     }
 }
 

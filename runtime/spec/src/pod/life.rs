@@ -128,9 +128,12 @@ pub enum Question {
     },
 }
 
-/// A GET by HTTP/1.1.
+/// A GET: by HTTP/1.1, and within TLS by HTTP/2 where the server speaks it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpGet {
+    /// Within TLS (`scheme: HTTPS`); whoever answers is believed, as with a kubelet.
+    #[serde(default)]
+    pub secure: bool,
     /// The Pod's address when absent.
     pub host: Option<String>,
     /// 1 to 65535

@@ -152,9 +152,9 @@ impl Checked<'_> {
     }
 
     fn http(&self, http: &v1::HTTPGetAction, path: &str, out: &mut Problems) -> Option<Action> {
+        let secure = http.scheme.as_deref() == Some("HTTPS");
         match http.scheme.as_deref() {
-            None | Some("" | "HTTP") => {}
-            Some("HTTPS") => out.push(Problem::not_yet(format!("{path}.scheme"), "HTTPS").with_hint("HTTP")),
+            None | Some("" | "HTTP" | "HTTPS") => {}
             Some(other) => out.push(Problem::unsupported(format!("{path}.scheme"), other, &["HTTP", "HTTPS"])),
         }
         let mut headers = Vec::new();
@@ -173,7 +173,7 @@ impl Checked<'_> {
         }
         let slash = if asked.starts_with('/') { "" } else { "/" };
         let path = format!("{slash}{asked}");
-        Some(Action::Ask(Question::Http(HttpGet { host: some(&http.host), port, path, headers })))
+        Some(Action::Ask(Question::Http(HttpGet { secure, host: some(&http.host), port, path, headers })))
     }
 
     fn seconds(&self, value: i64, path: &str, out: &mut Problems) -> Option<Action> {

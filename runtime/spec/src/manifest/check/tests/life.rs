@@ -11,7 +11,7 @@ fn probed(probe: Json) -> Container {
 #[test]
 fn a_probe_has_the_api_servers_defaults() {
     let probe = probed(json!({"httpGet": {"path": "up?x=1", "port": "web"}})).probes.readiness.unwrap();
-    let get = HttpGet { host: None, port: 8080, path: "/up?x=1".into(), headers: Vec::new() };
+    let get = HttpGet { secure: false, host: None, port: 8080, path: "/up?x=1".into(), headers: Vec::new() };
     assert_eq!(probe.action, Action::Ask(Question::Http(get)));
     let usual = Timing {
         initial_delay_seconds: 0,
@@ -38,7 +38,6 @@ fn what_a_probe_may_not_say() {
         ("startupProbe", json!({"tcpSocket": {"port": 0}}), ".tcpSocket.port", "between 1 and 65535"),
         ("startupProbe", json!({"tcpSocket": {"port": "nobody"}}), ".tcpSocket.port", "no port of this name"),
         ("startupProbe", json!({"httpGet": {"port": 1, "scheme": "FTP"}}), ".httpGet.scheme", "supported values"),
-        ("startupProbe", json!({"httpGet": {"port": 1, "scheme": "HTTPS"}}), ".httpGet.scheme", "not yet"),
         ("startupProbe", json!({"httpGet": {"port": 1, "path": "/a b"}}), ".httpGet.path", "spaces"),
         (
             "readinessProbe",
