@@ -3,7 +3,7 @@
 use dwell_tests::guest;
 use dwell_tests::node::{Node, wait_until};
 
-use crate::shell;
+use crate::{before_containers, guest as guest_container, native, shell};
 
 const ENV: &str = "    env:
     - {name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
@@ -75,4 +75,63 @@ fn names_and_servers_are_the_manifests() {
     assert!(said.out.contains(&format!("\t{full}\tnamed\n")), "{said:#?}");
     let aliases = "\n# Entries added by HostAliases.\n10.9.8.7\tdb\tdb.local\n# Other Pods of this node.\n";
     assert!(said.out.ends_with(aliases), "{said:#?}");
+}
+
+/// A member of each kind that takes a variable from a file; `first` is done before, where `/v` is the volume.
+fn from_file(node: &Node, policy: &str, first: &str) -> String {
+    let env = "    env: [{name: TOLD, valueFrom: {fileKeyRef: {volumeName: v, path: env, key: KEY}}}]\n";
+    let members = shell(node, "told", policy, "echo $TOLD; until [ -e /v/go ]; do sleep 0.1; done; rm /v/go; exit 1")
+        + &format!("{env}    volumeMounts: [{{name: v, mountPath: /v}}]\n")
+        + &guest_container("w", "env.wasm", "[TOLD]", env);
+    let first = native(node, "first", first, "    volumeMounts: [{name: v, mountPath: /v}]\n");
+    before_containers(&members, &format!("  volumes: [{{name: v, emptyDir: {{}}}}]\n  initContainers:\n{first}"))
+}
+
+#[test]
+fn a_file_of_variables_is_read_at_each_start() {
+    let node = Node::new();
+    node.start(&from_file(&node, "OnFailure", "printf \"KEY='one\\ntwo'\\nOTHER='x'\" > /v/env"));
+    node.wait_for_phase("told", "Running");
+    let printed = |container: &str| node.dwell(&["logs", "told", "-c", container]).out;
+    assert!(wait_until(|| printed("main") == "one two\n" && printed("w") == "TOLD=one\ntwo\n"), "{}", printed("w"));
+    let told = |script: &str| node.dwell(&["exec", "told", "-c", "main", "--", "sh", "-c", script]).ok();
+    assert_eq!(told("echo \"KEY='three'\" > /v/env; echo $TOLD"), "one two\n", "a process keeps what it has");
+    told("touch /v/go");
+    assert!(wait_until(|| printed("main") == "three\n"), "{}", printed("main"));
+    assert_eq!(told("rm /v/env; echo $TOLD"), "three\n");
+    assert_eq!(told("echo ${TOLD:-nothing}"), "nothing\n", "a missing file keeps nobody out");
+}
+
+/// What a member leaves in the file's place is its own affair: nobody is led astray by it, and both members say why.
+#[test]
+fn a_planted_file_of_variables_leads_nowhere() {
+    let node = Node::new();
+    let bait = node.file("bait", "KEY='secret'\n");
+    let plants = [
+        (format!("ln -s {} /v/env", bait.display()), "not found in file \"env\" of volume \"v\""),
+        ("ln -s ../../../../../../../etc/passwd /v/env".to_owned(), "not found in file"),
+        ("ln -s env /v/env".to_owned(), "symbolic links"),
+        ("mkfifo /v/env".to_owned(), "not a regular file"),
+        ("mkdir /v/env".to_owned(), "not a regular file"),
+        ("mknod /v/env c 1 5".to_owned(), "not a regular file"),
+        ("truncate -s 8G /v/env".to_owned(), "larger than 1 MiB"),
+        ("printf 'KEY=1' > /v/env".to_owned(), "line 1: the value of \"KEY\" does not stand in single quotes"),
+        ("printf 'A\\377' > /v/env".to_owned(), "it is no text"),
+        ("true".to_owned(), "not found in file"),
+    ];
+    for (plant, why) in plants {
+        node.start(&from_file(&node, "Never", &plant));
+        let pod = node.wait_for_phase("told", "Failed");
+        for status in pod["status"]["containerStatuses"].as_array().expect("two members") {
+            let end = &status["state"]["terminated"];
+            assert_eq!(end["reason"], "CreateContainerConfigError", "{plant}: {status:#}");
+            assert!(end["message"].as_str().is_some_and(|said| said.contains(why)), "{plant}: {status:#}");
+        }
+        node.dwell(&["rm", "told"]).ok();
+    }
+    node.start(&from_file(&node, "Never", "printf \"KEY='fine'\" > /v/real && ln -s real /v/env"));
+    assert!(
+        wait_until(|| node.dwell(&["logs", "told", "-c", "main"]).out == "fine\n"),
+        "control: a link inside counts"
+    );
 }

@@ -70,6 +70,10 @@ pub struct ContainerFacts {
     #[cfg(feature = "manifest")]
     #[serde(skip)]
     pub settings: Vec<crate::settings::Settings>,
+    /// The files of variables that the container names. Of one that is not here nothing is known, and its variables are
+    /// left out.
+    #[serde(skip)]
+    pub env_files: EnvFiles,
     /// The volumes, and parts of volumes, that are no directories.
     pub files: Vec<VolumePart>,
     /// The devices behind the volumes that are one, by the volume's name.
@@ -105,6 +109,9 @@ pub struct HostDevice {
     /// Its user and group.
     pub owner: (u32, u32),
 }
+
+/// Files of variables by volume and path: their text, nothing where there is no such file, or why it cannot be read.
+pub type EnvFiles = BTreeMap<(String, String), Result<Option<String>, String>>;
 
 /// A volume by name, and the part of it that is meant, if not all.
 pub type VolumePart = (String, Option<String>);

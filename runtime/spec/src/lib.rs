@@ -4,6 +4,7 @@
 #[cfg(feature = "manifest")]
 pub mod capabilities;
 #[cfg(feature = "manifest")]
+pub mod env_file;
 pub mod expand;
 pub mod facts;
 #[cfg(feature = "manifest")]

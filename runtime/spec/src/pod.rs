@@ -24,7 +24,7 @@ pub use life::{
 pub use projected::{KeyFile, Projection};
 pub use rights::{Groups, Rights, SeccompChoice, VolumeGroup};
 pub use sysctl::separators_swapped;
-pub use values::{EnvFrom, EnvValue, PodField, ResourceAmount, ResourceField, SettingsKey, SettingsName};
+pub use values::{EnvFrom, EnvValue, FileKey, PodField, ResourceAmount, ResourceField, SettingsKey, SettingsName};
 pub use volumes::{HostPathKind, Propagation, SubPath, Volume, VolumeMount, VolumeSource, sub_path_fault};
 
 /// One Pod, ready to be planned.

@@ -81,12 +81,13 @@ fn plan(
     settings: &[Settings],
     layout: &Layout,
 ) -> Result<Planned, String> {
-    let started = resolved(pod, container, host, settings, PodIp::UNKNOWN).map_err(|e| e.to_string())?;
+    let values = ContainerFacts { settings: settings.to_vec(), ..ContainerFacts::default() };
+    let started = resolved(pod, container, host, &values, PodIp::UNKNOWN).map_err(|e| e.to_string())?;
     let mut facts = match dwell::image_facts(&started) {
         Err(e) if e.kind() == ErrorKind::PermissionDenied => ContainerFacts::default(),
         looked => looked.map_err(|e| e.to_string())?,
     };
-    facts.settings = settings.to_vec();
+    facts.settings = values.settings;
     if container.rights.privileged {
         facts.host_devices = dwell::host_devices();
     }

@@ -9,9 +9,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use dwell_spec::env_file;
 use dwell_spec::facts::{ContainerFacts, VolumePart};
 use dwell_spec::plan;
-use dwell_spec::pod::{Container, ImageRef};
+use dwell_spec::pod::{Container, FileKey, ImageRef};
 use dwell_sys::fs::open_plain_in_root;
 use rustix::fs::OFlags;
 use tokio::sync::oneshot;
@@ -156,13 +157,30 @@ impl Driver {
     /// What planners must know of a container that runs, and what its mounts take of volumes.
     pub(super) fn facts_of(&self, index: usize) -> Result<(Container, ContainerFacts, Parts), Refusal> {
         let container = self.container(index);
-        let settings = self.settings(container.settings());
-        let resolved = plan::resolved(&self.pod, container, &self.shared.facts, &settings, self.pod_ip());
+        let values = self.values_for_a_guest(container);
+        let resolved = plan::resolved(&self.pod, container, &self.shared.facts, &values, self.pod_ip());
         let resolved = resolved.map_err(|error| Refusal::Invalid(chain(&error)))?;
-        let parts = self.open_parts(container, &settings).map_err(Refusal::Failed)?;
+        let parts = self.open_parts(container, &values).map_err(Refusal::Failed)?;
         let files = self.mountable(&parts).filter(|(_, volume)| volume.is_file).map(|(part, _)| part).collect();
-        let facts = ContainerFacts { settings, files, ..look::accounts(container) };
+        let facts = ContainerFacts {
+            settings: values.settings,
+            env_files: values.env_files,
+            files,
+            ..look::accounts(container)
+        };
         Ok((resolved, facts, parts))
+    }
+
+    /// As the container's own, but that a file of variables which is no good by now does not keep anybody out.
+    fn values_for_a_guest(&self, container: &Container) -> ContainerFacts {
+        let mut values = self.values_of(container);
+        let good = |key: &FileKey, text: &str| matches!(env_file::value(text, &key.key), Ok(Some(_)));
+        let keys: Vec<_> = container.env_files().collect();
+        values.env_files.retain(|(volume, path), file| {
+            let of_it = |key: &&&FileKey| key.volume == *volume && key.path == *path;
+            matches!(file, Ok(Some(text)) if keys.iter().filter(of_it).all(|key| key.optional || good(key, text)))
+        });
+        values
     }
 
     async fn born_beside(
@@ -198,9 +216,9 @@ impl Driver {
         let (facts, volumes, module) = match ready {
             // Whatever has become of its volumes: a native member is joined, and nothing of it is opened anew.
             None => {
-                let settings = self.settings(container.settings());
+                let ContainerFacts { settings, env_files, .. } = self.values_for_a_guest(&container);
                 let filters = filters::kept(&self.own_folder(target.index), &container);
-                (ContainerFacts { settings, filters, ..look::accounts(&container) }, Parts::new(), None)
+                (ContainerFacts { settings, env_files, filters, ..look::accounts(&container) }, Parts::new(), None)
             }
             Some(ready) => {
                 let (_, facts, volumes) = self.facts_of(target.index)?;

@@ -15,6 +15,7 @@ use super::driver::Driver;
 use super::shared::Shared;
 use crate::blocking::blocking;
 use crate::clock::now_ns;
+use crate::container::env_files;
 use crate::image::compile::CompileError;
 use crate::image::look::{Found, Module, look};
 use crate::supervise::decide;
@@ -78,8 +79,8 @@ impl Driver {
         }
         // Its address is not known yet; nobody names a program by it.
         let container = self.container(index);
-        let settings = self.settings(container.settings());
-        let resolved = plan::resolved(&self.pod, container, &self.shared.facts, &settings, PodIp::UNKNOWN);
+        let values = self.values_of(container);
+        let resolved = plan::resolved(&self.pod, container, &self.shared.facts, &values, PodIp::UNKNOWN);
         let container = resolved.unwrap_or_else(|_| container.clone());
         let message = format!("preparing {}", describe(&container));
         self.prepared.spawn(async move {
@@ -130,6 +131,12 @@ impl Driver {
     fn is_given_up(&self, index: usize) -> bool {
         let member = &self.journal.members[index];
         member.added && matches!(member.state, MemberState::Terminated(_))
+    }
+
+    /// What the container's values come from, as it is now.
+    pub(super) fn values_of(&self, container: &Container) -> ContainerFacts {
+        let settings = self.settings(container.settings());
+        ContainerFacts { settings, env_files: env_files::read(container, &self.volumes), ..ContainerFacts::default() }
     }
 
     /// Those of these ConfigMaps and Secrets that there are.

@@ -8,12 +8,11 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use dwell_spec::facts::{DeviceNumber, PodIp, VolumePart};
+use dwell_spec::facts::{ContainerFacts, DeviceNumber, PodIp, VolumePart};
 use dwell_spec::plan::container::{ContainerPlan, SHARED_MEMORY, Stdio};
 use dwell_spec::plan::projection::{self, ProjectedFiles};
 use dwell_spec::plan::{self, PlanError};
 use dwell_spec::pod::{Container, MemberKind, Volume, VolumeSource};
-use dwell_spec::settings::Settings;
 use dwell_sys::complain::complain;
 
 use super::change;
@@ -69,11 +68,12 @@ impl Driver {
 
     fn plan(&mut self, index: usize, ready: &mut Ready) -> Result<ContainerPlan, Failed> {
         let container = self.container(index);
-        ready.facts.settings = self.settings(container.settings());
+        let values = self.values_of(container);
+        (ready.facts.settings, ready.facts.env_files) = (values.settings, values.env_files);
         let mounted = container.mounts.iter().map(|mount| mount.volume.clone()).collect();
         let devices = self.open_devices(mounted)?;
         let container = self.container(index);
-        ready.parts = self.open_parts(container, &ready.facts.settings)?;
+        ready.parts = self.open_parts(container, &ready.facts)?;
         let files = self.mountable(&ready.parts).filter(|(_, volume)| volume.is_file);
         ready.facts.files = files.map(|(part, _)| part).collect();
         ready.facts.devices = devices;
@@ -111,11 +111,11 @@ impl Driver {
     }
 
     /// Opens what the container's mounts take of volumes. What is not there yet is made, unless nobody may write there.
-    pub(super) fn open_parts(&self, container: &Container, settings: &[Settings]) -> Result<Parts, Failed> {
+    pub(super) fn open_parts(&self, container: &Container, facts: &ContainerFacts) -> Result<Parts, Failed> {
         if container.mounts.iter().all(|mount| mount.sub_path.is_none()) {
             return Ok(Parts::new());
         }
-        let resolved = plan::resolved(&self.pod, container, &self.shared.facts, settings, self.pod_ip());
+        let resolved = plan::resolved(&self.pod, container, &self.shared.facts, facts, self.pod_ip());
         let mut parts = Parts::new();
         for mount in resolved.map_err(|error| chain(&error))?.mounts {
             let Some(part) = mount.part().map(str::to_owned) else { continue };

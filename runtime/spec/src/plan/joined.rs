@@ -60,7 +60,7 @@ pub fn plan_exec(
     ip: PodIp,
     request: &ExecRequest,
 ) -> Result<ExecPlan, PlanError> {
-    let container = &values::resolved(pod, container, host, &facts.settings, ip)?;
+    let container = &values::resolved(pod, container, host, facts, ip)?;
     if request.argv.first().is_none_or(String::is_empty) {
         return Err(PlanError::of(&container.name, "command", Problem::NoProgram));
     }

@@ -60,7 +60,7 @@ pub fn plan_container(
     facts: &ContainerFacts,
     ip: PodIp,
 ) -> Result<ContainerPlan, PlanError> {
-    let container = values::resolved(pod, container, host, &facts.settings, ip)?;
+    let container = values::resolved(pod, container, host, facts, ip)?;
     match kind::decide(&container, facts)? {
         (MemberKind::Native, because) => native::plan(pod, &container, host, facts, because),
         (MemberKind::Wasm, because) => wasm::plan(pod, &container, host, facts, because),

@@ -56,6 +56,10 @@ pub enum Problem {
     NoKey(&'static str, String, String),
     /// The value cannot be a variable's: kind, name, key.
     NotText(&'static str, String, String),
+    /// A name that its file lacks, or whose file is missing: volume, path, name.
+    NoVariableInFile(String, String, String),
+    /// A file of variables that cannot be read, or a value that cannot be one: volume, path, why.
+    VariableFile(String, String, String),
     /// A container that the Pod does not have.
     UnknownContainer(String),
     /// `subPathExpr` names a variable that the container does not have.
@@ -139,6 +143,10 @@ impl fmt::Display for Problem {
             Self::NotText(kind, name, key) => {
                 write!(f, "key {key:?} of {kind} {name:?} is no text, which a variable must be")
             }
+            Self::NoVariableInFile(volume, path, key) => {
+                write!(f, "environment variable key {key:?} not found in file {path:?} of volume {volume:?}")
+            }
+            Self::VariableFile(volume, path, why) => write!(f, "file {path:?} of volume {volume:?}: {why}"),
             Self::UnknownContainer(name) => write!(f, "the Pod has no container {name:?}"),
             Self::NoVariable(name) => write!(f, "missing value for {name:?}"),
             Self::SubPath(path, fault) => write!(f, "{path:?} {fault}"),

@@ -6,24 +6,28 @@
 
 use super::origin::Origin;
 use super::refusal::{PlanError, Problem};
+use crate::env_file::{self, VALUE_MAX};
 use crate::expand::{MAX_TOGETHER, Variables, expand as expand_text};
-use crate::facts::{HostFacts, PodIp};
+use crate::facts::{ContainerFacts, HostFacts, PodIp};
 use crate::pod::sub_path_fault;
-use crate::pod::{Container, EnvFrom, EnvValue, Pod, ResourceField, SettingsKey, SettingsName, SubPath, VolumeMount};
+use crate::pod::{
+    Container, EnvFrom, EnvValue, FileKey, Pod, ResourceField, SettingsKey, SettingsName, SubPath, VolumeMount,
+};
 use crate::settings::Settings;
 
 /// The same container with nothing left to resolve: its variables are texts, its words are final.
 ///
 /// # Errors
-/// A field of a container that the Pod does not have; strings that expand to more than a program can be given.
+/// A field of a container that the Pod does not have; a ConfigMap, Secret or file that is missing or lacks a key; strings that expand to more than a program can be given.
 pub fn resolved(
     pod: &Pod,
     container: &Container,
     host: &HostFacts,
-    settings: &[Settings],
+    facts: &ContainerFacts,
     ip: PodIp,
 ) -> Result<Container, PlanError> {
-    let known = Known { origin: Origin { pod, host, settings, ip }, container };
+    let origin = Origin { pod, host, settings: &facts.settings, ip };
+    let known = Known { origin, container, facts };
     let mut variables = Variables::default();
     for source in &container.env_from {
         known.all_of(source, &mut variables)?;
@@ -36,6 +40,10 @@ pub fn resolved(
             EnvValue::Resource(resource) => known.resource(resource)?,
             EnvValue::Key(key) => match known.key(key)? {
                 Some(value) => value,
+                None => continue,
+            },
+            EnvValue::File(key) => match known.in_file(key)? {
+                Some(value) => value.to_owned(),
                 None => continue,
             },
         };
@@ -90,9 +98,26 @@ fn expand(
 struct Known<'a> {
     origin: Origin<'a>,
     container: &'a Container,
+    facts: &'a ContainerFacts,
 }
 
-impl Known<'_> {
+impl<'a> Known<'a> {
+    fn in_file(&self, asked: &FileKey) -> Result<Option<&'a str>, PlanError> {
+        let (volume, path) = (asked.volume.clone(), asked.path.clone());
+        let Some(file) = self.facts.env_files.get(&(volume.clone(), path.clone())) else { return Ok(None) };
+        let unread = |why: String| self.refuse(Problem::VariableFile(volume.clone(), path.clone(), why));
+        let text = file.as_ref().map_err(|why| unread(why.clone()))?.as_deref();
+        let value = env_file::value(text.unwrap_or_default(), &asked.key).map_err(|fault| unread(fault.to_string()))?;
+        match value {
+            None if asked.optional => Ok(None),
+            None => Err(self.refuse(Problem::NoVariableInFile(volume, path, asked.key.clone()))),
+            Some(value) if value.len() > VALUE_MAX => {
+                Err(unread(format!("the value of {:?} is larger than {} KiB", asked.key, VALUE_MAX >> 10)))
+            }
+            value => Ok(value),
+        }
+    }
+
     fn key(&self, asked: &SettingsKey) -> Result<Option<String>, PlanError> {
         let Some(settings) = self.settings_of(&asked.from)? else { return Ok(None) };
         let bytes = Origin::value_of(&asked.from, settings, &asked.key).map_err(|problem| self.refuse(problem))?;
@@ -150,7 +175,17 @@ mod tests {
         pod.labels.insert("app".to_owned(), "web".to_owned());
         pod.containers.push(samples::container("b"));
         pod.containers[1].resources.memory_limit = Some(10 << 20);
-        let resolved = resolved(&pod, container, &samples::host(), &settings(), IP)?;
+        let mut facts = ContainerFacts { settings: settings(), ..ContainerFacts::default() };
+        facts.env_files = [
+            ("good", Ok(Some("A='$(ONE)'\nBIG='".to_owned() + &"x".repeat(VALUE_MAX + 1) + "'"))),
+            ("bad", Ok(Some("A=1".to_owned()))),
+            ("missing", Ok(None)),
+            ("unread", Err("it is no text".to_owned())),
+        ]
+        .into_iter()
+        .map(|(path, text)| (("v".to_owned(), path.to_owned()), text))
+        .collect();
+        let resolved = resolved(&pod, container, &samples::host(), &facts, IP)?;
         let shown = |(name, value): &(String, EnvValue)| match value {
             EnvValue::Text(value) => format!("{name}={value}"),
             other => panic!("{other:?}"),
@@ -208,6 +243,31 @@ mod tests {
         assert!(refused(key(false, "nobody", "x", false)).contains("configmap \"nobody\" not found"));
         assert!(refused(key(true, "s", "x", false)).contains("couldn't find key \"x\" in secret \"s\""));
         assert!(refused(key(true, "s", "bytes", false)).contains("is no text"));
+    }
+
+    #[test]
+    fn files_of_variables_are_read_by_name() {
+        let file = |path: &str, key: &str, optional| {
+            EnvValue::File(FileKey { volume: "v".to_owned(), path: path.to_owned(), key: key.to_owned(), optional })
+        };
+        let container = env(vec![
+            ("ONE", text("1")),
+            ("A", file("good", "A", false)),
+            ("B", file("good", "B", true)),
+            ("C", file("missing", "C", true)),
+            ("D", file("not looked at", "D", false)),
+            ("SEEN", text("$(A)")),
+        ]);
+        let values = resolve(&container).expect("resolves");
+        assert_eq!(values, ["ONE=1", "A=$(ONE)", "SEEN=$(ONE)", "/bin/app"], "a value is taken as it is");
+        let refused = |path, key| resolve(&env(vec![("X", file(path, key, false))])).expect_err("refused").to_string();
+        assert!(refused("good", "B").contains("key \"B\" not found in file \"good\" of volume \"v\""));
+        assert!(refused("missing", "B").contains("not found in file \"missing\""));
+        assert!(refused("bad", "A").contains("file \"bad\" of volume \"v\": line 1"));
+        assert!(refused("unread", "A").contains("it is no text"));
+        assert!(refused("good", "BIG").contains("larger than 32 KiB"));
+        let optional = resolve(&env(vec![("X", file("bad", "A", true))]));
+        assert!(optional.is_err(), "what is there must be readable");
     }
 
     #[test]

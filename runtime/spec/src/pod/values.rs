@@ -15,6 +15,21 @@ pub enum EnvValue {
     Resource(ResourceField),
     /// A key of a ConfigMap or Secret.
     Key(SettingsKey),
+    /// A name in a file of variables.
+    File(FileKey),
+}
+
+/// One name in a file that lies in a volume, as another container of the Pod has written it (see `env_file`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileKey {
+    /// The Pod's volume; whether it is mounted does not matter.
+    pub volume: String,
+    /// Relative, of a file.
+    pub path: String,
+    /// The name.
+    pub key: String,
+    /// Whether file or name may be missing; then there is no variable.
+    pub optional: bool,
 }
 
 /// One key of a ConfigMap or Secret of the Pod's namespace.
@@ -110,6 +125,14 @@ impl Container {
             _ => None,
         });
         whole.chain(keys)
+    }
+
+    /// The files of variables that it names, as often as it does.
+    pub fn env_files(&self) -> impl Iterator<Item = &FileKey> {
+        self.env.iter().filter_map(|(_, value)| match value {
+            EnvValue::File(key) => Some(key),
+            _ => None,
+        })
     }
 }
 

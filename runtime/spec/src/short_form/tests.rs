@@ -38,8 +38,14 @@ fn everything_typed_arrives() {
     assert_eq!(pod.restart_policy, RestartPolicy::Never);
     let c = &pod.containers[0];
     assert_eq!((c.name.as_str(), &c.image), ("my-app", &ImageRef::Wasm("/home/x/My_App.wasm".into())));
-    let started =
-        crate::plan::resolved(&pod, c, &crate::plan::samples::host(), &[], crate::facts::PodIp::UNKNOWN).unwrap();
+    let started = crate::plan::resolved(
+        &pod,
+        c,
+        &crate::plan::samples::host(),
+        &Default::default(),
+        crate::facts::PodIp::UNKNOWN,
+    )
+    .unwrap();
     let env: Vec<_> = started.env.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
     let text = |value: &str| EnvValue::Text(value.into());
     assert_eq!(env, [("A", text("1")), ("C", text("x = y")), ("B", text("$(A)")), ("FROM_HOST", text("h"))]);

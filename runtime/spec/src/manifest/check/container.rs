@@ -15,8 +15,8 @@ use crate::image_ref::ImageRefError;
 use crate::manifest::problem::{Cause, Problem, quoted};
 use crate::manifest::suggest;
 use crate::pod::{
-    Container, Groups, ImageRef, Propagation, RestartPolicy, SeccompChoice, SubPath, UserRef, Volume, VolumeGroup,
-    VolumeMount, VolumeSource, sub_path_fault,
+    Container, EnvValue, Groups, ImageRef, Propagation, RestartPolicy, SeccompChoice, SubPath, UserRef, Volume,
+    VolumeGroup, VolumeMount, VolumeSource, sub_path_fault,
 };
 
 /// What the containers of one Pod share.
@@ -77,6 +77,7 @@ impl<'a> All<'a> {
         let image = image(source.image.as_deref(), &format!("{path}.image"), out);
         pull_policy(source.image_pull_policy.as_deref(), &format!("{path}.imagePullPolicy"), out);
         let env = self.budget.env(source.env.as_deref().unwrap_or_default(), path, out);
+        self.env_files(&env.written, path, out);
         let (command, args) = (source.command.clone().unwrap_or_default(), source.args.clone().unwrap_or_default());
         self.budget.words(&command, &env, &format!("{path}.command"), out);
         self.budget.words(&args, &env, &format!("{path}.args"), out);
@@ -169,6 +170,19 @@ impl<'a> All<'a> {
             checked.push(mount);
         }
         checked
+    }
+
+    /// Source: validateFileKeyRefVolumes.
+    fn env_files(&self, env: &[(String, EnvValue)], path: &str, out: &mut Problems) {
+        for (n, (_, value)) in env.iter().enumerate() {
+            let EnvValue::File(key) = value else { continue };
+            let path = format!("{path}.env[{n}].valueFrom.fileKeyRef.volumeName");
+            self.mounted_volume(&key.volume, &path, out);
+            let source = self.volumes.get(key.volume.as_str()).map(|volume| &volume.source);
+            if source.is_some_and(|source| !matches!(source, VolumeSource::EmptyDir { .. })) {
+                out.push(Problem::invalid(path, &key.volume, "referenced volume must be of type emptyDir"));
+            }
+        }
     }
 
     fn mounted_volume(&self, name: &str, path: &str, out: &mut Problems) {

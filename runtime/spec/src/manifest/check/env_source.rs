@@ -4,9 +4,10 @@ use k8s_openapi::api::core::v1;
 
 use super::metadata::report;
 use super::selectors::{self, ENV_FIELDS, check_name, named};
-use super::{Problems, names};
+use super::{Problems, names, projected, tidy_relative};
+use crate::env_file::NAME_MAX;
 use crate::manifest::problem::{Cause, Problem};
-use crate::pod::{EnvFrom, EnvValue, SettingsKey, SettingsName};
+use crate::pod::{EnvFrom, EnvValue, FileKey, SettingsKey, SettingsName};
 
 /// Where the variable's value comes from.
 pub fn check(var: &v1::EnvVar, path: &str, out: &mut Problems) -> EnvValue {
@@ -35,13 +36,13 @@ pub fn check(var: &v1::EnvVar, path: &str, out: &mut Problems) -> EnvValue {
         let from = named(true, &r.name, r.optional);
         key_of(from, &r.key, &format!("{path}.secretKeyRef"), out)
     }));
+    found.extend(source.file_key_ref.as_ref().map(|r| file_key(r, &format!("{path}.fileKeyRef"), out)));
     match found.len() {
-        // Another source is refused by the walk.
-        0 if *source == v1::EnvVarSource::default() => {
-            let why = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`";
-            out.push(invalid(&path, why));
+        0 => {
+            let all = "`fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
+            out.push(invalid(&path, &format!("must specify one of: {all}")));
         }
-        0 | 1 => {}
+        1 => {}
         _ => out.push(invalid(&path, "may not have more than one field specified at a time")),
     }
     found.pop().unwrap_or(EnvValue::Text(String::new()))
@@ -51,6 +52,31 @@ fn key_of(from: SettingsName, key: &str, path: &str, out: &mut Problems) -> EnvV
     check_name(&from.name, &format!("{path}.name"), out);
     selectors::check_key(key, &format!("{path}.key"), out);
     EnvValue::Key(SettingsKey { from, key: key.to_owned() })
+}
+
+/// Source: validateFileKeySelector; the length is the kubelet's.
+fn file_key(source: &v1::FileKeySelector, path: &str, out: &mut Problems) -> EnvValue {
+    match source.path.as_str() {
+        "" => out.push(Problem::required(format!("{path}.path"), "")),
+        text => {
+            let fault = projected::file_fault(text);
+            out.extend(fault.map(|fault| Problem::invalid(format!("{path}.path"), text, fault)));
+        }
+    }
+    let at = format!("{path}.key");
+    match source.key.as_str() {
+        "" => out.push(Problem::required(at, "")),
+        key if key.len() > NAME_MAX => {
+            out.push(Problem::invalid(at, key, &format!("must be no more than {NAME_MAX} bytes")));
+        }
+        key => report(&at, key, names::env(key), out),
+    }
+    EnvValue::File(FileKey {
+        volume: source.volume_name.clone(),
+        path: tidy_relative(&source.path),
+        key: source.key.clone(),
+        optional: source.optional.unwrap_or(false),
+    })
 }
 
 /// `envFrom`.

@@ -157,7 +157,7 @@ impl<'a> Filling<'a> {
 }
 
 /// Why a path below the volume will not do, if so. Names that begin with `..` are how an update is made atomic.
-fn file_fault(path: &str) -> Option<&'static str> {
+pub(super) fn file_fault(path: &str) -> Option<&'static str> {
     let names_none = || (path.ends_with('/') || tidy_relative(path).is_empty()).then_some("must name a file");
     let fault = sub_path_fault(path);
     fault.or(path.starts_with("..").then_some("must not start with '..'")).or_else(names_none)

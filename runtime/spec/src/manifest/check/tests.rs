@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::capabilities;
 use crate::plan::samples;
-use crate::pod::{EnvValue, Groups, MemberKind, PodField, SeccompChoice, UserRef, VolumeGroup};
+use crate::pod::{EnvValue, FileKey, Groups, MemberKind, PodField, SeccompChoice, UserRef, VolumeGroup};
 
 mod life;
 mod parts;
@@ -56,7 +56,8 @@ fn accepted(change: Json) -> Pod {
 
 /// The first container as it is started.
 fn started(pod: &Pod) -> crate::pod::Container {
-    crate::plan::resolved(pod, &pod.containers[0], &samples::host(), &[], crate::facts::PodIp::UNKNOWN).unwrap()
+    crate::plan::resolved(pod, &pod.containers[0], &samples::host(), &Default::default(), crate::facts::PodIp::UNKNOWN)
+        .unwrap()
 }
 
 #[test]
@@ -219,7 +220,22 @@ fn values_from_the_pod_and_its_resources() {
     refused(key("a b"), &format!("{at}.configMapKeyRef.key"), "a valid config key");
     refused(key(""), &format!("{at}.configMapKeyRef.key"), "Required");
     let file = json!({"fileKeyRef": {"volumeName": "v", "path": "p", "key": "k"}});
-    refused(from(file), &format!("{at}.fileKeyRef"), "not yet");
+    refused(from(file), &format!("{at}.fileKeyRef.volumeName"), "Not found");
+    let file = |key: &str, path: &str, source: Json| {
+        let env = json!([{"name": "A", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": path, "key": key}}}]);
+        let mut changed = container(json!({"env": env}));
+        changed["spec"]["volumes"] = json!([{"name": "v"}]);
+        merge(&mut changed["spec"]["volumes"][0], source);
+        changed
+    };
+    let empty = || json!({"emptyDir": {}});
+    let wanted = FileKey { volume: "v".into(), path: "a/b".into(), key: "K".into(), optional: false };
+    assert_eq!(value(file("K", "a//b", empty())), EnvValue::File(wanted));
+    refused(file("K", "../b", empty()), &format!("{at}.fileKeyRef.path"), "must not contain '..'");
+    refused(file("K", "", empty()), &format!("{at}.fileKeyRef.path"), "Required");
+    refused(file("K=", "b", empty()), &format!("{at}.fileKeyRef.key"), "Invalid value");
+    refused(file(&"K".repeat(129), "b", empty()), &format!("{at}.fileKeyRef.key"), "128");
+    refused(file("K", "b", json!({"hostPath": {"path": "/x"}})), &format!("{at}.fileKeyRef.volumeName"), "emptyDir");
     let both = json!({"fieldRef": {"fieldPath": "metadata.uid"}, "secretKeyRef": {"name": "s", "key": "k"}});
     refused(from(both), at, "more than one field");
     let divided =

@@ -1,0 +1,35 @@
+//! Files of variables that a container names (`fileKeyRef`), read from the Pod's volumes when it begins. Members write
+//! there: a link cannot lead out of the volume, a FIFO is not waited for, and what is too large is not read.
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, Read};
+
+use dwell_spec::env_file::FILE_MAX;
+use dwell_spec::facts::EnvFiles;
+use dwell_spec::pod::Container;
+
+use crate::image::rootfs;
+use crate::volume::OpenVolume;
+
+/// Those that the container names and that lie in volumes which are open.
+pub fn read(container: &Container, volumes: &BTreeMap<String, OpenVolume>) -> EnvFiles {
+    let found = container.env_files().filter_map(|key| {
+        let volume = volumes.get(&key.volume)?;
+        let text = read_one(volume, &key.path).map_err(|error| error.to_string());
+        Some(((key.volume.clone(), key.path.clone()), text))
+    });
+    found.collect()
+}
+
+fn read_one(volume: &OpenVolume, path: &str) -> io::Result<Option<String>> {
+    let file = match rootfs::open_file(volume.fd(), path) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+        other => other?,
+    };
+    let mut bytes = Vec::new();
+    file.take(FILE_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_MAX {
+        return Err(io::Error::other(format!("it is larger than {} MiB", FILE_MAX >> 20)));
+    }
+    String::from_utf8(bytes).map(Some).map_err(|_| io::Error::other("it is no text"))
+}
