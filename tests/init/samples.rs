@@ -1,7 +1,7 @@
 //! Manifests and facts that the tests plan from.
 
 use dwell_spec::facts::HostFacts;
-use dwell_spec::pod::{Container, ImageRef, Pod, Propagation, Volume, VolumeMount, VolumeSource};
+use dwell_spec::pod::{Container, ImageRef, Medium, Pod, Propagation, Volume, VolumeMount, VolumeSource};
 
 /// A container whose program is this shell script.
 pub fn scripted(script: &str) -> Container {
@@ -22,7 +22,7 @@ pub fn volume_at(path: &str, read_only: bool) -> VolumeMount {
 
 /// A Pod `demo` of that container, with the volume `data`.
 pub fn pod(container: &Container) -> Pod {
-    let source = VolumeSource::EmptyDir { memory: false, size_limit: None };
+    let source = VolumeSource::EmptyDir { medium: Medium::Disk, size_limit: None };
     let volumes = vec![Volume { name: "data".to_owned(), source }];
     Pod { volumes, containers: vec![container.clone()], ..Pod::plain("demo") }
 }
@@ -42,5 +42,6 @@ pub fn host() -> HostFacts {
         addresses: Vec::new(),
         cpus: 2,
         memory: 1 << 30,
+        huge_pages: Vec::new(),
     }
 }

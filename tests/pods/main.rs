@@ -11,6 +11,7 @@ mod events;
 mod filters;
 mod hooks;
 mod host;
+mod huge_pages;
 mod library;
 mod life;
 mod members;

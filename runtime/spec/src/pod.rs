@@ -25,7 +25,7 @@ pub use projected::{KeyFile, Projection};
 pub use rights::{Groups, Rights, SeccompChoice, VolumeGroup};
 pub use sysctl::separators_swapped;
 pub use values::{EnvFrom, EnvValue, FileKey, PodField, ResourceAmount, ResourceField, SettingsKey, SettingsName};
-pub use volumes::{HostPathKind, Propagation, SubPath, Volume, VolumeMount, VolumeSource, sub_path_fault};
+pub use volumes::{HostPathKind, Medium, Propagation, SubPath, Volume, VolumeMount, VolumeSource, sub_path_fault};
 
 /// One Pod, ready to be planned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,7 +104,7 @@ impl Pod {
 
     /// Bytes of memory that the container may use: its own limit, else the Pod's.
     pub fn memory_limit_of(&self, container: &Container) -> Option<u64> {
-        container.resources.memory_limit.or(self.resources.and_then(|whole| whole.memory_limit))
+        container.resources.memory_limit.or(self.resources.as_ref().and_then(|whole| whole.memory_limit))
     }
 
     /// What its containers may use together of something: the Pod's own limit; else the larger of what all containers and
@@ -115,6 +115,25 @@ impl Pod {
         let each_has_one = self.init_containers.iter().chain(&self.containers).all(|one| limit(one).is_some());
         let sum = || each_has_one.then(|| self.at_one_time(|one| limit(one).unwrap_or(0)));
         self.resources.as_ref().and_then(of).or_else(sum)
+    }
+
+    /// Bytes of huge pages that its containers may have at one time, by the size of a page in bytes: the Pod's own where it
+    /// says so, else the sum. A size that is asked for in any amount is there, others are not.
+    pub fn huge_pages(&self) -> BTreeMap<u64, u64> {
+        let whole = self.resources.iter().flat_map(|whole| &whole.huge_pages);
+        let mut all: BTreeMap<u64, u64> = whole.map(|(page, bytes)| (*page, *bytes)).collect();
+        for page in self.init_containers.iter().chain(&self.containers).flat_map(|one| one.resources.huge_pages.keys())
+        {
+            let of = |one: &Container| one.resources.huge_pages.get(page).copied().unwrap_or(0);
+            all.entry(*page).or_insert_with(|| self.at_one_time(of));
+        }
+        all
+    }
+
+    /// Those of one size that a container with these resources may have: its own, else the Pod's, else none.
+    pub fn huge_pages_of(&self, resources: &Resources, page: u64) -> u64 {
+        let whole = || self.resources.as_ref().and_then(|whole| whole.huge_pages.get(&page));
+        resources.huge_pages.get(&page).or_else(whole).copied().unwrap_or(0)
     }
 
     /// Every container: init containers, members, those that were added.
@@ -332,7 +351,7 @@ pub struct Resize {
 }
 
 /// Requests and limits, in plain units.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
     /// Thousandths of a CPU.
     pub cpu_limit_millis: Option<u64>,
@@ -344,6 +363,8 @@ pub struct Resources {
     pub memory_request: Option<u64>,
     /// Bytes on disk: the writable layer and the logs.
     pub storage_limit: Option<u64>,
+    /// Bytes of huge pages, by the size of a page in bytes; limit and request are one.
+    pub huge_pages: BTreeMap<u64, u64>,
     /// Processes and threads (annotation `dwell.dev/pids-limit`).
     pub pids_limit: Option<u64>,
 }

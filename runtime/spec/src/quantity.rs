@@ -92,6 +92,14 @@ impl Quantity {
     }
 }
 
+/// Bytes as Kubernetes writes them: `2Mi`.
+#[must_use]
+pub fn binary(bytes: u64) -> String {
+    let units = [("Ei", 60), ("Pi", 50), ("Ti", 40), ("Gi", 30), ("Mi", 20), ("Ki", 10)];
+    let whole = units.into_iter().find(|(_, bits)| bytes != 0 && bytes.trailing_zeros() >= *bits);
+    whole.map_or_else(|| bytes.to_string(), |(unit, bits)| format!("{}{unit}", bytes >> bits))
+}
+
 /// Digits without their point, and how many stood behind it.
 struct Decimal {
     digits: i128,

@@ -330,8 +330,8 @@ fn find<'a>(statuses: &'a [ContainerStatus], name: &str) -> Option<&'a Container
 /// (pkg/apis/core/v1/helper/qos).
 #[must_use]
 pub fn qos_class(pod: &Pod) -> &'static str {
-    let of_containers = pod.init_containers.iter().chain(&pod.containers).map(|container| container.resources);
-    let asked: Vec<Resources> = pod.resources.map_or_else(|| of_containers.collect(), |own| vec![own]);
+    let of_containers = pod.init_containers.iter().chain(&pod.containers).map(|container| &container.resources);
+    let asked: Vec<&Resources> = pod.resources.as_ref().map_or_else(|| of_containers.collect(), |own| vec![own]);
     let all = || asked.iter().copied();
     if all().all(asks_for_nothing) {
         "BestEffort"
@@ -342,12 +342,12 @@ pub fn qos_class(pod: &Pod) -> &'static str {
     }
 }
 
-fn asks_for_nothing(r: Resources) -> bool {
+fn asks_for_nothing(r: &Resources) -> bool {
     let asked = [r.cpu_limit_millis, r.cpu_request_millis, r.memory_limit, r.memory_request];
     asked.into_iter().all(|quantity| quantity.unwrap_or(0) == 0)
 }
 
-fn is_guaranteed(r: Resources) -> bool {
+fn is_guaranteed(r: &Resources) -> bool {
     let same = |limit: Option<u64>, request: Option<u64>| limit.is_some_and(|l| l > 0 && request.unwrap_or(l) == l);
     same(r.cpu_limit_millis, r.cpu_request_millis) && same(r.memory_limit, r.memory_request)
 }

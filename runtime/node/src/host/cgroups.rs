@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::sandbox::cgroup::Layout;
 
-use super::{CheckItem, State};
+use super::{CheckItem, State, huge_pages};
 
 const WANTED: [(&str, &str); 4] = [
     ("memory", "memory limits are not kept"),
@@ -20,6 +20,7 @@ pub fn check() -> Vec<CheckItem> {
     let mut items = vec![controllers(&layout), moving(&mounts)];
     items.extend(killing(&layout));
     items.push(swap(&layout, &swaps));
+    items.extend(huge_pages::check(&layout));
     items
 }
 

@@ -29,6 +29,7 @@ pub fn facts() -> HostFacts {
         addresses: addresses(),
         cpus: std::thread::available_parallelism().map_or(1, |number| number.get() as u64),
         memory: memory(),
+        huge_pages: crate::volume::huge_pages::sizes(),
     }
 }
 

@@ -6,6 +6,7 @@
 mod cgroups;
 mod facts;
 pub mod firewall;
+mod huge_pages;
 mod kernel;
 mod network;
 mod storage;

@@ -177,7 +177,7 @@ impl Driver {
         let (mut whole, containers) = self.limits_of(pod, begin_anew);
         if !begin_anew.is_empty() {
             // Those that are to end have what they had.
-            let before = plan::pod_limits(&self.pod).memory;
+            let before = plan::pod_limits(&self.pod, &self.shared.facts).memory;
             whole.memory = whole.memory.zip(before).map(|(now, before)| now.max(before));
         }
         let cgroup = sandbox.cgroup.clone();
@@ -196,7 +196,7 @@ impl Driver {
             uses.push((format!("container {}", container.name), used, limit));
         }
         if begin_anew.is_empty() {
-            let limit = plan::pod_limits(pod).memory;
+            let limit = plan::pod_limits(pod, &self.shared.facts).memory;
             uses.push(("the Pod".to_owned(), sandbox.cgroup.group.memory_working_set(), limit));
         }
         for (who, used, limit) in uses {
@@ -214,10 +214,13 @@ impl Driver {
     fn limits_of(&self, pod: &Pod, begin_anew: &[usize]) -> (CgroupLimits, Vec<(String, CgroupLimits)>) {
         let of = |index: usize| {
             let container = pod.all().nth(index)?;
-            Some((self.cgroup_id(index), plan::container_limits(pod, &container.resources, Vec::new())))
+            Some((
+                self.cgroup_id(index),
+                plan::container_limits(pod, &container.resources, &self.shared.facts, Vec::new()),
+            ))
         };
         let staying = self.living().filter(|(index, _)| !begin_anew.contains(index));
-        (plan::pod_limits(pod), staying.filter_map(|(index, _)| of(index)).collect())
+        (plan::pod_limits(pod, &self.shared.facts), staying.filter_map(|(index, _)| of(index)).collect())
     }
 
     fn living(&self) -> impl Iterator<Item = (usize, &Container)> {

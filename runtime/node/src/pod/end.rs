@@ -63,6 +63,7 @@ impl Driver {
         tidy(format_args!("remove the cgroup of {pod}"), || self.shared.cgroups.end_pod(&self.handle.uid));
         let network = self.journal.sandbox.take().and_then(|sandbox| sandbox.network);
         self.handle.set_users(None);
+        self.handle.set_huge_pages(Default::default());
         if let Some(network) = network {
             tidy(format_args!("give back the address of {pod}"), || self.shared.network.detach(&network));
         }

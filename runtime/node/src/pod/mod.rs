@@ -7,6 +7,7 @@ pub mod end;
 mod errand;
 mod exec;
 pub mod files;
+mod huge_pages;
 mod logs;
 pub mod members;
 pub(crate) mod neighbours;

@@ -100,6 +100,9 @@ fn take_over(shared: &Arc<Shared>, object: Pod, pod: checked::Pod, journal: Jour
     let (handle, requests) = PodHandle::new(object);
     handle.set_finished(journal.finished);
     handle.set_users(journal.sandbox.as_ref().and_then(|sandbox| sandbox.users));
+    if journal.sandbox.is_some() {
+        handle.set_huge_pages(pod.huge_pages());
+    }
     shared.adopt(handle.clone());
     shared.supervise(handle, requests, pod, journal, Some(found));
 }

@@ -100,6 +100,7 @@ pub(crate) struct PodHandle {
     finished: std::sync::atomic::AtomicBool,
     /// 0: it has none.
     users: std::sync::atomic::AtomicU32,
+    huge_pages: Mutex<BTreeMap<u64, u64>>,
     pub requests: mpsc::Sender<Request>,
 }
 
@@ -176,6 +177,7 @@ impl PodHandle {
             events: Mutex::default(),
             finished: false.into(),
             users: 0.into(),
+            huge_pages: Mutex::default(),
             requests,
         };
         (Arc::new(handle), queue)
@@ -207,6 +209,15 @@ impl PodHandle {
 
     pub(crate) fn set_users(&self, first: Option<u32>) {
         self.users.store(first.unwrap_or(0), std::sync::atomic::Ordering::Release);
+    }
+
+    /// Bytes of huge pages that are set aside for it while it has a sandbox, by the size of a page in bytes.
+    pub(crate) fn huge_pages(&self) -> BTreeMap<u64, u64> {
+        self.huge_pages.lock().expect("no holder of the lock panics").clone()
+    }
+
+    pub(crate) fn set_huge_pages(&self, pages: BTreeMap<u64, u64>) {
+        *self.huge_pages.lock().expect("no holder of the lock panics") = pages;
     }
 
     pub(crate) fn is_finished(&self) -> bool {

@@ -235,6 +235,7 @@ impl Driver {
 
     async fn make_sandbox(&mut self) -> Result<(), Failed> {
         let plan = plan::plan_pod(&self.pod, &self.shared.facts).map_err(|error| chain(&error))?;
+        self.take_huge_pages()?;
         self.open_claims().await?;
         let users = self.take_users()?;
         self.journal.sandbox = Some(SandboxRecord { users, ..SandboxRecord::default() });
@@ -342,6 +343,7 @@ impl Driver {
             memory: layout.run_pod(uid).join("volumes"),
             claims: layout.claims(&self.handle.namespace),
             memory_limit: self.pod.limit(|resources| resources.memory_limit),
+            huge_pages: self.pod.huge_pages(),
         }
     }
 

@@ -5,7 +5,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use dwell_spec::pod::VolumeSource;
+use dwell_spec::pod::{Medium, VolumeSource};
 use dwell_sys::complain::complain;
 use dwell_sys::usage::disk_usage;
 use tokio::sync::Semaphore;
@@ -88,7 +88,7 @@ struct Places {
 
 impl Places {
     fn of(driver: &Driver, enough: u64) -> Places {
-        let on_disk = |source: &VolumeSource| matches!(source, VolumeSource::EmptyDir { memory: false, .. });
+        let on_disk = |source: &VolumeSource| matches!(source, VolumeSource::EmptyDir { medium: Medium::Disk, .. });
         let volumes = driver.pod.volumes.iter().filter(|volume| on_disk(&volume.source));
         Places {
             volumes: volumes.map(|volume| volume.name.clone()).collect(),

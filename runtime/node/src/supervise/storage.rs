@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use dwell_spec::pod::{Container, Pod, VolumeSource};
+use dwell_spec::pod::{Container, Medium, Pod, VolumeSource};
+use dwell_spec::quantity::binary;
 
 /// Bytes on disk, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,11 +26,11 @@ pub fn largest_limit(pod: &Pod) -> Option<u64> {
 pub fn excess(pod: &Pod, usage: &Usage) -> Option<String> {
     let volume = limited_volumes(pod).find(|(name, limit)| of(&usage.volumes, name) > *limit);
     if let Some((name, limit)) = volume {
-        return Some(format!("Usage of EmptyDir volume {name:?} exceeds the limit {:?}.", quantity(limit)));
+        return Some(format!("Usage of EmptyDir volume {name:?} exceeds the limit {:?}.", binary(limit)));
     }
     let total = usage.volumes.values().chain(usage.containers.values()).fold(0u64, |sum, n| sum.saturating_add(*n));
     if let Some(limit) = pod_limit(pod).filter(|limit| total > *limit) {
-        let limit = quantity(limit);
+        let limit = binary(limit);
         return Some(format!("Pod ephemeral local storage usage exceeds the total limit of containers {limit}."));
     }
     let over = pod.all().find_map(|container| {
@@ -37,13 +38,13 @@ pub fn excess(pod: &Pod, usage: &Usage) -> Option<String> {
         (of(&usage.containers, &container.name) > limit).then_some((&container.name, limit))
     });
     over.map(|(name, limit)| {
-        format!("Container {name} exceeded its local ephemeral storage limit {:?}.", quantity(limit))
+        format!("Container {name} exceeded its local ephemeral storage limit {:?}.", binary(limit))
     })
 }
 
 fn limited_volumes(pod: &Pod) -> impl Iterator<Item = (&str, u64)> {
     pod.volumes.iter().filter_map(|volume| match volume.source {
-        VolumeSource::EmptyDir { memory: false, size_limit: Some(limit) } => Some((volume.name.as_str(), limit)),
+        VolumeSource::EmptyDir { medium: Medium::Disk, size_limit: Some(limit) } => Some((volume.name.as_str(), limit)),
         _ => None,
     })
 }
@@ -59,13 +60,6 @@ fn of(usage: &BTreeMap<String, u64>, name: &str) -> u64 {
     usage.get(name).copied().unwrap_or_default()
 }
 
-/// As Kubernetes writes it.
-fn quantity(bytes: u64) -> String {
-    let units = [("Ei", 60), ("Pi", 50), ("Ti", 40), ("Gi", 30), ("Mi", 20), ("Ki", 10)];
-    let whole = units.into_iter().find(|(_, bits)| bytes != 0 && bytes.trailing_zeros() >= *bits);
-    whole.map_or_else(|| bytes.to_string(), |(unit, bits)| format!("{}{unit}", bytes >> bits))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,7 +67,7 @@ mod tests {
 
     fn pod(volume: Option<u64>, containers: &[Option<u64>]) -> Pod {
         let mut pod = Pod::plain("p");
-        let source = VolumeSource::EmptyDir { memory: false, size_limit: volume };
+        let source = VolumeSource::EmptyDir { medium: Medium::Disk, size_limit: volume };
         pod.volumes = vec![Volume { name: "v".into(), source }];
         pod.containers = (containers.iter().enumerate())
             .map(|(n, limit)| {

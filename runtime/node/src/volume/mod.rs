@@ -5,6 +5,7 @@
 //! folder below the Pod's own; one in memory is a tmpfs mounted in the Pod's run folder, so that it outlives pause
 //! and node alike (and goes with the Pod). What members put inside is never followed.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -13,11 +14,12 @@ use std::path::{Path, PathBuf};
 use dwell_spec::facts::DeviceNumber;
 use dwell_spec::plan::container::SHARED_MEMORY;
 use dwell_spec::plan::projection::ProjectedFiles;
-use dwell_spec::pod::{HostPathKind, Volume, VolumeGroup, VolumeSource};
+use dwell_spec::pod::{HostPathKind, Medium, Volume, VolumeGroup, VolumeSource};
 use rustix::fs::{FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 
 pub mod devices;
 mod group;
+pub mod huge_pages;
 mod projected;
 
 /// A volume, open.
@@ -86,6 +88,8 @@ pub struct VolumeFolders {
     pub claims: PathBuf,
     /// Bytes that an emptyDir in memory may hold at most, whatever it says: as much as the Pod may use.
     pub memory_limit: Option<u64>,
+    /// The same of huge pages, by the size of a page in bytes.
+    pub huge_pages: BTreeMap<u64, u64>,
 }
 
 /// Opens the volume, making what its kind says must be made. Idempotent. `files` are those of a projected volume; none
@@ -100,15 +104,20 @@ pub fn ensure_open(
     group: Option<VolumeGroup>,
 ) -> Result<OpenVolume, VolumeError> {
     match &volume.source {
-        VolumeSource::EmptyDir { memory: false, .. } | VolumeSource::Ephemeral => {
+        VolumeSource::EmptyDir { medium: Medium::Disk, .. } | VolumeSource::Ephemeral => {
             let path = folders.disk.join(&volume.name);
             disk_dir(&path).and_then(|open| given(&path, open, group))
         }
-        VolumeSource::EmptyDir { memory: true, size_limit } => {
-            let size = size_limit.iter().chain(&folders.memory_limit).min();
-            let size = size.map(|bytes| format!(",size={bytes}")).unwrap_or_default();
+        VolumeSource::EmptyDir { medium: Medium::Memory, size_limit } => {
+            let size = at_most(size_limit.iter().chain(&folders.memory_limit).min());
             let path = folders.memory.join(&volume.name);
-            memory_dir(&path, &format!("mode=0777{size}")).and_then(|open| given(&path, open, group))
+            memory_dir(&path, TMPFS, &format!("mode=0777{size}")).and_then(|open| given(&path, open, group))
+        }
+        VolumeSource::EmptyDir { medium: Medium::HugePages { page }, size_limit } => {
+            let size = at_most(size_limit.iter().chain(folders.huge_pages.get(page)).min());
+            let path = folders.memory.join(&volume.name);
+            let options = format!("mode=0777,pagesize={page}{size}");
+            memory_dir(&path, "hugetlbfs", &options).and_then(|open| given(&path, open, group))
         }
         VolumeSource::Claim { name, .. } => claim_dir(&folders.claims.join(name)),
         VolumeSource::Image { dir } => host_path(Path::new(dir), HostPathKind::Directory),
@@ -118,6 +127,12 @@ pub fn ensure_open(
         }
     }
     .map_err(|failure| named(&volume.name, failure))
+}
+
+const TMPFS: &str = "tmpfs";
+
+fn at_most(bytes: Option<&u64>) -> String {
+    bytes.map(|bytes| format!(",size={bytes}")).unwrap_or_default()
 }
 
 fn named(volume: &str, (path, what, source): Failure) -> VolumeError {
@@ -155,7 +170,7 @@ pub fn shared_memory(folders: &VolumeFolders, anew: bool) -> Result<OpenVolume, 
     let emptied = if anew { unmount_if_mounted(&path) } else { Ok(()) };
     emptied
         .map_err(|error| (path.clone(), "unmount what was left of", error))
-        .and_then(|()| memory_dir(&path, "mode=1777,size=64m"))
+        .and_then(|()| memory_dir(&path, TMPFS, "mode=1777,size=64m"))
         .map_err(|failure| named("of the shared memory", failure))
 }
 
@@ -234,10 +249,10 @@ fn disk_dir(path: &Path) -> Result<OpenVolume, Failure> {
     open_dir(path)
 }
 
-fn memory_dir(path: &Path, options: &str) -> Result<OpenVolume, Failure> {
+fn memory_dir(path: &Path, kind: &str, options: &str) -> Result<OpenVolume, Failure> {
     make_dir(path, 0o777).map_err(|e| (path.into(), "make the folder of the volume", e))?;
     if !is_mount_point(path).map_err(|e| (path.into(), "look at the volume", e))? {
-        mount_tmpfs(path, options).map_err(|e| (path.into(), "mount a tmpfs for the volume at", e))?;
+        mount_memory(path, kind, options).map_err(|e| (path.into(), "mount memory for the volume at", e))?;
     }
     open_dir(path)
 }
@@ -248,7 +263,7 @@ fn projected_dir(
     secret: bool,
     files: Option<(&ProjectedFiles, Option<VolumeGroup>)>,
 ) -> Result<OpenVolume, Failure> {
-    let open = if secret { memory_dir(path, "mode=0777")? } else { disk_dir(path)? };
+    let open = if secret { memory_dir(path, TMPFS, "mode=0777")? } else { disk_dir(path)? };
     if let Some((files, group)) = files {
         projected::write(path, files, group.map(|group| group.gid))
             .map_err(|e| (path.into(), "write the files of", e))?;
@@ -256,10 +271,10 @@ fn projected_dir(
     Ok(open)
 }
 
-fn mount_tmpfs(path: &Path, options: &str) -> io::Result<()> {
+fn mount_memory(path: &Path, kind: &str, options: &str) -> io::Result<()> {
     let options = std::ffi::CString::new(options)?;
     let flags = rustix::mount::MountFlags::NOSUID | rustix::mount::MountFlags::NODEV;
-    Ok(rustix::mount::mount("dwell", path, "tmpfs", flags, options.as_c_str())?)
+    Ok(rustix::mount::mount("dwell", path, kind, flags, options.as_c_str())?)
 }
 
 fn is_mount_point(path: &Path) -> io::Result<bool> {

@@ -130,11 +130,12 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
-/// A limit that is there may be another one, and may not go: members that count on it would not notice.
+/// A limit that is there may be another one, unless it is of huge pages, and may not go: members that count on it would not notice.
 fn resources(before: Option<&PodSpec>, after: &PodSpec) -> Vec<Problem> {
     let Some(before) = before else { return Vec::new() };
     let inits = |spec: &PodSpec| spec.init_containers.clone().unwrap_or_default();
     let mut problems = gone(before.resources.as_ref(), after.resources.as_ref(), "spec.resources");
+    problems.extend(other_pages(before, after));
     for (list, before, after) in [
         ("containers", before.containers.clone(), after.containers.clone()),
         ("initContainers", inits(before), inits(after)),
@@ -145,6 +146,21 @@ fn resources(before: Option<&PodSpec>, after: &PodSpec) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Pages that a member has mapped cannot be taken from it.
+fn other_pages(before: &PodSpec, after: &PodSpec) -> Option<Problem> {
+    let of = |spec: &PodSpec| {
+        let containers = spec.init_containers.iter().flatten().chain(&spec.containers).map(|one| one.resources.clone());
+        let huge = |list: Option<Quantities>| {
+            let pages = list.into_iter().flatten().filter(|(name, _)| name.starts_with("hugepages-"));
+            pages.map(|(name, amount)| (name, quantity::Quantity::parse(&amount.0).ok())).collect::<Vec<_>>()
+        };
+        let each = containers.chain([spec.resources.clone()]);
+        each.map(|one| one.map(|one| huge(one.limits)).unwrap_or_default()).collect::<Vec<_>>()
+    };
+    let problem = || Problem::forbidden("spec", "only cpu and memory resources are mutable").with_hint(WAY_OUT);
+    (of(before) != of(after)).then(problem)
 }
 
 fn gone(before: Option<&ResourceRequirements>, after: Option<&ResourceRequirements>, path: &str) -> Vec<Problem> {
@@ -218,6 +234,24 @@ mod tests {
         assert_eq!(refused(|pod| pod["spec"]["hostNetwork"] = json!(true)), ["spec.hostNetwork"]);
         let unlimited = |pod: &mut Value| pod["spec"]["containers"][0]["resources"] = json!({});
         assert_eq!(refused(unlimited)[0], "spec.containers[0].resources.limits[memory]");
+    }
+
+    #[test]
+    fn huge_pages_stay_as_they_are() {
+        let with = |amount: &'static str| {
+            move |pod: &mut Value| {
+                let limits = json!({"memory": "64Mi", "hugepages-2Mi": amount});
+                pod["spec"]["containers"][0] =
+                    json!({"name": "a", "image": "rootfs:/a", "resources": {"limits": limits}});
+            }
+        };
+        let change = |amount| changed(&pod(with("4Mi")), &pod(with(amount)));
+        let problems = change("8Mi").unwrap_err();
+        assert!(problems[0].message.contains("only cpu and memory resources are mutable"), "{problems:?}");
+        assert!(change("4096Ki").is_ok(), "control: the same in other words");
+        assert!(
+            changed(&pod(|pod| pod["spec"]["containers"][0]["image"] = json!("rootfs:/a")), &pod(with("4Mi"))).is_err()
+        );
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod container;
 mod env;
 mod env_source;
 mod ephemeral;
+mod huge_pages;
 mod life;
 mod metadata;
 pub(super) mod names;
@@ -82,7 +83,8 @@ fn checked(source: &v1::Pod, spec: &v1::PodSpec, out: &mut Problems) -> Pod {
         let why = "ShareProcessNamespace and HostPID cannot both be enabled";
         out.push(Problem::invalid("spec.shareProcessNamespace", "true", why));
     }
-    let volumes = volumes::check(spec.volumes.as_deref().unwrap_or_default(), out);
+    let pages = huge_pages::sizes(spec);
+    let volumes = volumes::check(spec.volumes.as_deref().unwrap_or_default(), &pages, out);
     let mut containers = container::All::new(source, spec, &volumes, grace, out);
     let init_containers = containers.check(spec.init_containers.as_deref().unwrap_or_default(), "initContainers", out);
     let regular = containers.check(&spec.containers, "containers", out);

@@ -3,6 +3,8 @@
 //! `sources[n]` becomes slot `n`. The node opens each source (that is IO), the planner alone decides which and how.
 //! Made for every start anew, since a later image or volume may hold something else by then.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::init::{InitPlan, Slot};
@@ -102,6 +104,8 @@ pub struct CgroupLimits {
     pub cpu_shares: Option<u64>,
     /// Processes and threads.
     pub pids: Option<u64>,
+    /// Bytes of huge pages, by the size of a page in bytes; a size that is not here is the group's above.
+    pub huge_pages: BTreeMap<u64, u64>,
     /// Devices that may be opened or made; everything else is refused.
     pub devices: Vec<DeviceRule>,
 }

@@ -10,7 +10,8 @@ use super::joined::ExecPlan;
 use super::pod::PodPlan;
 use super::users::IDS;
 use super::worker::WorkerPlan;
-use crate::pod::{HostPathKind, MemberKind, Projection, Protocol, Volume, VolumeSource};
+use crate::pod::{HostPathKind, Medium, MemberKind, Projection, Protocol, Volume, VolumeSource};
+use crate::quantity::binary;
 
 impl Display for PodPlan {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -96,7 +97,9 @@ impl Display for Shown<'_, CgroupLimits> {
         if let Some(shares) = self.0.cpu_shares {
             writeln!(f, "  cpu shares   {shares}")?;
         }
-        writeln!(f, "  pids         {}", limit(self.0.pids, ""))
+        writeln!(f, "  pids         {}", limit(self.0.pids, ""))?;
+        let asked = self.0.huge_pages.iter().filter(|(_, bytes)| **bytes > 0);
+        asked.into_iter().try_for_each(|(page, bytes)| writeln!(f, "  huge pages   {bytes} bytes of {}", binary(*page)))
     }
 }
 
@@ -116,9 +119,12 @@ impl Display for Shown<'_, Volume> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.0.name)?;
         match &self.0.source {
-            VolumeSource::EmptyDir { memory, size_limit } => {
-                let medium = if *memory { "emptyDir in memory" } else { "emptyDir on disk" };
-                write!(f, "{medium}")?;
+            VolumeSource::EmptyDir { medium, size_limit } => {
+                match medium {
+                    Medium::Disk => write!(f, "emptyDir on disk")?,
+                    Medium::Memory => write!(f, "emptyDir in memory")?,
+                    Medium::HugePages { page } => write!(f, "emptyDir in huge pages of {}", binary(*page))?,
+                }
                 size_limit.map_or(Ok(()), |size| write!(f, ", at most {size} bytes"))
             }
             VolumeSource::Ephemeral => f.write_str("a folder on disk, for the Pod's life"),

@@ -5,6 +5,8 @@
 //! runtimes allow mknod of anything because a node that cannot be opened does no harm, but a node left in a volume can
 //! be opened by whoever is allowed more later. `/dev/console` is not on it: a member's console is its own terminal.
 
+use std::collections::BTreeMap;
+
 use super::container::{CgroupLimits, DeviceRule};
 use super::init::Op;
 use crate::facts::{ContainerFacts, HostFacts};
@@ -70,20 +72,23 @@ fn rule(block: bool, major: Option<u32>, minor: Option<u32>, access: &str) -> De
 
 /// Limits of one container's cgroup; where it has none of its own, those of the Pod as a whole hold for it (kubelet
 /// kuberuntime_container_linux.go), so that it meets its own wall before pause meets the Pod's.
-pub fn container(pod: &Pod, resources: &Resources, devices: Vec<DeviceRule>) -> CgroupLimits {
-    let whole = pod.resources.unwrap_or_default();
+pub fn container(pod: &Pod, resources: &Resources, host: &HostFacts, devices: Vec<DeviceRule>) -> CgroupLimits {
+    let whole = pod.resources.clone().unwrap_or_default();
+    // Where the Pod as a whole has none, its own group says so for all.
+    let pages = if asks_for_huge_pages(pod) { host.huge_pages.as_slice() } else { &[] };
     CgroupLimits {
         memory: resources.memory_limit.or(whole.memory_limit),
         cpu_quota_us: resources.cpu_limit_millis.or(whole.cpu_limit_millis).map(quota),
         cpu_shares: resources.cpu_request_millis.or(resources.cpu_limit_millis).map(shares),
         pids: Some(resources.pids_limit.unwrap_or(DEFAULT_PIDS)),
+        huge_pages: pages.iter().map(|page| (*page, pod.huge_pages_of(resources, *page))).collect(),
         devices,
     }
 }
 
 /// Limits of the Pod's cgroup, above its containers'. On top comes what pause has for itself, which lives in the same group:
 /// members that use up all that is theirs must not silence it. Devices are a container's matter.
-pub fn pod(pod: &Pod) -> CgroupLimits {
+pub fn pod(pod: &Pod, host: &HostFacts) -> CgroupLimits {
     let (memory, cpu) =
         (pod.limit(|resources| resources.memory_limit), pod.limit(|resources| resources.cpu_limit_millis));
     CgroupLimits {
@@ -91,8 +96,19 @@ pub fn pod(pod: &Pod) -> CgroupLimits {
         cpu_quota_us: cpu.map(|millis| quota(millis.saturating_add(PAUSE_MILLIS))),
         cpu_shares: requested(pod).map(shares),
         pids: None,
+        huge_pages: huge_pages(pod, host),
         devices: Vec::new(),
     }
+}
+
+/// None of a size that nobody asks for, as the kubelet does.
+fn huge_pages(pod: &Pod, host: &HostFacts) -> BTreeMap<u64, u64> {
+    let asked = pod.huge_pages();
+    host.huge_pages.iter().map(|page| (*page, asked.get(page).copied().unwrap_or(0))).collect()
+}
+
+fn asks_for_huge_pages(pod: &Pod) -> bool {
+    pod.huge_pages().values().any(|bytes| *bytes > 0)
 }
 
 fn quota(millis: u64) -> u64 {
@@ -131,7 +147,7 @@ fn burstable(pod: &Pod, container: &Container, memory: u64) -> i32 {
     let request = |container: &Container| container.resources.memory_request.unwrap_or(0);
     // What the Pod has beyond its containers is shared out.
     let sum = pod.at_one_time(request);
-    let rest = pod.resources.and_then(|own| own.memory_request).unwrap_or(0).saturating_sub(sum);
+    let rest = pod.resources.as_ref().and_then(|own| own.memory_request).unwrap_or(0).saturating_sub(sum);
     let extra = rest / (pod.init_containers.len() + pod.containers.len()).max(1) as u64;
     let score = |bytes: u64| 1000 - i64::try_from(u128::from(bytes) * 1000 / u128::from(memory)).unwrap_or(1000);
     let own = score(request(container).saturating_add(extra));
@@ -160,12 +176,12 @@ mod tests {
     #[test]
     fn units_are_the_kernels() {
         let resources = Resources { cpu_limit_millis: Some(500), memory_limit: Some(1 << 20), ..Resources::default() };
-        let limits = container(&samples::pod(), &resources, Vec::new());
+        let limits = container(&samples::pod(), &resources, &samples::host(), Vec::new());
         assert_eq!((limits.cpu_quota_us, limits.cpu_shares, limits.memory), (Some(50_000), Some(512), Some(1 << 20)));
         assert_eq!(limits.pids, Some(DEFAULT_PIDS));
         let tiny = Resources { cpu_limit_millis: Some(1), ..Resources::default() };
-        assert_eq!(container(&samples::pod(), &tiny, Vec::new()).cpu_quota_us, Some(1000));
-        assert_eq!(container(&samples::pod(), &tiny, Vec::new()).cpu_shares, Some(2));
+        assert_eq!(container(&samples::pod(), &tiny, &samples::host(), Vec::new()).cpu_quota_us, Some(1000));
+        assert_eq!(container(&samples::pod(), &tiny, &samples::host(), Vec::new()).cpu_shares, Some(2));
     }
 
     #[test]
@@ -173,19 +189,49 @@ mod tests {
         let mut pod = samples::pod();
         pod.containers = vec![samples::container("a"), samples::container("b")];
         pod.containers[0].resources.memory_limit = Some(10);
-        assert_eq!(super::pod(&pod).memory, None);
+        assert_eq!(super::pod(&pod, &samples::host()).memory, None);
         pod.containers[1].resources.memory_limit = Some(20);
-        assert_eq!(super::pod(&pod).memory, Some(30 + PAUSE_BYTES));
+        assert_eq!(super::pod(&pod, &samples::host()).memory, Some(30 + PAUSE_BYTES));
         pod.init_containers = vec![samples::container("i")];
         pod.init_containers[0].resources.memory_limit = Some(50);
-        assert_eq!(super::pod(&pod).memory, Some(50 + PAUSE_BYTES));
+        assert_eq!(super::pod(&pod, &samples::host()).memory, Some(50 + PAUSE_BYTES));
         pod.init_containers.insert(0, samples::container("s"));
         pod.init_containers[0].restart_policy = Some(crate::pod::RestartPolicy::Always);
-        assert_eq!(super::pod(&pod).memory, None, "a sidecar without a limit");
+        assert_eq!(super::pod(&pod, &samples::host()).memory, None, "a sidecar without a limit");
         pod.init_containers[0].resources.memory_limit = Some(5);
-        assert_eq!(super::pod(&pod).memory, Some(55 + PAUSE_BYTES), "the init container, beside the sidecar");
+        assert_eq!(
+            super::pod(&pod, &samples::host()).memory,
+            Some(55 + PAUSE_BYTES),
+            "the init container, beside the sidecar"
+        );
         pod.init_containers[1].resources.memory_limit = Some(1);
-        assert_eq!(super::pod(&pod).memory, Some(35 + PAUSE_BYTES), "the members, beside the sidecar");
+        assert_eq!(
+            super::pod(&pod, &samples::host()).memory,
+            Some(35 + PAUSE_BYTES),
+            "the members, beside the sidecar"
+        );
+    }
+
+    #[test]
+    fn huge_pages_are_those_that_were_asked_for_and_none_else() {
+        const MI: u64 = 1 << 20;
+        let host = HostFacts { huge_pages: vec![2 * MI, 1 << 30], ..samples::host() };
+        let mut pod = samples::pod();
+        pod.containers = vec![samples::container("a"), samples::container("b")];
+        let none = [(2 * MI, 0), (1 << 30, 0)];
+        let of = |pod: &Pod, n: usize| container(pod, &pod.containers[n].resources, &host, Vec::new()).huge_pages;
+        assert_eq!(super::pod(&pod, &host).huge_pages, none.into());
+        assert!(of(&pod, 0).is_empty(), "the Pod's group says it for all");
+        pod.containers[0].resources.huge_pages = [(2 * MI, 4 * MI)].into();
+        pod.containers[1].resources.huge_pages = [(2 * MI, 2 * MI)].into();
+        pod.init_containers = vec![samples::container("i")];
+        pod.init_containers[0].resources.huge_pages = [(1 << 30, 1 << 30)].into();
+        assert_eq!(super::pod(&pod, &host).huge_pages, [(2 * MI, 6 * MI), (1 << 30, 1 << 30)].into());
+        assert_eq!(of(&pod, 0), [(2 * MI, 4 * MI), (1 << 30, 0)].into());
+        pod.resources = Some(Resources { huge_pages: [(2 * MI, 8 * MI)].into(), ..Resources::default() });
+        pod.containers[1].resources.huge_pages.clear();
+        assert_eq!(super::pod(&pod, &host).huge_pages[&(2 * MI)], 8 * MI);
+        assert_eq!(of(&pod, 1)[&(2 * MI)], 8 * MI, "who says nothing may have the Pod's");
     }
 
     #[test]
@@ -195,10 +241,10 @@ mod tests {
         pod.containers[0].resources.memory_limit = Some(10);
         pod.resources =
             Some(Resources { memory_limit: Some(100), cpu_request_millis: Some(500), ..Resources::default() });
-        let limits = super::pod(&pod);
+        let limits = super::pod(&pod, &samples::host());
         assert_eq!((limits.memory, limits.cpu_shares), (Some(100 + PAUSE_BYTES), Some(512)));
         assert_eq!(limits.cpu_quota_us, None, "of this it says nothing, and neither do all containers");
-        let of = |n: usize| container(&pod, &pod.containers[n].resources, Vec::new()).memory;
+        let of = |n: usize| container(&pod, &pod.containers[n].resources, &samples::host(), Vec::new()).memory;
         assert_eq!((of(0), of(1)), (Some(10), Some(100)), "who has no limit has the Pod's");
     }
 
@@ -226,7 +272,7 @@ mod tests {
             ..Resources::default()
         };
         pod.init_containers.clear();
-        pod.resources = Some(full);
+        pod.resources = Some(full.clone());
         assert_eq!(score(&pod, 0), -997, "the Pod's own resources decide its class");
         pod.resources = Some(Resources { memory_limit: None, memory_request: Some(24_000_000_000), ..full });
         pod.containers.iter_mut().for_each(|container| container.resources = Resources::default());

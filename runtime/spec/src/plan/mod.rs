@@ -81,7 +81,9 @@ pub use refusal::{PlanError, Problem};
 #[cfg(feature = "manifest")]
 pub use values::resolved;
 #[cfg(feature = "manifest")]
-pub use worker_layout::{NO_DEVICE, granted, place};
+pub use wasm::NO_HUGE_PAGES;
+#[cfg(feature = "manifest")]
+pub use worker_layout::{granted, no_grant, place};
 
 #[cfg(all(test, feature = "manifest"))]
 pub(crate) mod samples;

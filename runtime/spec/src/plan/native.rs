@@ -64,7 +64,7 @@ pub fn plan(
         sources: steps.sources,
         init: InitPlan { ops: steps.ops, exec },
         worker: None,
-        cgroup: limits::container(pod, &container.resources, limits::devices(container, facts)),
+        cgroup: limits::container(pod, &container.resources, host, limits::devices(container, facts)),
         stdio: stdio(container.tty, container.stdin),
         own_pid_namespace: pod.is_alone(container),
         joins: pod.joined_by(container).map(str::to_owned),

@@ -89,15 +89,17 @@ impl<'a> Origin<'a> {
         let resources = &of.ok_or_else(unknown)?.resources;
         let amount = match asked.amount {
             ResourceAmount::CpuLimit => {
-                let of_pod = || self.pod.resources.and_then(|pod| pod.cpu_limit_millis);
+                let of_pod = || self.pod.resources.as_ref().and_then(|pod| pod.cpu_limit_millis);
                 resources.cpu_limit_millis.or_else(of_pod).unwrap_or(self.host.cpus * 1000)
             }
             ResourceAmount::CpuRequest => resources.cpu_request_millis.unwrap_or(0),
             ResourceAmount::MemoryLimit => {
-                let of_pod = || self.pod.resources.and_then(|pod| pod.memory_limit);
+                let of_pod = || self.pod.resources.as_ref().and_then(|pod| pod.memory_limit);
                 resources.memory_limit.or_else(of_pod).unwrap_or(self.host.memory)
             }
             ResourceAmount::MemoryRequest => resources.memory_request.unwrap_or(0),
+            ResourceAmount::HugePagesLimit(page) => self.pod.huge_pages_of(resources, page),
+            ResourceAmount::HugePagesRequest(page) => resources.huge_pages.get(&page).copied().unwrap_or(0),
         };
         Ok(amount.div_ceil(asked.divisor.max(1)).to_string())
     }

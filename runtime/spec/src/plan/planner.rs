@@ -2,7 +2,7 @@
 
 use super::container::ContainerPlan;
 use super::pod::{HostPort, PodPlan, SandboxPlan};
-use super::refusal::PlanError;
+use super::refusal::{PlanError, Problem};
 use super::{kind, limits, native, pod_files, values, wasm};
 use crate::facts::{ContainerFacts, HostFacts, PodIp};
 use crate::pod::{Container, MemberKind, Pod};
@@ -10,8 +10,12 @@ use crate::pod::{Container, MemberKind, Pod};
 /// What the Pod needs before its first container.
 ///
 /// # Errors
-/// None today: a checked Pod can be planned. Reserved for what only the host's facts can refuse.
+/// Huge pages of a size that the host's kernel does not have.
 pub fn plan_pod(pod: &Pod, host: &HostFacts) -> Result<PodPlan, PlanError> {
+    if let Some(page) = pod.huge_pages().into_keys().find(|page| !host.huge_pages.contains(page)) {
+        let problem = Problem::NoHugePages(page, host.huge_pages.clone());
+        return Err(PlanError { container: None, field: "resources.limits", problem });
+    }
     Ok(PodPlan {
         namespace: pod.namespace.clone(),
         name: pod.name.clone(),
@@ -27,7 +31,7 @@ pub fn plan_pod(pod: &Pod, host: &HostFacts) -> Result<PodPlan, PlanError> {
         host_ports: host_ports(pod),
         volumes: pod.volumes.clone(),
         resolv_conf: pod_files::resolv_conf(pod, host),
-        cgroup: limits::pod(pod),
+        cgroup: limits::pod(pod, host),
     })
 }
 

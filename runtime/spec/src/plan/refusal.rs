@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::quantity::binary;
+
 /// A Pod or container that cannot be run as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanError {
@@ -80,6 +82,8 @@ pub enum Problem {
     Filter(String, String),
     /// Asks for what only a native member can have; the sentence says why.
     NotForWasm(&'static str),
+    /// Huge pages of this size in bytes, which the kernel does not have; those that it has.
+    NoHugePages(u64, Vec<u64>),
     /// Beside a Wasm member only another module can run.
     ExecIntoWasm,
     /// The module waits for requests; a command was asked for.
@@ -161,6 +165,12 @@ impl fmt::Display for Problem {
             }
             Self::Filter(path, why) => write!(f, "{path}: {why}"),
             Self::NotForWasm(why) => f.write_str(why),
+            Self::NoHugePages(page, has) => {
+                let names: Vec<_> = has.iter().map(|page| binary(*page)).collect();
+                let has =
+                    if names.is_empty() { "none at all".to_owned() } else { format!("only {}", names.join(", ")) };
+                write!(f, "this kernel has no huge pages of {}, {has}", binary(*page))
+            }
             Self::ExecIntoWasm => f.write_str("beside a Wasm member only another module can run"),
             Self::ServesOnly => f.write_str("it serves requests, and has no entry point to run"),
         }

@@ -1,7 +1,7 @@
 //! Values that the planners' tests start from.
 
 use crate::facts::HostFacts;
-use crate::pod::{Container, ImageRef, Pod, Propagation, Volume, VolumeMount, VolumeSource};
+use crate::pod::{Container, ImageRef, Medium, Pod, Propagation, Volume, VolumeMount, VolumeSource};
 
 /// A native container with nothing asked for.
 pub fn container(name: &str) -> Container {
@@ -11,7 +11,7 @@ pub fn container(name: &str) -> Container {
 
 /// A Pod `demo` with that container `a` and the volumes `data`, `more` and `file`.
 pub fn pod() -> Pod {
-    let source = VolumeSource::EmptyDir { memory: false, size_limit: None };
+    let source = VolumeSource::EmptyDir { medium: Medium::Disk, size_limit: None };
     let volume = |name: &str| Volume { name: name.to_owned(), source: source.clone() };
     let volumes = ["data", "more", "file"].map(volume).to_vec();
     Pod { uid: "1-2-3".to_owned(), volumes, containers: vec![container("a")], ..Pod::plain("demo") }
@@ -43,5 +43,6 @@ pub fn host() -> HostFacts {
         addresses: vec!["192.0.2.7".parse().expect("parses"), "2001:db8::7".parse().expect("parses")],
         cpus: 2,
         memory: 4 << 30,
+        huge_pages: Vec::new(),
     }
 }

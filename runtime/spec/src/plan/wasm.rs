@@ -22,6 +22,9 @@ const DEFAULT_PORT: u16 = 8080;
 /// Stands for a digest in a plan that cannot be started yet.
 pub const UNKNOWN_DIGEST: &str = "unknown until compiled";
 
+/// Why a limit of huge pages means nothing.
+pub const NO_HUGE_PAGES: &str = "a Wasm member's memory never lies in huge pages";
+
 /// Plans it; `because` is what decided that it is Wasm.
 ///
 /// # Errors
@@ -40,6 +43,9 @@ pub fn plan(
     if container.stop_signal.is_some() {
         let why = "a Wasm member has no signals: SIGTERM ends it, or lets it drain";
         return Err(PlanError::of(&container.name, "lifecycle.stopSignal", Problem::NotForWasm(why)));
+    }
+    if !container.resources.huge_pages.is_empty() {
+        return Err(PlanError::of(&container.name, "resources.limits", Problem::NotForWasm(NO_HUGE_PAGES)));
     }
     let user = native::user_of(container, container.user.as_ref(), facts)?;
     let mut steps = Steps::default();
@@ -68,7 +74,7 @@ pub fn plan(
         sources: steps.sources,
         init: InitPlan { ops: steps.ops, exec },
         worker: facts.module.as_ref().map(|module| told.worker(module, preopens)).transpose()?,
-        cgroup: limits::container(pod, &container.resources, Vec::new()),
+        cgroup: limits::container(pod, &container.resources, host, Vec::new()),
         stdio: native::stdio(container.tty, container.stdin),
         own_pid_namespace: pod.is_alone(container),
         joins: pod.joined_by(container).map(str::to_owned),

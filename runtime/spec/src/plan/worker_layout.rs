@@ -12,10 +12,23 @@ use super::refusal::{PlanError, Problem};
 use super::steps::Steps;
 use super::worker::Preopen;
 use crate::facts::ContainerFacts;
-use crate::pod::{Container, ImageRef, LAST_WORDS_PATH, Pod, Propagation, Volume, VolumeMount, VolumeSource};
+use crate::pod::{Container, ImageRef, LAST_WORDS_PATH, Medium, Pod, Propagation, VolumeMount, VolumeSource};
 
 /// Why a volume that is a device is not granted.
-pub const NO_DEVICE: &str = "a Wasm member opens no device; WASI has no calls for one";
+const NO_DEVICE: &str = "a Wasm member opens no device; WASI has no calls for one";
+
+/// Why a volume in huge pages is not granted.
+const NO_HUGE_FILES: &str =
+    "a Wasm member cannot use files in huge pages: they can be mapped only, which WASI has no calls for";
+
+/// Why a Wasm member cannot be given such a volume, if so.
+pub fn no_grant(source: &VolumeSource) -> Option<&'static str> {
+    match source {
+        VolumeSource::HostPath { kind, .. } if kind.is_device() => Some(NO_DEVICE),
+        VolumeSource::EmptyDir { medium: Medium::HugePages { .. }, .. } => Some(NO_HUGE_FILES),
+        _ => None,
+    }
+}
 
 /// Attaches every grant and lists them as the worker opens them: the image's own root first, then volumes as written.
 ///
@@ -176,9 +189,9 @@ fn check(pod: &Pod, container: &Container, mount: &VolumeMount) -> Result<(), Pl
             "a Wasm member's grants are what they are when it starts: later mounts would come without their rights";
         return Err(PlanError::of(&container.name, "volumeMounts.mountPropagation", Problem::NotForWasm(why)));
     }
-    let is_device = |volume: &Volume| matches!(volume.source, VolumeSource::HostPath { kind, .. } if kind.is_device());
-    if pod.volumes.iter().any(|volume| volume.name == mount.volume && is_device(volume)) {
-        return Err(PlanError::of(&container.name, "volumeMounts", Problem::NotForWasm(NO_DEVICE)));
+    let volume = pod.volumes.iter().find(|volume| volume.name == mount.volume);
+    if let Some(why) = volume.and_then(|volume| no_grant(&volume.source)) {
+        return Err(PlanError::of(&container.name, "volumeMounts", Problem::NotForWasm(why)));
     }
     Ok(())
 }

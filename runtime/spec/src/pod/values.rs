@@ -114,6 +114,10 @@ pub enum ResourceAmount {
     MemoryLimit,
     /// `requests.memory`; 0 where there is none.
     MemoryRequest,
+    /// `limits.hugepages-SIZE`, of pages of so many bytes; 0 where there is none.
+    HugePagesLimit(u64),
+    /// `requests.hugepages-SIZE` likewise.
+    HugePagesRequest(u64),
 }
 
 impl Container {

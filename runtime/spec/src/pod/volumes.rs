@@ -64,8 +64,8 @@ pub struct Volume {
 pub enum VolumeSource {
     /// A directory that lives as long as the Pod.
     EmptyDir {
-        /// `medium: Memory`: a tmpfs instead of a folder on disk.
-        memory: bool,
+        /// Where it lies.
+        medium: Medium,
         /// Bytes; a hard limit when in memory, else the Pod is ended when it takes more.
         size_limit: Option<u64>,
     },
@@ -94,6 +94,21 @@ pub enum VolumeSource {
     Projected {
         /// What they are made from.
         sources: Vec<Projection>,
+    },
+}
+
+/// `emptyDir.medium`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Medium {
+    /// A folder on disk.
+    #[default]
+    Disk,
+    /// A tmpfs.
+    Memory,
+    /// Files that lie in huge pages, to be mapped.
+    HugePages {
+        /// Bytes of one page.
+        page: u64,
     },
 }
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Controllers that limits are written to.
-const LIMITING: [&str; 4] = ["cpu", "memory", "pids", "devices"];
+const LIMITING: [&str; 5] = ["cpu", "memory", "pids", "devices", "hugetlb"];
 /// Needed as well where there is no version 2, for accounting and killing.
 const STANDING_IN: [&str; 2] = ["cpuacct", "freezer"];
 /// Everything that a version 1 hierarchy can hold, among its mount's other options.
@@ -28,7 +28,7 @@ const KNOWN: [&str; 14] = [
     "misc",
 ];
 /// Version 2's own names; devices are a program there.
-const VERSION_2: [&str; 3] = ["cpu", "memory", "pids"];
+const VERSION_2: [&str; 4] = ["cpu", "memory", "pids", "hugetlb"];
 
 /// A version 1 hierarchy that is driven.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! Limits as text for the files of either version. Pure.
 
+use std::borrow::Cow;
+
 use dwell_spec::plan::container::{CgroupLimits, DeviceRule};
 use dwell_sys::cgroup::device_filter::{MAKE, READ, Rule, WRITE};
 
@@ -9,18 +11,18 @@ const PERIOD_US: u64 = 100_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
     /// File name.
-    pub file: &'static str,
+    pub file: Cow<'static, str>,
     /// Text.
     pub value: String,
     /// Whether a kernel without that file is fine.
     pub optional: bool,
 }
 
-fn setting(file: &'static str, value: impl ToString) -> Setting {
-    Setting { file, value: value.to_string(), optional: false }
+fn setting(file: impl Into<Cow<'static, str>>, value: impl ToString) -> Setting {
+    Setting { file: file.into(), value: value.to_string(), optional: false }
 }
 
-fn optional(file: &'static str, value: impl ToString) -> Setting {
+fn optional(file: impl Into<Cow<'static, str>>, value: impl ToString) -> Setting {
     Setting { optional: true, ..setting(file, value) }
 }
 
@@ -58,8 +60,29 @@ pub fn v1(controller: &str, limits: &CgroupLimits) -> Vec<Setting> {
             shares.into_iter().chain(period).chain(quota).collect()
         }
         "pids" => limits.pids.map(|pids| setting("pids.max", pids)).into_iter().collect(),
+        "hugetlb" => huge_pages(limits, "limit_in_bytes"),
         _ => Vec::new(),
     }
+}
+
+/// Pages in use, and (since 5.7) pages that are set aside for whoever has mapped them: without the second a member would
+/// be killed when it touches what it was given.
+fn huge_pages(limits: &CgroupLimits, file: &str) -> Vec<Setting> {
+    let both = limits.huge_pages.iter().flat_map(|(page, bytes)| {
+        let size = page_name(*page);
+        let reserved = optional(format!("hugetlb.{size}.rsvd.{file}"), bytes);
+        // A size too small for the controller has no files; none of it is what such a group asks for.
+        let used = Setting { optional: *bytes == 0, ..setting(format!("hugetlb.{size}.{file}"), bytes) };
+        [reserved, used]
+    });
+    both.collect()
+}
+
+/// The kernel's name of a size (mem_fmt in mm/hugetlb_cgroup.c).
+fn page_name(bytes: u64) -> String {
+    let units = [("GB", 30), ("MB", 20), ("KB", 10)];
+    let (unit, bits) = units.into_iter().find(|(_, bits)| bytes >> bits > 0).unwrap_or(("KB", 10));
+    format!("{}{unit}", bytes >> bits)
 }
 
 /// Version 2, whose group has these controllers enabled.
@@ -78,6 +101,7 @@ fn v2_of(controller: &str, limits: &CgroupLimits) -> Vec<Setting> {
             weight.into_iter().chain(quota).collect()
         }
         "pids" => limits.pids.map(|pids| setting("pids.max", pids)).into_iter().collect(),
+        "hugetlb" => huge_pages(limits, "max"),
         _ => Vec::new(),
     }
 }
@@ -112,6 +136,7 @@ mod tests {
             cpu_quota_us: Some(50_000),
             cpu_shares: Some(1024),
             pids: Some(100),
+            huge_pages: [(2 << 20, 4 << 20), (64 << 10, 0)].into(),
             devices: Vec::new(),
         };
         let text =
@@ -122,6 +147,16 @@ mod tests {
         let expected =
             ["cpu.weight=39", "cpu.max=50000 100000", "memory.max=67108864", "memory.swap.max=0", "pids.max=100"];
         assert_eq!(text(v2(&all, &limits)), expected);
+        let pages = [
+            "hugetlb.64KB.rsvd.max=0",
+            "hugetlb.64KB.max=0",
+            "hugetlb.2MB.rsvd.max=4194304",
+            "hugetlb.2MB.max=4194304",
+        ];
+        assert_eq!(text(v2(&["hugetlb".to_owned()], &limits)), pages);
+        let pages = pages.map(|page| page.replace(".max", ".limit_in_bytes"));
+        assert_eq!(text(v1("hugetlb", &limits)), pages);
+        assert_eq!(page_name(1 << 30), "1GB");
         assert_eq!(v2(&[], &limits), [], "a host without these controllers is told nothing");
         assert_eq!((weight(2), weight(262_144)), (1, 10_000));
     }

@@ -6,7 +6,8 @@
 //! NAME/POD/C      container        NAME/POD/pause       pause            NAME/POD/C      container
 //!                                  NAME/POD/C           container
 //! ```
-//! In version 2 a group with controllers enabled for its children holds no processes itself, hence the leaf.
+//! In version 2 a group with controllers enabled for its children holds no processes itself, hence the leaf. That of huge
+//! pages is enabled below a Pod only if it asks for some: else the Pod's own limit, which is none, holds for all in it.
 
 use std::fs;
 use std::io;
@@ -23,6 +24,8 @@ use super::limits::{self, Setting};
 use super::{CgroupError, Group};
 
 const PAUSE: &str = "pause";
+/// The controller of huge pages.
+const HUGE_PAGES: &str = "hugetlb";
 /// Where this process moves when its own delegated group becomes the parent of ours.
 pub(super) const NODE: &str = "node";
 
@@ -55,7 +58,7 @@ impl CgroupRoot {
             enable_above(v2)?;
         }
         let root = Self { layout, group };
-        root.enable_below(&root.group)?;
+        root.enable_below(&root.group, root.v2_controllers())?;
         Ok(root)
     }
 
@@ -76,8 +79,12 @@ impl CgroupRoot {
 
     fn fill_pod(&self, pod: &PodCgroup, limits: &CgroupLimits) -> Result<(), CgroupError> {
         self.make_with_limits(&pod.group, limits)?;
-        self.enable_below(&pod.group)?;
-        pod.pause_dir().iter().try_for_each(|dir| make(dir))
+        let has_pages = limits.huge_pages.values().any(|bytes| *bytes > 0);
+        let list = self.v2_controllers().iter().filter(|name| has_pages || *name != HUGE_PAGES);
+        let list: Vec<String> = list.cloned().collect();
+        self.enable_below(&pod.group, &list)?;
+        let leaf = pod.group.v2.iter().filter(|_| !list.is_empty()).map(|dir| dir.join(PAUSE));
+        leaf.into_iter().try_for_each(|dir| make(&dir))
     }
 
     /// A Pod's group that an earlier node made; it may be gone.
@@ -151,8 +158,8 @@ impl CgroupRoot {
         outcomes.into_iter().collect()
     }
 
-    fn enable_below(&self, group: &Group) -> Result<(), CgroupError> {
-        let list = enabling(self.v2_controllers());
+    fn enable_below(&self, group: &Group, controllers: &[String]) -> Result<(), CgroupError> {
+        let list = enabling(controllers);
         match &group.v2 {
             Some(dir) if !list.is_empty() => write(&dir.join("cgroup.subtree_control"), &list),
             _ => Ok(()),
@@ -236,8 +243,7 @@ impl PodCgroup {
     }
 
     fn pause_dir(&self) -> Option<std::path::PathBuf> {
-        let dir = self.group.v2.as_ref()?;
-        (!self.root.v2_controllers().is_empty()).then(|| dir.join(PAUSE))
+        Some(self.group.v2.as_ref()?.join(PAUSE)).filter(|leaf| leaf.is_dir())
     }
 
     fn restrict_devices(&self, group: &Group, limits: &CgroupLimits) -> Result<(), CgroupError> {
@@ -288,12 +294,12 @@ fn restrict_by_program(dir: &Path, limits: &CgroupLimits) -> Result<(), CgroupEr
 
 /// Version 2: a container that runs out of memory ends as a whole, as in Kubernetes.
 fn end_together(group: &Group) -> Result<(), CgroupError> {
-    let together = Setting { file: "memory.oom.group", value: "1".into(), optional: true };
+    let together = Setting { file: "memory.oom.group".into(), value: "1".into(), optional: true };
     group.v2.iter().try_for_each(|dir| apply(dir, &together))
 }
 
 fn apply(dir: &Path, setting: &Setting) -> Result<(), CgroupError> {
-    match write(&dir.join(setting.file), &setting.value) {
+    match write(&dir.join(&*setting.file), &setting.value) {
         Err(CgroupError::File { source, .. }) if setting.optional && source.kind() == io::ErrorKind::NotFound => Ok(()),
         outcome => outcome,
     }

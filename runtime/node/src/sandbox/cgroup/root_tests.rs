@@ -63,6 +63,7 @@ fn limits() -> CgroupLimits {
         cpu_quota_us: Some(50_000),
         cpu_shares: Some(512),
         pids: Some(20),
+        huge_pages: Default::default(),
         devices: vec![null],
     }
 }
@@ -106,6 +107,39 @@ fn limits_arrive_and_everything_is_removed() {
     assert!(container.is_gone() && pod.group.is_gone());
     assert!(root.0.remove_root_if_empty().unwrap());
     assert!(root.0.group.is_gone());
+}
+
+#[test]
+fn huge_pages_are_limited_where_the_controller_is() {
+    let layout = Layout::detect();
+    let Some(page) =
+        crate::volume::huge_pages::sizes().first().copied().filter(|_| layout.version_of("hugetlb").is_some())
+    else {
+        return;
+    };
+    let root = root(layout, "pages");
+    let with =
+        |bytes| CgroupLimits { huge_pages: [(page, bytes)].into(), devices: every_device(), ..CgroupLimits::default() };
+    let read = |group: &Group| {
+        let files = group.dirs().flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten().flatten());
+        let is_limit =
+            |name: &str| name.starts_with("hugetlb") && (name.ends_with("B.max") || name.ends_with("B.limit_in_bytes"));
+        let mut files = files.filter(|file| file.file_name().to_str().is_some_and(is_limit)).map(|file| file.path());
+        let amounts = files.by_ref().map(|file| std::fs::read_to_string(file).unwrap().trim().to_owned());
+        amounts.collect::<Vec<_>>()
+    };
+    let asks = root.0.create_pod("asks", &with(2 * page)).unwrap();
+    let container = asks.create_container("c", &with(page)).unwrap().group;
+    assert!(read(&asks.group).contains(&(2 * page).to_string()), "{:?}", read(&asks.group));
+    assert!(read(&container).contains(&page.to_string()));
+    assert!(run(&container, "true").success(), "a member is born there");
+    let none = root.0.create_pod("none", &with(0)).unwrap();
+    let inside = none.create_container("c", &CgroupLimits { huge_pages: Default::default(), ..with(0) }).unwrap().group;
+    assert!(read(&none.group).contains(&"0".to_owned()));
+    assert!(run(&inside, "true").success(), "and there, below the Pod's own limit");
+    for pod in [asks, none] {
+        pod.group.remove().unwrap();
+    }
 }
 
 #[test]

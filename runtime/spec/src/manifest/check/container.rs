@@ -9,7 +9,8 @@ use super::env::Budget;
 use super::life::Checked;
 use super::metadata::report;
 use super::{
-    Problems, env_source, id, names, path_fault, ports, resize, resources, restart_policy, restart_rules, rights, tidy,
+    Problems, env_source, huge_pages, id, names, path_fault, ports, resize, resources, restart_policy, restart_rules,
+    rights, tidy,
 };
 use crate::image_ref::ImageRefError;
 use crate::manifest::problem::{Cause, Problem, quoted};
@@ -84,9 +85,12 @@ impl<'a> All<'a> {
         let ports = ports::check(source.ports.as_deref().unwrap_or_default(), path, self.host_network, out);
         let mounts = self.mounts(source, path, out);
         if let ImageRef::Wasm(_) = image {
-            self.no_devices(&mounts, path, out);
+            self.no_grants(&mounts, path, out);
         }
         let mut resources = resources::check(source.resources.as_ref(), path, out);
+        if let ImageRef::Wasm(_) = image {
+            out.extend(huge_pages::not_for_wasm(&resources, path));
+        }
         resources.pids_limit = annotations::pids_limit(&self.annotations, &source.name);
         let inherited = (self.seccomp.clone(), self.pod.and_then(|pod| pod.run_as_non_root));
         let rights = rights::rights(source, &image, inherited, path, out);
@@ -234,11 +238,12 @@ impl<'a> All<'a> {
         }
     }
 
-    fn no_devices(&self, mounts: &[VolumeMount], path: &str, out: &mut Problems) {
+    /// What a Wasm member cannot be given.
+    fn no_grants(&self, mounts: &[VolumeMount], path: &str, out: &mut Problems) {
         for (n, mount) in mounts.iter().enumerate() {
             let source = self.volumes.get(mount.volume.as_str()).map(|volume| &volume.source);
-            if matches!(source, Some(VolumeSource::HostPath { kind, .. }) if kind.is_device()) {
-                let message = format!("refused: {}", crate::plan::NO_DEVICE);
+            if let Some(why) = source.and_then(crate::plan::no_grant) {
+                let message = format!("refused: {why}");
                 out.push(Problem::new(Cause::Refused, format!("{path}.volumeMounts[{n}].name"), message));
             }
         }

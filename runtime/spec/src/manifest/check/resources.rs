@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Written;
 
-use super::Problems;
+use super::{Problems, huge_pages};
 use crate::manifest::problem::{Cause, Problem};
 use crate::manifest::suggest;
 use crate::pod::{Container, Resources, at_one_time};
@@ -14,7 +14,7 @@ use crate::quantity::Quantity;
 const STORAGE: &str = "ephemeral-storage";
 const HONOURED: [&str; 3] = ["cpu", "memory", STORAGE];
 
-type Quantities = BTreeMap<String, Written>;
+pub(super) type Quantities = BTreeMap<String, Written>;
 
 /// The kernel ends whoever is put into less, before a program of its own has begun.
 const MEMORY_MIN: u64 = 1 << 20;
@@ -47,6 +47,7 @@ pub fn check(resources: Option<&ResourceRequirements>, path: &str, out: &mut Pro
         memory_limit: memory_limit.map(Quantity::units).and_then(limited),
         memory_request: memory_request.map(Quantity::units),
         storage_limit: storage_limit.map(Quantity::units).and_then(limited),
+        huge_pages: huge_pages::check(limits, requests, &format!("{path}.resources"), out),
         pids_limit: None,
     }
 }
@@ -76,6 +77,7 @@ pub fn of_pod(spec: &PodSpec, inits: &[Container], regular: &[Container], out: &
         of.check_request(*request, (sum, limit), out);
         of.check_limits(regular, limit, out);
     }
+    huge_pages::check_sums(&own, inits, regular, out);
     Some(own)
 }
 
@@ -130,11 +132,12 @@ impl Kind {
 }
 
 fn check_names(quantities: &Quantities, path: &str, out: &mut Problems) {
-    for name in quantities.keys().filter(|name| !HONOURED.contains(&name.as_str())) {
+    let is_honoured = |name: &String| HONOURED.contains(&name.as_str()) || huge_pages::is_resource(name);
+    for name in quantities.keys().filter(|name| !is_honoured(name)) {
         let path = format!("{path}[{name}]");
-        let known = name == "storage" || name.starts_with("hugepages-") || name.contains('/');
+        let known = name == "storage" || name.contains('/');
         if known {
-            out.push(Problem::not_yet(path, "resources other than cpu, memory and ephemeral-storage"));
+            out.push(Problem::not_yet(path, "resources other than cpu, memory, ephemeral-storage and huge pages"));
         } else {
             let near = suggest::nearest(name, HONOURED).map(|near| format!("did you mean {near}?"));
             let problem = Problem::invalid(path, name, "must be a standard resource type or fully qualified");
@@ -143,7 +146,7 @@ fn check_names(quantities: &Quantities, path: &str, out: &mut Problems) {
     }
 }
 
-fn quantity(quantities: &Quantities, name: &str, path: &str, out: &mut Problems) -> Option<Quantity> {
+pub(super) fn quantity(quantities: &Quantities, name: &str, path: &str, out: &mut Problems) -> Option<Quantity> {
     let text = &quantities.get(name)?.0;
     let path = format!("{path}[{name}]");
     match Quantity::parse(text) {

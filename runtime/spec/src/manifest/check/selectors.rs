@@ -4,7 +4,7 @@
 use k8s_openapi::api::core::v1;
 
 use super::metadata::report;
-use super::{Problems, names, settings};
+use super::{Problems, huge_pages, names, settings};
 use crate::manifest::problem::Problem;
 use crate::pod::{PodField, ResourceAmount, ResourceField, SettingsName};
 use crate::quantity::Quantity;
@@ -25,7 +25,14 @@ pub const ENV_FIELDS: [&str; 9] = [
 pub const FILE_FIELDS: [&str; 5] =
     ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
 
-const AMOUNTS: [&str; 4] = ["limits.cpu", "limits.memory", "requests.cpu", "requests.memory"];
+const AMOUNTS: [&str; 6] = [
+    "limits.cpu",
+    "limits.hugepages-<size>",
+    "limits.memory",
+    "requests.cpu",
+    "requests.hugepages-<size>",
+    "requests.memory",
+];
 const MEMORY_DIVISORS: [&str; 13] = ["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
 
 /// A ConfigMap or Secret.
@@ -108,19 +115,24 @@ pub fn resource(source: &v1::ResourceFieldSelector, path: &str, out: &mut Proble
             out.push(Problem::required(format!("{path}.resource"), ""));
             return None;
         }
-        _ => {
-            out.push(Problem::unsupported(format!("{path}.resource"), resource, &AMOUNTS));
-            return None;
-        }
+        _ => match huge_pages::amount(resource) {
+            Some(amount) => amount,
+            None => {
+                out.push(Problem::unsupported(format!("{path}.resource"), resource, &AMOUNTS));
+                return None;
+            }
+        },
     };
     let text = source.divisor.as_ref().map_or("1", |divisor| divisor.0.as_str());
-    let divisor = divisor(text, resource.ends_with(".cpu"), &format!("{path}.divisor"), out);
+    let kind = resource.split_once('.').map_or(resource, |(_, kind)| kind);
+    let divisor = divisor(text, kind, &format!("{path}.divisor"), out);
     let container = source.container_name.clone().filter(|name| !name.is_empty());
     Some(ResourceField { container, amount, divisor })
 }
 
 /// In thousandths of a CPU or in bytes. 0 is what is stored where none was given.
-fn divisor(text: &str, cpu: bool, path: &str, out: &mut Problems) -> u64 {
+fn divisor(text: &str, kind: &str, path: &str, out: &mut Problems) -> u64 {
+    let cpu = kind == "cpu";
     let parsed = match Quantity::parse(text) {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -131,7 +143,6 @@ fn divisor(text: &str, cpu: bool, path: &str, out: &mut Problems) -> u64 {
     let allowed: &[&str] = if cpu { &["1m", "1"] } else { &MEMORY_DIVISORS };
     let zero = parsed == Quantity::ZERO;
     if !zero && !allowed.iter().any(|one| Quantity::parse(one) == Ok(parsed)) {
-        let kind = if cpu { "cpu" } else { "memory" };
         let why = format!("only divisor's values {} are supported with the {kind} resource", allowed.join(", "));
         out.push(Problem::invalid(path, text, &why));
     }

@@ -7,6 +7,7 @@ use crate::capabilities;
 use crate::plan::samples;
 use crate::pod::{EnvValue, FileKey, Groups, MemberKind, PodField, SeccompChoice, UserRef, VolumeGroup};
 
+mod huge_pages;
 mod life;
 mod parts;
 

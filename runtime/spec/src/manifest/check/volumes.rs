@@ -1,19 +1,20 @@
 //! The Pod's volumes.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use k8s_openapi::api::core::v1;
 
 use super::metadata::report;
-use super::{Problems, container, names, path_fault, projected, tidy};
+use super::{Problems, container, huge_pages, names, path_fault, projected, tidy};
 use crate::manifest::problem::Problem;
-use crate::pod::{HostPathKind, ImageRef, Volume, VolumeSource};
-use crate::quantity::Quantity;
+use crate::pod::{HostPathKind, ImageRef, Medium, Volume, VolumeSource};
+use crate::quantity::{self, Quantity};
 
 const HOST_PATH_TYPES: [&str; 8] =
     ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
 
-pub fn check(volumes: &[v1::Volume], out: &mut Problems) -> Vec<Volume> {
+/// `pages` are the sizes of the huge pages that the Pod asks for.
+pub fn check(volumes: &[v1::Volume], pages: &BTreeSet<u64>, out: &mut Problems) -> Vec<Volume> {
     let (mut checked, mut names_seen) = (Vec::new(), HashSet::new());
     for (n, volume) in volumes.iter().enumerate() {
         let path = format!("spec.volumes[{n}]");
@@ -25,20 +26,20 @@ pub fn check(volumes: &[v1::Volume], out: &mut Problems) -> Vec<Volume> {
         } else {
             report(&name_path, &volume.name, names::label(&volume.name), out);
         }
-        checked.push(Volume { name: volume.name.clone(), source: source(volume, &path, out) });
+        checked.push(Volume { name: volume.name.clone(), source: source(volume, pages, &path, out) });
     }
     checked
 }
 
 /// A volume without a source is an emptyDir (SetDefaults_Volume). What is not honoured was reported by the walk.
-fn source(volume: &v1::Volume, path: &str, out: &mut Problems) -> VolumeSource {
+fn source(volume: &v1::Volume, pages: &BTreeSet<u64>, path: &str, out: &mut Problems) -> VolumeSource {
     let mut found = Vec::new();
     let mut at = |field: &str| {
         found.push(field.to_owned());
         format!("{path}.{field}")
     };
     let sources = [
-        volume.empty_dir.as_ref().map(|source| empty_dir(source, &at("emptyDir"), out)),
+        volume.empty_dir.as_ref().map(|source| empty_dir(source, pages, &at("emptyDir"), out)),
         volume.host_path.as_ref().map(|source| host_path(source, &at("hostPath"), out)),
         volume.persistent_volume_claim.as_ref().map(|source| claim(source, &at("persistentVolumeClaim"), out)),
         volume.ephemeral.as_ref().map(|source| ephemeral(source, &at("ephemeral"), out)),
@@ -52,20 +53,32 @@ fn source(volume: &v1::Volume, path: &str, out: &mut Problems) -> VolumeSource {
         out.push(Problem::forbidden(format!("{path}.{field}"), "may not specify more than 1 volume type"));
     }
     let source = sources.into_iter().flatten().next();
-    source.unwrap_or(VolumeSource::EmptyDir { memory: false, size_limit: None })
+    source.unwrap_or(VolumeSource::EmptyDir { medium: Medium::Disk, size_limit: None })
 }
 
-fn empty_dir(source: &v1::EmptyDirVolumeSource, path: &str, out: &mut Problems) -> VolumeSource {
-    let medium = source.medium.as_deref().unwrap_or_default();
-    match medium {
-        "" | "Memory" => {}
-        _ if medium.starts_with("HugePages") => {
-            out.push(Problem::not_yet(format!("{path}.medium"), "huge pages"));
-        }
-        _ => out.push(Problem::unsupported(format!("{path}.medium"), medium, &["", "Memory"])),
+fn empty_dir(source: &v1::EmptyDirVolumeSource, pages: &BTreeSet<u64>, path: &str, out: &mut Problems) -> VolumeSource {
+    let medium = medium(source.medium.as_deref().unwrap_or_default(), pages, &format!("{path}.medium"), out);
+    let limit_path = format!("{path}.sizeLimit");
+    let limit = source.size_limit.as_ref().and_then(|q| size_limit(&q.0, &limit_path, out));
+    if let (Medium::HugePages { page }, Some(bytes)) = (medium, limit.filter(|bytes| *bytes > 0))
+        && bytes < page
+    {
+        let why = format!("must be at least one page of {}", quantity::binary(page));
+        out.push(Problem::invalid(limit_path, &quantity::binary(bytes), &why));
     }
-    let limit = source.size_limit.as_ref().and_then(|q| size_limit(&q.0, &format!("{path}.sizeLimit"), out));
-    VolumeSource::EmptyDir { memory: medium == "Memory", size_limit: limit }
+    VolumeSource::EmptyDir { medium, size_limit: limit }
+}
+
+fn medium(text: &str, pages: &BTreeSet<u64>, path: &str, out: &mut Problems) -> Medium {
+    match text {
+        "" => Medium::Disk,
+        "Memory" => Medium::Memory,
+        _ if huge_pages::is_medium(text) => huge_pages::medium(text, pages, path, out),
+        _ => {
+            out.push(Problem::unsupported(path, text, &["", "HugePages", "HugePages-<size>", "Memory"]));
+            Medium::Disk
+        }
+    }
 }
 
 /// The kubelet takes 0 for no limit.
