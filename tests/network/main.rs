@@ -6,6 +6,7 @@
 mod firewall;
 mod ports;
 mod relay;
+mod sctp;
 mod world;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

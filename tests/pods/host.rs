@@ -321,3 +321,21 @@ fn what_would_come_out_or_come_in_writable_is_refused() {
     let sealed = with(&format!("{{name: a, mountPath: /data, {sealed}}}"));
     assert!(sealed.code == 125 && sealed.err.contains("when mountPropagation is None"), "{sealed:#?}");
 }
+
+#[test]
+fn a_port_of_sctp_needs_a_kernel_that_has_it_only_if_the_host_leads_there() {
+    let node = Node::new();
+    let with = |name: &str, port: &str| {
+        let ports = format!("    ports: [{{containerPort: 9, protocol: SCTP{port}}}]\n");
+        node.run(&(shell(&node, name, "Never", "echo runs") + &ports))
+    };
+    assert_eq!(with("told", "").ok(), "runs\n", "without a port of the host it is information");
+    let led = with("led", ", hostPort: 38412");
+    let kernel_has_it = Path::new("/proc/sys/net/sctp").exists();
+    match kernel_has_it {
+        true => assert_eq!(led.ok(), "runs\n"),
+        false => {
+            assert!(led.code == 125 && led.err.contains("this kernel has no SCTP: ports[].protocol: SCTP"), "{led:#?}")
+        }
+    }
+}

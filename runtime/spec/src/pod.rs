@@ -328,8 +328,16 @@ pub struct ContainerPort {
     pub host_port: Option<u16>,
     /// The one host address it is bound to; all when absent.
     pub host_ip: Option<std::net::IpAddr>,
-    /// TCP or UDP.
+    /// TCP, UDP or SCTP.
     pub protocol: Protocol,
+}
+
+impl ContainerPort {
+    /// Whether a port of the host leads here by SCTP.
+    #[must_use]
+    pub fn leads_sctp(&self) -> bool {
+        self.protocol == Protocol::Sctp && self.host_port.is_some()
+    }
 }
 
 /// Transport protocol of a port.
@@ -339,6 +347,20 @@ pub enum Protocol {
     Tcp,
     /// UDP
     Udp,
+    /// SCTP
+    Sctp,
+}
+
+impl Protocol {
+    /// As manifests write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+            Self::Sctp => "SCTP",
+        }
+    }
 }
 
 /// `resizePolicy`: whether a member begins anew when what it may use changes.

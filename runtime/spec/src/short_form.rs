@@ -44,7 +44,7 @@ pub struct RunArgs {
     pub devices: Vec<(String, bool)>,
     /// `--privileged`
     pub privileged: bool,
-    /// `-p [IP:]HOST:PORT[/udp]`
+    /// `-p [IP:]HOST:PORT[/udp|/sctp]`
     pub publish: Vec<String>,
     /// `-u USER[:GROUP]`, by name or number.
     pub user: Option<String>,
@@ -109,7 +109,7 @@ impl ShortFormError {
                 "-v HOST:PATH or -v HOST:PATH:ro; HOST is a path, as /srv or ./data, or the name of a claim that is kept",
             ),
             Self::Flag { flag: "--device", .. } => Some("--device /dev/ttyUSB0, --device /dev/ttyUSB0:/dev/modem:r"),
-            Self::Flag { flag: "-p", .. } => Some("-p HOST:PORT, -p IP:HOST:PORT, each with /udp for UDP"),
+            Self::Flag { flag: "-p", .. } => Some("-p HOST:PORT, -p IP:HOST:PORT, each with /udp or /sctp"),
             Self::Flag { flag: "-m", .. } => Some("-m 64m or -m 64Mi is 64 MiB"),
             Self::Flag { flag: "-u", .. } => Some("-u USER or -u USER:GROUP"),
             Self::Flag { .. } | Self::EnvFile { .. } => None,

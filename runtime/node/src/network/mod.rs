@@ -26,6 +26,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dwell_spec::plan::pod::HostPort;
+use dwell_spec::pod::Protocol;
 use dwell_sys::netlink::{Family, NetlinkError, Socket};
 use serde::{Deserialize, Serialize};
 
@@ -193,7 +194,9 @@ impl NetworkError {
     /// What to do about it, if that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::HostPort { .. } => Some("`ss -tulpn` shows who listens; choose another hostPort"),
+            Self::HostPort { port, .. } if port.protocol != Protocol::Sctp => {
+                Some("`ss -tulpn` shows who listens; choose another hostPort")
+            }
             Self::NoSubnet => Some("`ip route` shows who uses 10.64.0.0/10, 172.20.0.0/14 and 192.168.128.0/17"),
             Self::NoAddress => Some("at most 1021 Pods with a network of their own share one state folder"),
             Self::Netlink { source, .. } if source.errno() == Some(rustix::io::Errno::PERM.raw_os_error()) => {

@@ -174,6 +174,7 @@ fn key(port: &HostPort, host: IpAddr) -> (&'static str, Vec<u8>) {
     let protocol = match port.protocol {
         Protocol::Tcp => 6,
         Protocol::Udp => 17,
+        Protocol::Sctp => 132,
     };
     let mut key = if host.is_unspecified() { Vec::new() } else { octets(host) };
     key.extend_from_slice(&[protocol, 0, 0, 0]);
@@ -213,6 +214,9 @@ mod tests {
     fn keys_are_padded_fields() {
         let (map, bytes) = key(&port(None), Ipv4Addr::UNSPECIFIED.into());
         assert_eq!((map, bytes), ("ports4", vec![6, 0, 0, 0, 0x1f, 0x90, 0, 0]));
+        let sctp = HostPort { protocol: Protocol::Sctp, ..port(None) };
+        let (map, bytes) = key(&sctp, Ipv6Addr::UNSPECIFIED.into());
+        assert_eq!((map, bytes), ("ports6", vec![132, 0, 0, 0, 0x1f, 0x90, 0, 0]));
         let (map, bytes) = key(&port(None), Ipv4Addr::new(192, 0, 2, 2).into());
         assert_eq!((map, bytes.len()), ("addressed4", 12));
     }

@@ -12,7 +12,7 @@ use dwell_spec::facts::{ContainerFacts, DeviceNumber, PodIp, VolumePart};
 use dwell_spec::plan::container::{ContainerPlan, SHARED_MEMORY, Stdio};
 use dwell_spec::plan::projection::{self, ProjectedFiles};
 use dwell_spec::plan::{self, PlanError};
-use dwell_spec::pod::{Container, MemberKind, Volume, VolumeSource};
+use dwell_spec::pod::{Container, MemberKind, Protocol, Volume, VolumeSource};
 use dwell_sys::complain::complain;
 
 use super::change;
@@ -359,6 +359,7 @@ impl Driver {
         for port in ports {
             let bound = network::bind_host_port(port).map_err(|error| match self.holder_of(port) {
                 Some(pod) => format!("{}; {pod} of this node has the port", chain(&error)),
+                None if port.protocol == Protocol::Sctp => chain(&error),
                 None => format!("{}; `ss -tulpn` shows who has the port", chain(&error)),
             })?;
             sockets.extend(bound.into_iter().map(|socket| (*port, socket)));

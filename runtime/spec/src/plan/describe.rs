@@ -10,7 +10,7 @@ use super::joined::ExecPlan;
 use super::pod::PodPlan;
 use super::users::IDS;
 use super::worker::WorkerPlan;
-use crate::pod::{HostPathKind, Medium, MemberKind, Projection, Protocol, Volume, VolumeSource};
+use crate::pod::{HostPathKind, Medium, MemberKind, Projection, Volume, VolumeSource};
 use crate::quantity::binary;
 
 impl Display for PodPlan {
@@ -37,7 +37,7 @@ impl Display for PodPlan {
         }
         for port in &self.host_ports {
             let ip = port.host_ip.map_or("every address".to_owned(), |ip| ip.to_string());
-            let protocol = protocol(port.protocol);
+            let protocol = port.protocol.name();
             writeln!(f, "  host port    {protocol} {} on {ip} -> {}", port.host_port, port.container_port)?;
         }
         self.volumes.iter().try_for_each(|volume| writeln!(f, "  volume       {}", Shown(volume)))?;
@@ -202,13 +202,6 @@ fn stdio(stdio: Stdio) -> &'static str {
         Stdio::Logged => "no input, output logged",
         Stdio::LoggedWithInput => "input from clients, output logged",
         Stdio::Terminal => "a terminal",
-    }
-}
-
-fn protocol(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "TCP",
-        Protocol::Udp => "UDP",
     }
 }
 

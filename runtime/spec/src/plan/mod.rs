@@ -81,7 +81,7 @@ pub use refusal::{PlanError, Problem};
 #[cfg(feature = "manifest")]
 pub use values::resolved;
 #[cfg(feature = "manifest")]
-pub use wasm::NO_HUGE_PAGES;
+pub use wasm::{NO_HUGE_PAGES, NO_SCTP};
 #[cfg(feature = "manifest")]
 pub use worker_layout::{granted, no_grant, place};
 

@@ -54,6 +54,6 @@ pub struct HostPort {
     pub host_port: u16,
     /// 1 to 65535
     pub container_port: u16,
-    /// TCP or UDP
+    /// TCP, UDP or SCTP
     pub protocol: Protocol,
 }

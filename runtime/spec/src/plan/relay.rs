@@ -28,9 +28,9 @@ pub struct RelayPlan {
 /// One socket of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelayListener {
-    /// A listening TCP socket or a bound UDP socket, not blocking.
+    /// A listening TCP socket or a bound UDP socket, not blocking; or one of SCTP, which is held and not served.
     pub slot: Slot,
-    /// Which of the two.
+    /// Which of them.
     pub protocol: Protocol,
     /// Port in the Pod.
     pub target_port: u16,

@@ -13,7 +13,7 @@ use super::user::User;
 use super::worker::{MODULE_PATH, ModuleKind, WorkerPlan};
 use super::{limits, native, pod_files, users, worker_layout};
 use crate::facts::{ContainerFacts, HostFacts, ModuleFacts};
-use crate::pod::{Container, ImageRef, MemberKind, Pod, Protocol};
+use crate::pod::{Container, ContainerPort, ImageRef, MemberKind, Pod, Protocol};
 
 /// Bytes of the root's tmpfs, which holds nothing but mount points.
 const ROOT_BYTES: u64 = 64 * 1024;
@@ -24,6 +24,9 @@ pub const UNKNOWN_DIGEST: &str = "unknown until compiled";
 
 /// Why a limit of huge pages means nothing.
 pub const NO_HUGE_PAGES: &str = "a Wasm member's memory never lies in huge pages";
+
+/// Why a port of the host cannot lead to one by SCTP.
+pub const NO_SCTP: &str = "WASI has no SCTP sockets: the host's port would lead to nobody";
 
 /// Plans it; `because` is what decided that it is Wasm.
 ///
@@ -46,6 +49,9 @@ pub fn plan(
     }
     if !container.resources.huge_pages.is_empty() {
         return Err(PlanError::of(&container.name, "resources.limits", Problem::NotForWasm(NO_HUGE_PAGES)));
+    }
+    if !pod.host_network && container.ports.iter().any(ContainerPort::leads_sctp) {
+        return Err(PlanError::of(&container.name, "ports.protocol", Problem::NotForWasm(NO_SCTP)));
     }
     let user = native::user_of(container, container.user.as_ref(), facts)?;
     let mut steps = Steps::default();

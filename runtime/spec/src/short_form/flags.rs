@@ -125,13 +125,14 @@ fn joined(base: &str, path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// `-p [IP:]HOST:PORT[/tcp|/udp]`; an IPv6 address stands in brackets.
+/// `-p [IP:]HOST:PORT[/tcp|/udp|/sctp]`; an IPv6 address stands in brackets.
 pub fn port(flag: &str) -> Result<v1::ContainerPort, ShortFormError> {
     let wrong = |why| wrong("-p", flag, why);
     let (ports, protocol) = match flag.split_once('/') {
         Some((ports, "tcp")) => (ports, None),
         Some((ports, "udp")) => (ports, Some("UDP".to_owned())),
-        Some(_) => return Err(wrong("the protocol is tcp or udp")),
+        Some((ports, "sctp")) => (ports, Some("SCTP".to_owned())),
+        Some(_) => return Err(wrong("the protocol is tcp, udp or sctp")),
         None => (flag, None),
     };
     let (rest, container) = ports.rsplit_once(':').ok_or_else(|| wrong("expected HOST:PORT"))?;

@@ -86,7 +86,7 @@ fn what_is_typed_wrongly_says_so() {
     for volume in ["x", "Data_:/x", "/a:/b:rx", "/a:/b:ro:z"] {
         assert!(with(&|r| r.volumes = vec![volume.into()]).starts_with("-v "), "{volume}");
     }
-    for port in ["80", "80:", ":80", "0:80", "1:65536", "::1:80:80", "host:80:80", "80:80/sctp", "[::1:80:80"] {
+    for port in ["80", "80:", ":80", "0:80", "1:65536", "::1:80:80", "host:80:80", "80:80/dccp", "[::1:80:80"] {
         assert!(with(&|r| r.publish = vec![port.into()]).starts_with("-p "), "{port}");
     }
     for user in ["", ":7", "a:", "a b"] {

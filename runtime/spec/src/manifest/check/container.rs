@@ -90,6 +90,7 @@ impl<'a> All<'a> {
         let mut resources = resources::check(source.resources.as_ref(), path, out);
         if let ImageRef::Wasm(_) = image {
             out.extend(huge_pages::not_for_wasm(&resources, path));
+            out.extend(ports::not_for_wasm(&ports, path).filter(|_| !self.host_network));
         }
         resources.pids_limit = annotations::pids_limit(&self.annotations, &source.name);
         let inherited = (self.seccomp.clone(), self.pod.and_then(|pod| pod.run_as_non_root));

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1;
 use super::metadata::report;
 use super::{Problems, names};
 use crate::manifest::problem::{Cause, Problem};
+use crate::plan::NO_SCTP;
 use crate::pod::{Container, ContainerPort, Protocol};
 
 const RANGE: &str = "must be between 1 and 65535, inclusive";
@@ -49,12 +50,18 @@ fn check_one(port: &v1::ContainerPort, path: &str, host_network: bool, out: &mut
     } else if host_network {
         host_port = Some(container_port);
     }
+    let host_ip = host_ip(port.host_ip.as_deref(), &format!("{path}.hostIP"), out);
+    let protocol = protocol(port.protocol.as_deref(), &format!("{path}.protocol"), out);
+    if protocol == Protocol::Sctp && host_port.is_some() && host_ip.is_some_and(|ip| ip.is_loopback()) {
+        let why = "nothing carries SCTP from the host's loopback into a Pod";
+        out.push(Problem::new(Cause::Refused, format!("{path}.hostIP"), format!("refused: {why}")));
+    }
     ContainerPort {
         name: port.name.clone().filter(|name| !name.is_empty()),
         container_port,
         host_port,
-        host_ip: host_ip(port.host_ip.as_deref(), &format!("{path}.hostIP"), out),
-        protocol: protocol(port.protocol.as_deref(), &format!("{path}.protocol"), out),
+        host_ip,
+        protocol,
     }
 }
 
@@ -83,15 +90,22 @@ fn protocol(text: Option<&str>, path: &str, out: &mut Problems) -> Protocol {
     match text {
         None | Some("" | "TCP") => return Protocol::Tcp,
         Some("UDP") => return Protocol::Udp,
-        Some("SCTP") => out.push(Problem::not_yet(path, "SCTP").with_hint("TCP or UDP")),
+        Some("SCTP") => return Protocol::Sctp,
         Some(other) => {
             let problem = Problem::unsupported(path, other, &["SCTP", "TCP", "UDP"]);
             let upper = other.to_uppercase();
-            let known = matches!(upper.as_str(), "TCP" | "UDP");
+            let known = matches!(upper.as_str(), "SCTP" | "TCP" | "UDP");
             out.push(if known { problem.with_hint(format!("in capitals: {upper}")) } else { problem });
         }
     }
     Protocol::Tcp
+}
+
+/// Of a Wasm member's ports, unless they are the host's own; `path` is that of the container.
+pub fn not_for_wasm(ports: &[ContainerPort], path: &str) -> Option<Problem> {
+    let n = ports.iter().position(ContainerPort::leads_sctp)?;
+    let path = format!("{path}.ports[{n}].protocol");
+    Some(Problem::new(Cause::Refused, path, format!("refused: {NO_SCTP}")))
 }
 
 /// Each host port once among members and sidecars, which run at the same time, and within each other init container.
@@ -123,7 +137,7 @@ fn check_together(containers: &[(String, &Container)], out: &mut Problems) {
 }
 
 fn collision(path: String, port: &ContainerPort) -> Problem {
-    let protocol = if port.protocol == Protocol::Udp { "UDP" } else { "TCP" };
+    let protocol = port.protocol.name();
     let address = port.host_ip.map(|ip| ip.to_string()).unwrap_or_default();
     let message = format!("Duplicate value: \"{protocol}/{address}/{}\"", port.host_port.unwrap_or_default());
     Problem::new(Cause::Duplicate, path, message)

@@ -12,7 +12,19 @@ fn ports() {
     refused(port(json!({"containerPort": 65536})), &format!("{at}.containerPort"), "between 1 and 65535");
     refused(port(json!({"hostPort": 1})), &format!("{at}.containerPort"), "Required");
     refused(port(json!({"containerPort": 1, "hostPort": -1})), &format!("{at}.hostPort"), "between 1 and 65535");
-    refused(port(json!({"containerPort": 1, "protocol": "SCTP"})), &format!("{at}.protocol"), "not yet honoured: SCTP");
+    let sctp = |more: Json| {
+        let mut sctp = json!({"containerPort": 7, "protocol": "SCTP"});
+        sctp.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        sctp
+    };
+    assert_eq!(accepted(port(sctp(json!({"hostPort": 9})))).containers[0].ports[0].protocol, Protocol::Sctp);
+    let loopback = sctp(json!({"hostPort": 9, "hostIP": "127.0.0.1"}));
+    refused(port(loopback), &format!("{at}.hostIP"), "nothing carries SCTP from the host's loopback");
+    let module = |port: Json, host_network: bool| json!({"spec": {"hostNetwork": host_network, "containers": [{"image": "wasm:/m.wasm", "ports": [port]}]}});
+    let leads = module(sctp(json!({"hostPort": 9})), false);
+    refused(leads, &format!("{at}.protocol"), "WASI has no SCTP sockets");
+    accepted(module(sctp(json!({})), false));
+    accepted(module(sctp(json!({})), true));
     refused(port(json!({"containerPort": 1, "protocol": "tcp"})), &format!("{at}.protocol"), "supported values");
     refused(port(json!({"containerPort": 1, "hostIP": "localhost"})), &format!("{at}.hostIP"), "valid IP address");
     refused(port(json!({"containerPort": 1, "name": "Http"})), &format!("{at}.name"), "alpha-numeric");
