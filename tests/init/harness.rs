@@ -185,8 +185,8 @@ impl Start {
     fn open(&self, source: &FdSource) -> OwnedFd {
         match source {
             FdSource::OverlayRoot { .. } => {
-                let [image, upper, work] = ["image", "upper", "work"].map(|part| path_fd(&self.folder.0.join(part)));
-                mount::overlay(&[image.as_fd()], upper.as_fd(), work.as_fd()).expect("mounts")
+                let [image, layer] = ["image", ""].map(|part| path_fd(&self.folder.0.join(part)));
+                mount::overlay(image.as_fd(), layer.as_fd()).expect("mounts")
             }
             FdSource::SharedMemory { flags } => {
                 let folder = self.folder.0.join("shm");

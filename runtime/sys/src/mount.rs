@@ -7,10 +7,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_fd,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 
+mod overlay;
+
+pub use overlay::{overlay, overlay_over_detached};
 /// Rights of a mount.
 pub use rustix::mount::MountAttrFlags as Attributes;
 
@@ -223,53 +226,6 @@ pub fn open_terminal(devpts: BorrowedFd<'_>) -> Result<(OwnedFd, OwnedFd), Errno
     rustix::pty::unlockpt(&master)?;
     let slave = rustix::pty::ioctl_tiocgptpeer(&master, rustix::pty::OpenptFlags::from_bits_retain(flags.bits()))?;
     Ok((master, slave))
-}
-
-/// A detached overlay: `lowers` top first, `upper` and `work` two empty directories of one file system.
-///
-/// It is `volatile`: the kernel never flushes `upper`, neither for a member's `fsync` nor at the unmount (which on
-/// ext4 would wait for the journal). That is right for a layer which is new at every start and thrown away at its end,
-/// and for nothing else. `work` cannot be mounted again afterwards.
-///
-/// # Errors
-/// Those of `fsopen`, `fsconfig` and `fsmount`. Kernels before 6.13 take layers as paths, so there `/proc` must be
-/// mounted.
-pub fn overlay(lowers: &[BorrowedFd<'_>], upper: BorrowedFd<'_>, work: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    match overlay_by_descriptor(lowers, upper, work) {
-        Err(Errno::INVAL | Errno::OPNOTSUPP) => overlay_by_path(lowers, upper, work),
-        result => result,
-    }
-}
-
-fn overlay_by_descriptor(
-    lowers: &[BorrowedFd<'_>],
-    upper: BorrowedFd<'_>,
-    work: BorrowedFd<'_>,
-) -> Result<OwnedFd, Errno> {
-    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    for lower in lowers {
-        fsconfig_set_fd(context.as_fd(), "lowerdir+", lower)?;
-    }
-    fsconfig_set_fd(context.as_fd(), "upperdir", upper)?;
-    fsconfig_set_fd(context.as_fd(), "workdir", work)?;
-    finish_overlay(context)
-}
-
-/// The kernel walks `/proc/self/fd/N`, a magic link to the very directory: nothing hostile is in that path.
-fn overlay_by_path(lowers: &[BorrowedFd<'_>], upper: BorrowedFd<'_>, work: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    let path = |fd: &BorrowedFd<'_>| format!("/proc/self/fd/{}", fd.as_raw_fd());
-    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    let lowerdir: Vec<String> = lowers.iter().map(path).collect();
-    fsconfig_set_string(context.as_fd(), "lowerdir", lowerdir.join(":"))?;
-    fsconfig_set_string(context.as_fd(), "upperdir", path(&upper))?;
-    fsconfig_set_string(context.as_fd(), "workdir", path(&work))?;
-    finish_overlay(context)
-}
-
-fn finish_overlay(context: OwnedFd) -> Result<OwnedFd, Errno> {
-    fsconfig_set_flag(context.as_fd(), "volatile")?;
-    fsconfig_create(context.as_fd())?;
-    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
 }
 
 #[cfg(test)]

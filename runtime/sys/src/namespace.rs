@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::thread;
 
 use rustix::io::Errno;
+use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::thread::{
     ThreadNameSpaceType, UnshareFlags, move_into_link_name_space, move_into_thread_name_spaces, unshare_unsafe,
 };
@@ -65,12 +66,28 @@ const STACK: usize = 128 * 1024;
 /// # Errors
 /// The host gave no thread, a namespace cannot be entered, or the work panicked.
 pub fn within<T: Send>(namespaces: &[(BorrowedFd<'_>, Kind)], work: impl FnOnce() -> T + Send) -> io::Result<T> {
-    let inside = move || {
+    thrown_away(move || {
         for (namespace, kind) in namespaces {
             move_into_link_name_space(*namespace, Some(*kind))?;
         }
         Ok(work())
-    };
+    })
+}
+
+/// Does the work on a thread with a copy of the mount namespace, out of which nothing propagates; it goes with the thread.
+/// Blocks until the work is done.
+///
+/// # Errors
+/// As `unshare`; the host gave no thread, the root is no mount, or the work panicked.
+pub fn in_own_mounts<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    thrown_away(move || {
+        unshare(Kinds::MOUNT)?;
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+        Ok(work())
+    })
+}
+
+fn thrown_away<T: Send>(inside: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     thread::scope(|scope| {
         let worker = thread::Builder::new().name("inside".into()).stack_size(STACK).spawn_scoped(scope, inside)?;
         worker.join().map_err(|_| io::Error::other("the thread inside panicked"))?

@@ -108,22 +108,15 @@ fn open_root(path: &Path) -> io::Result<OwnedFd> {
 /// In a user namespace the image is mapped, and the layer of its own belongs to the ids of the host: an overlay as a whole
 /// cannot be mapped, nor its upper layer.
 fn overlay_root(image: &Path, parts: &Parts<'_>) -> io::Result<OwnedFd> {
-    let mut lower = open_root(image)?;
+    let lower = open_root(image)?;
     let (upper, work) = (parts.own_folder.join("upper"), parts.own_folder.join("work"));
     std::fs::create_dir_all(&upper)?;
     std::fs::create_dir_all(&work)?;
     copy_mode(lower.as_fd(), &upper, parts.users.map(|users| users.0))?;
-    if let Some((first, _)) = parts.users {
-        std::os::unix::fs::chown(&work, Some(first), Some(first))?;
-        lower = mapped(mount::clone_tree(lower.as_fd(), "", false)?, parts)?;
-    }
-    let (upper, work) = (open_root(&upper)?, open_root(&work)?);
-    mount::overlay(&[lower.as_fd()], upper.as_fd(), work.as_fd()).map_err(|errno| match parts.users {
-        Some(_) if errno == rustix::io::Errno::INVAL => {
-            io::Error::other(format!("{errno}: with hostUsers: false it takes Linux 6.13 or later"))
-        }
-        _ => errno.into(),
-    })
+    let layer = open_root(&parts.own_folder)?;
+    let Some((first, _)) = parts.users else { return Ok(mount::overlay(lower.as_fd(), layer.as_fd())?) };
+    std::os::unix::fs::chown(&work, Some(first), Some(first))?;
+    mount::overlay_over_detached(mapped(mount::clone_tree(lower.as_fd(), "", false)?, parts)?, layer.as_fd())
 }
 
 /// The root directory of the member is the upper one: it looks as the image's does.

@@ -1,7 +1,8 @@
 //! Detached mounts need no namespace of their own: they go with their descriptor.
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use rustix::fs::{open, openat};
 
@@ -11,7 +12,8 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("dwell-mount-{name}-{}", std::process::id()));
+        // The usual folder may be in memory, which not every kernel maps.
+        let path = Path::new("/var/tmp").join(format!("dwell-mount-{name}-{}", std::process::id()));
         for part in ["lower", "upper", "work"] {
             std::fs::create_dir_all(path.join(part)).expect("makes");
         }
@@ -37,19 +39,90 @@ fn write_through(mount: &OwnedFd, name: &str) -> Result<(), Errno> {
     Ok(())
 }
 
-type Make = fn(&[BorrowedFd<'_>], BorrowedFd<'_>, BorrowedFd<'_>) -> Result<OwnedFd, Errno>;
+/// A user namespace whose root is this id of the host, and the process that keeps it.
+struct Users {
+    namespace: OwnedFd,
+    keeper: std::process::Child,
+}
+
+const FIRST: u32 = 0x7100_0000;
+
+impl Users {
+    fn new() -> Self {
+        let mut keeper = Command::new("unshare");
+        let keeper = keeper.args(["--user", "sh", "-c", "echo; read end"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut keeper = keeper.spawn().expect("starts");
+        keeper.stdout.as_mut().expect("is piped").read_exact(&mut [0]).expect("it is inside");
+        let of_keeper = |file: &str| format!("/proc/{}/{file}", keeper.id());
+        for map in ["gid_map", "uid_map"] {
+            std::fs::write(of_keeper(map), format!("0 {FIRST} 65536")).expect("maps");
+        }
+        let namespace = open(of_keeper("ns/user"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).expect("opens");
+        Self { namespace, keeper }
+    }
+
+    fn map(&self, dir: &OwnedFd) -> OwnedFd {
+        let mapped = clone_tree(dir.as_fd(), "", false).expect("clones");
+        map_ids(mapped.as_fd(), self.namespace.as_fd()).expect("maps");
+        mapped
+    }
+}
+
+impl Drop for Users {
+    fn drop(&mut self) {
+        // Its input ends.
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
+    }
+}
+
+fn owner(mount: &OwnedFd, name: &str) -> u32 {
+    rustix::fs::statat(mount, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).expect("is there").st_uid
+}
+
+type Make = fn(BorrowedFd<'_>, BorrowedFd<'_>) -> Result<OwnedFd, Errno>;
 
 #[test]
 fn overlay_takes_writes_and_spares_the_image_both_ways() {
-    for (name, make) in [("fd", overlay as Make), ("path", overlay_by_path as Make)] {
+    for (name, make) in [("fd", overlay as Make), ("path", overlay::by_path as Make)] {
         let folder = Folder::new(name);
-        let (lower, upper, work) = (folder.open("lower"), folder.open("upper"), folder.open("work"));
-        let mount = make(&[lower.as_fd()], upper.as_fd(), work.as_fd()).expect("mounts");
+        let mount = make(folder.open("lower").as_fd(), folder.open("").as_fd()).expect("mounts");
         write_through(&mount, "file").expect("writes");
         drop(mount);
         assert_eq!(std::fs::read(folder.0.join("lower/file")).expect("reads"), b"image");
         assert_eq!(std::fs::read(folder.0.join("upper/file")).expect("reads"), b"changed");
     }
+}
+
+type MakeOver = fn(OwnedFd, BorrowedFd<'_>) -> std::io::Result<OwnedFd>;
+
+/// Once, kernels before 6.15 made none over a mapped image.
+#[test]
+fn overlay_over_a_mapped_image_both_ways() {
+    let attached: MakeOver = |lower, layer| overlay::by_attached_path(lower.as_fd(), layer);
+    let mounts = || std::fs::read_to_string("/proc/self/mounts").expect("reads");
+    for (name, make) in [("mapped:fd,1", overlay_over_detached as MakeOver), ("mapped:path,\\1", attached)] {
+        let (folder, users) = (Folder::new(name), Users::new());
+        let mount = make(users.map(&folder.open("lower")), folder.open("").as_fd()).expect("mounts");
+        assert_eq!((owner(&mount, "file"), owner(&folder.open("lower"), "file")), (FIRST, 0), "{name}");
+        write_through(&mount, "file").expect("writes");
+        assert!(!mounts().contains(name), "nothing of it is attached here");
+        drop(mount);
+        assert_eq!(std::fs::read(folder.0.join("lower/file")).expect("reads"), b"image");
+        assert_eq!(std::fs::read(folder.0.join("upper/file")).expect("reads"), b"changed");
+        assert_eq!(owner(&folder.open("upper"), "file"), FIRST, "copied up for its owner");
+    }
+}
+
+/// A kernel that takes descriptors, but no detached layer, fails when it has made its folders there.
+#[test]
+fn a_layer_that_was_tried_once_is_taken() {
+    let (folder, users) = (Folder::new("tried"), Users::new());
+    drop(overlay(folder.open("lower").as_fd(), folder.open("").as_fd()).expect("mounts"));
+    let again = |folder: &Folder| overlay::by_path(folder.open("lower").as_fd(), folder.open("").as_fd());
+    assert_eq!(again(&folder).err(), Some(Errno::INVAL), "control");
+    overlay::empty_work(folder.open("").as_fd()).expect("empties");
+    overlay::by_attached_path(users.map(&folder.open("lower")).as_fd(), folder.open("").as_fd()).expect("mounts");
 }
 
 #[test]
