@@ -79,7 +79,8 @@ fn give(what: BorrowedFd<'_>, gid: u32, writable: bool) -> Result<FileType, Errn
     Ok(kind)
 }
 
-fn bits(kind: FileType, writable: bool) -> u32 {
+/// What its group may do with each, besides.
+pub(super) fn bits(kind: FileType, writable: bool) -> u32 {
     let read_write = if writable { 0o660 } else { 0o440 };
     if kind == FileType::Directory { read_write | 0o2110 } else { read_write }
 }

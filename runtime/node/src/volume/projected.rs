@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use dwell_spec::plan::projection::{ProjectedFile, ProjectedFiles};
 use dwell_spec::pod::VolumeGroup;
+use rustix::fs::FileType;
 
 use super::group;
 
@@ -31,7 +32,7 @@ const NEXT: &str = "..data_tmp";
 /// What the file system said. What was there before still counts then.
 pub fn write(folder: &Path, files: &ProjectedFiles, gid: Option<u32>) -> io::Result<bool> {
     let before = std::fs::read_link(folder.join(DATA)).ok();
-    let changed = before.is_none() || !holds(&folder.join(DATA), files);
+    let changed = before.is_none() || !holds(&folder.join(DATA), files, gid);
     let current = if changed { replace(folder, files, gid)? } else { before.unwrap_or_default() };
     link_first_names(folder, files)?;
     remove_others(folder, files, &current)?;
@@ -79,14 +80,15 @@ fn stamp() -> String {
     time.strftime("..%Y_%m_%d_%H_%M_%S.%9f").to_string()
 }
 
-/// Whether a folder holds exactly these files.
-fn holds(folder: &Path, files: &ProjectedFiles) -> bool {
+/// Whether a folder holds exactly these files, with the bits that a group has of each.
+fn holds(folder: &Path, files: &ProjectedFiles, gid: Option<u32>) -> bool {
     let mut found = BTreeSet::new();
+    let more = if gid.is_some() { group::bits(FileType::RegularFile, false) } else { 0 };
     let listed = list(folder, "", &mut found);
     let same = |(path, file): (&String, &ProjectedFile)| {
         let path = folder.join(path);
         let mode = std::fs::metadata(&path).map(|found| found.permissions().mode() & 0o7777);
-        mode.is_ok_and(|mode| mode == file.mode) && std::fs::read(&path).is_ok_and(|bytes| bytes == file.content)
+        mode.is_ok_and(|mode| mode == file.mode | more) && std::fs::read(&path).is_ok_and(|bytes| bytes == file.content)
     };
     listed.is_ok() && found.iter().eq(files.keys()) && files.iter().all(same)
 }
@@ -179,6 +181,16 @@ mod tests {
         assert!(!folder.join(open).exists(), "the old files are gone");
         assert!(write(folder, &files(&[]), None).unwrap());
         assert_eq!(names(folder), ["..data"]);
+    }
+
+    /// Once, what a group may read was no longer what the manifest said, and all was laid out anew each time.
+    #[test]
+    fn the_bits_of_the_group_are_no_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let wanted = files(&[("a", 0o400, "1")]);
+        assert!(write(folder.path(), &wanted, Some(5)).unwrap());
+        assert!(!write(folder.path(), &wanted, Some(5)).unwrap());
+        assert!(write(folder.path(), &wanted, None).unwrap(), "control");
     }
 
     #[test]
