@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use dwell_tests::node::Node;
+use dwell_tests::world::World;
 
 use crate::{guest, native};
 
@@ -271,4 +272,69 @@ fn volumes_are_mapped_for_a_privileged_member_too() {
     node.wait_for_phase("own", "Running");
     assert_eq!(inside(&node, "own", "until [ -e /data/x ]; do sleep 0.01; done; stat -c %u /data /data/x"), "0\n0\n");
     assert_eq!(owner(&shared.join("x")), (0, 0));
+}
+
+/// A node in a world of its own, where a file system whose ids no kernel maps is mounted: it must outlast the node.
+fn with_unmapped(place: fn(&Node) -> std::path::PathBuf) -> World {
+    let world = World::new();
+    world.shell(&format!("mkdir -p {0} && mount -t ramfs dwell-test {0}", place(&world).display()));
+    world
+}
+
+/// Once, such a Pod had no ConfigMap where the run folder could not be mapped, as none in memory can before Linux 6.3.
+#[test]
+fn what_the_node_makes_where_nothing_can_be_mapped_is_the_pods() {
+    let node = with_unmapped(|node| node.state_dir().join("run"));
+    let mounts = "    securityContext: {runAsUser: 1000}\n    volumeMounts: [{name: map, mountPath: /map}, \
+                  {name: secret, mountPath: /secret}, {name: memory, mountPath: /memory}, \
+                  {name: memory, mountPath: /part, subPath: a/b}]\n";
+    let spec = "  securityContext: {fsGroup: 1002}\n  volumes:\n  - {name: map, configMap: {name: words}}\n  \
+                - {name: secret, secret: {secretName: keys, defaultMode: 0400}}\n  \
+                - {name: memory, emptyDir: {medium: Memory}}\n";
+    let settings = |text: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: words}}\ndata: {{word: {text}}}\n---\n\
+             apiVersion: v1\nkind: Secret\nmetadata: {{name: keys}}\nstringData: {{key: opens}}\n---\n"
+        )
+    };
+    let app = native(&node, "app", "exec sleep 600", mounts);
+    let module = guest("module", "files.wasm", "[wait, /memory/go, --, copy, /map/word, /part/by-module]", mounts);
+    node.start(&(settings("one") + &pod("own", true, spec, &(app + &module))));
+    node.wait_for("own", "it runs", |pod| pod["status"]["phase"] == "Running");
+    let owners = "stat -c %u:%g /map /map/word /map/..data/word /secret/key /memory /part /dev/shm /etc/hosts";
+    let all = "0:1002\n0:1002\n0:1002\n0:1002\n0:1002\n0:1002\n0:0\n0:0\n";
+    assert_eq!(inside(&node, "own", owners), all);
+    assert_eq!(
+        inside(&node, "own", "cat /map/word /secret/key; id -u"),
+        "oneopens1000\n",
+        "read as a member of the group"
+    );
+    assert_eq!(
+        inside(&node, "own", "touch /memory/go /part/of-app /dev/shm/x; stat -c %u:%g /part/of-app"),
+        "1000:1002\n"
+    );
+    node.wait_for("own", "the module", |pod| {
+        pod["status"]["containerStatuses"][1]["state"]["terminated"]["exitCode"] == 0
+    });
+    assert_eq!(inside(&node, "own", "cat /part/by-module; stat -c %u /memory/a/b/by-module"), "one1000\n");
+    // What it finds later is no other's either, and the next node knows it again.
+    node.dwell(&["up", node.file("words.yaml", &settings("two")).to_str().unwrap()]).ok();
+    assert_eq!(
+        inside(&node, "own", "until grep -q two /map/word; do sleep 0.01; done; stat -c %g /map/..data/word"),
+        "1002\n"
+    );
+    assert!(node.kill_node(), "there is a node");
+    assert_eq!(inside(&node, "own", owners), all);
+}
+
+#[test]
+fn what_is_not_the_pods_alone_never_changes_hands() {
+    let node = with_unmapped(|node| node.files().join("folder"));
+    let spec = format!("  volumes: [{{name: v, hostPath: {{path: {}}}}}]\n", node.files().join("folder").display());
+    let app = native(&node, "app", "stat -c %u /v", "    volumeMounts: [{name: v, mountPath: /v}]\n");
+    let said = node.run(&pod("own", true, &spec, &app));
+    assert_eq!(said.code, 125, "{said:#?}");
+    assert!(said.err.contains("volume v: ") && said.err.contains("spec.hostUsers: false"), "{said:#?}");
+    let said = node.run(&pod("host", false, &spec, &app));
+    assert_eq!((said.code, &*said.out), (0, "0\n"), "control: {said:#?}");
 }

@@ -14,16 +14,21 @@ use dwell_spec::plan::users;
 use dwell_spec::plan::worker::WorkerPlan;
 use dwell_spec::pod::Propagation;
 use dwell_sys::{memfd, mount};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 
 use super::last_words;
+
+const CANNOT_BE_MAPPED: &str = "this kernel cannot map the ids of its file system, as spec.hostUsers: false needs (it can for \
+                                ext4, xfs and btrfs, and since Linux 6.3 for tmpfs): keep it on one of those, or give the \
+                                Pod the host's users";
 
 /// What the Pod hands to a container's start: descriptors and folders, no objects of its own.
 #[derive(Debug)]
 pub struct Parts<'a> {
     /// The Pod's volumes, and parts of volumes.
-    pub volumes: &'a BTreeMap<VolumePart, BorrowedFd<'a>>,
+    pub volumes: &'a BTreeMap<VolumePart, Mountable<'a>>,
     /// Folder of the Pod's `hosts`, `hostname` and `resolv.conf`.
     pub pod_files: &'a Path,
     /// Folder that belongs to this start alone.
@@ -40,6 +45,15 @@ pub struct Parts<'a> {
     pub target: Option<BorrowedFd<'a>>,
     /// The Pod's own user namespace, and the host's id of its root: mounts are mapped into it.
     pub users: Option<(u32, BorrowedFd<'a>)>,
+}
+
+/// What a volume is mounted from.
+#[derive(Debug, Clone, Copy)]
+pub struct Mountable<'a> {
+    /// Its folder or file.
+    pub fd: BorrowedFd<'a>,
+    /// Ids on it are the host's already: it is not mapped.
+    pub is_of_host: bool,
 }
 
 /// Everything opened, in slot order, and the terminal if there is one.
@@ -84,7 +98,7 @@ fn open(
         FdSource::Volume { name, part, flags } => volume(parts, (name.clone(), part.clone()), *flags),
         FdSource::PodFile { name, flags } => pod_file(parts, name, *flags),
         FdSource::Hosts => hosts(parts.pod_files),
-        FdSource::SharedMemory { flags } => shared_memory(parts, *flags),
+        FdSource::SharedMemory { flags } => volume(parts, (SHARED_MEMORY.to_owned(), None), *flags),
         FdSource::LastWords { flags } => last_words(parts, *flags),
         FdSource::CompiledModule { .. } => Ok(mount::clone_readonly(present(parts.module, "compiled module")?, false)?),
         FdSource::CgroupTasks { controller } => tasks(parts.cgroup_tasks, controller),
@@ -128,46 +142,42 @@ fn copy_mode(lower: BorrowedFd<'_>, upper: &Path, users: Option<u32>) -> io::Res
 }
 
 fn volume(parts: &Parts<'_>, wanted: VolumePart, flags: MountFlags) -> io::Result<OwnedFd> {
-    let fd = *parts
-        .volumes
-        .get(&wanted)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the Pod has no such volume"))?;
-    if !mount::can_be(propagation(flags), fd)? {
+    let found = parts.volumes.get(&wanted);
+    let found = *found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the Pod has no such volume"))?;
+    if !mount::can_be(propagation(flags), found.fd)? {
         return Err(io::Error::other("it is not on a shared mount, as mountPropagation needs (mount --make-shared)"));
     }
-    let tree = mount::clone_tree(fd, "", true)?;
-    with_rights(if flags.device { tree } else { mapped(tree, parts)? }, flags, true)
-}
-
-fn shared_memory(parts: &Parts<'_>, flags: MountFlags) -> io::Result<OwnedFd> {
-    let fd = parts.volumes.get(&(SHARED_MEMORY.to_owned(), None)).copied();
-    let tree = mount::clone_tree(present(fd, "shared memory")?, "", true)?;
-    with_rights(mapped_if_it_can_be(tree, parts)?, flags, true)
+    let tree = mount::clone_tree(found.fd, "", true)?;
+    with_rights(if flags.device || found.is_of_host { tree } else { mapped(tree, parts)? }, flags, true)
 }
 
 /// Into the Pod's user namespace, if it has one.
 fn mapped(tree: OwnedFd, parts: &Parts<'_>) -> io::Result<OwnedFd> {
     let Some((_, users)) = parts.users else { return Ok(tree) };
-    mount::map_ids(tree.as_fd(), users).map_err(|errno| {
-        let cannot = "its file system cannot be mapped into the Pod's user namespace (hostUsers: false)";
-        io::Error::other(format!("{cannot}: {errno}"))
+    mount::map_ids(tree.as_fd(), users).map_err(|errno| match errno {
+        Errno::INVAL => io::Error::other(CANNOT_BE_MAPPED),
+        _ => io::Error::other(format!("map it into the Pod's user namespace (hostUsers: false): {errno}")),
     })?;
     Ok(tree)
 }
 
-/// What everybody may read, or write, whoever it belongs to. (tmpfs can be mapped since Linux 6.3.)
-fn mapped_if_it_can_be(tree: OwnedFd, parts: &Parts<'_>) -> io::Result<OwnedFd> {
-    let Some((_, users)) = parts.users else { return Ok(tree) };
-    match mount::map_ids(tree.as_fd(), users) {
-        Err(rustix::io::Errno::INVAL) => Ok(tree),
-        mapped => Ok(mapped.map(|()| tree)?),
+/// A file of the node's for the Pod. Where its file system cannot be mapped, it becomes the Pod's own.
+fn mapped_or_given(file: OwnedFd, parts: &Parts<'_>) -> io::Result<OwnedFd> {
+    let Some((first, users)) = parts.users else { return Ok(file) };
+    match mount::map_ids(file.as_fd(), users) {
+        Err(Errno::INVAL) => {
+            let (uid, gid) = (Uid::from_raw(first), Gid::from_raw(first));
+            rustix::fs::chownat(&file, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?;
+        }
+        mapped => mapped?,
     }
+    Ok(file)
 }
 
 fn pod_file(parts: &Parts<'_>, name: &str, flags: MountFlags) -> io::Result<OwnedFd> {
     let fd =
         rustix::fs::open(parts.pod_files.join(name), OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?;
-    with_rights(mapped_if_it_can_be(mount::clone_tree(fd.as_fd(), "", false)?, parts)?, flags, false)
+    with_rights(mapped_or_given(mount::clone_tree(fd.as_fd(), "", false)?, parts)?, flags, false)
 }
 
 fn hosts(folder: &Path) -> io::Result<OwnedFd> {
@@ -177,7 +187,7 @@ fn hosts(folder: &Path) -> io::Result<OwnedFd> {
 
 fn last_words(parts: &Parts<'_>, flags: MountFlags) -> io::Result<OwnedFd> {
     let file = last_words::make(&parts.own_folder)?;
-    with_rights(mapped_if_it_can_be(mount::clone_tree(file.as_fd(), "", false)?, parts)?, flags, false)
+    with_rights(mapped_or_given(mount::clone_tree(file.as_fd(), "", false)?, parts)?, flags, false)
 }
 
 fn with_rights(tree: OwnedFd, flags: MountFlags, recursive: bool) -> io::Result<OwnedFd> {

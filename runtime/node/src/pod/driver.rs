@@ -35,7 +35,7 @@ use crate::sandbox::keeper::Event;
 use crate::supervise::decide::{self, Step};
 use crate::supervise::events::Events;
 use crate::supervise::journal::{Intent, Journal, MemberState, Stopping, Termination};
-use crate::volume::OpenVolume;
+use crate::volume::{OpenVolume, Users};
 
 /// Conditions of one Pod that others may set.
 const SAID_MAX: usize = 64;
@@ -49,6 +49,8 @@ pub(crate) struct Driver {
     pub(super) plan: Option<PodPlan>,
     pub(super) journal: Journal,
     pub(super) sandbox: Option<Sandbox>,
+    /// Of the newest sandbox, if it has users of its own: its volumes are filled as theirs between two sandboxes, too.
+    pub(super) own_users: Option<Users>,
     pub(super) volumes: BTreeMap<String, OpenVolume>,
     pub(super) relay_deaths: u32,
     pub(super) reports: HashMap<u64, File>,
@@ -94,6 +96,7 @@ impl Driver {
             pod,
             plan: None,
             sandbox: None,
+            own_users: None,
             volumes: BTreeMap::new(),
             relay_deaths: 0,
             reports: HashMap::new(),

@@ -21,6 +21,8 @@ impl Driver {
         self.drop_sandbox().await;
         let (folders, layout, uid) = (self.volume_folders(), self.shared.layout.clone(), self.handle.uid.clone());
         self.volumes.clear();
+        self.own_users = None;
+        self.handle.set_users(None);
         self.journal.finished = true;
         self.save_lasting();
         let what = format!("remove the folders of Pod {}/{}", self.handle.namespace, self.handle.name);
@@ -62,7 +64,6 @@ impl Driver {
         let pod = format!("Pod {}/{}", self.handle.namespace, self.handle.name);
         tidy(format_args!("remove the cgroup of {pod}"), || self.shared.cgroups.end_pod(&self.handle.uid));
         let network = self.journal.sandbox.take().and_then(|sandbox| sandbox.network);
-        self.handle.set_users(None);
         self.handle.set_huge_pages(Default::default());
         if let Some(network) = network {
             tidy(format_args!("give back the address of {pod}"), || self.shared.network.detach(&network));

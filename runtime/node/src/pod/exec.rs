@@ -4,13 +4,12 @@
 //! image's own name. It is compiled like any other, which may take long, so the birth comes when that is done; the
 //! member may have ended by then. Must never hand anybody a descriptor of the member's that it was not given itself.
 
-use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dwell_spec::env_file;
-use dwell_spec::facts::{ContainerFacts, VolumePart};
+use dwell_spec::facts::ContainerFacts;
 use dwell_spec::plan;
 use dwell_spec::pod::{Container, FileKey, ImageRef};
 use dwell_sys::fs::open_plain_in_root;
@@ -238,12 +237,9 @@ impl Driver {
         let cgroup = cgroup.ok_or_else(|| refused("its cgroup has no name".into()))?;
         let tasks = cgroup.all_tasks().map_err(|error| refused(chain(&error)))?;
         let report: OwnedFd = dwell_sys::memfd::writable("exec-report").map_err(|error| refused(error.to_string()))?;
-        let volumes: BTreeMap<VolumePart, BorrowedFd<'_>> =
-            self.mountable(&volumes).map(|(part, volume)| (part, volume.fd())).collect();
-        let namespace = self.user_namespace();
-        let namespace = namespace.map_err(|error| refused(format!("open the Pod's user namespace: {error}")))?;
+        let volumes = self.mounted_from(&volumes);
         let parts = source::Parts {
-            users: namespace.as_ref().map(|(first, fd)| (*first, fd.as_fd())),
+            users: self.own_users.as_ref().map(|users| (users.first, users.namespace())),
             volumes: &volumes,
             pod_files: &files::folder(&self.shared.layout, &self.handle.uid),
             own_folder: std::path::PathBuf::new(),

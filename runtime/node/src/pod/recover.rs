@@ -189,7 +189,8 @@ impl Driver {
             // The node before died while it made the sandbox: nothing was born in it.
             return self.drop_sandbox().await;
         }
-        if let Err(error) = self.open_volumes() {
+        let users = self.find_users().map_err(|error| format!("open the Pod's user namespace: {error}"));
+        if let Err(error) = users.and_then(|()| self.open_volumes()) {
             complain(format_args!("open the volumes of Pod {}/{}: {error}", self.handle.namespace, self.handle.name));
         }
         for live in &hello.live {

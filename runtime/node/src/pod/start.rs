@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use dwell_spec::facts::{ContainerFacts, DeviceNumber, PodIp, VolumePart};
 use dwell_spec::plan::container::{ContainerPlan, SHARED_MEMORY, Stdio};
@@ -25,7 +25,7 @@ use crate::chain::chain;
 use crate::clock::now_ns;
 use crate::container::filters;
 use crate::container::log_files;
-use crate::container::source::{self, Opened};
+use crate::container::source::{self, Mountable, Opened};
 use crate::network;
 use crate::sandbox::keeper::{Birth, BirthStdio, Process};
 use crate::sandbox::{Sandbox, SandboxConfig};
@@ -110,6 +110,12 @@ impl Driver {
         whole.chain(parts.iter().map(|(part, volume)| (part.clone(), volume)))
     }
 
+    /// The same as containers take it.
+    pub(super) fn mounted_from<'a>(&'a self, parts: &'a Parts) -> BTreeMap<VolumePart, Mountable<'a>> {
+        let from = |volume: &'a OpenVolume| Mountable { fd: volume.fd(), is_of_host: volume.is_of_host() };
+        self.mountable(parts).map(|(part, volume)| (part, from(volume))).collect()
+    }
+
     /// Opens what the container's mounts take of volumes. What is not there yet is made, unless nobody may write there.
     pub(super) fn open_parts(&self, container: &Container, facts: &ContainerFacts) -> Result<Parts, Failed> {
         if container.mounts.iter().all(|mount| mount.sub_path.is_none()) {
@@ -165,11 +171,9 @@ impl Driver {
         let sandbox = self.sandbox.as_ref().ok_or("the sandbox is gone")?;
         let cgroup = sandbox.cgroup.create_container(&id, &plan.cgroup).map_err(|e| chain(&e))?;
         let tasks = cgroup.group.all_tasks().map_err(|e| chain(&e))?;
-        let volumes: BTreeMap<VolumePart, BorrowedFd<'_>> =
-            self.mountable(&ready.parts).map(|(part, volume)| (part, volume.fd())).collect();
-        let namespace = self.user_namespace().map_err(|e| format!("open the Pod's user namespace: {e}"))?;
+        let volumes = self.mounted_from(&ready.parts);
         let parts = source::Parts {
-            users: namespace.as_ref().map(|(first, fd)| (*first, fd.as_fd())),
+            users: self.own_users.as_ref().map(|users| (users.first, users.namespace())),
             volumes: &volumes,
             pod_files: &files::folder(&self.shared.layout, &self.handle.uid),
             own_folder,
@@ -344,6 +348,7 @@ impl Driver {
             claims: layout.claims(&self.handle.namespace),
             memory_limit: self.pod.limit(|resources| resources.memory_limit),
             huge_pages: self.pod.huge_pages(),
+            users: self.own_users.clone(),
         }
     }
 

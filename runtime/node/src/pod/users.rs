@@ -1,14 +1,16 @@
 //! The range of the host's ids that a Pod with a user namespace of its own has: of those that no other Pod of this node has,
-//! the same one each time if that can be. Kept in the sandbox's record, and given back with the sandbox.
+//! the same one each time if that can be. Kept in the sandbox's record, and given back when the Pod is finished: what its members
+//! left in memory may be that range's.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use dwell_spec::plan::users;
 
 use super::driver::Driver;
 use crate::blocking::blocking;
 use crate::sandbox::users::Namespaces;
+use crate::volume::Users;
 
 /// ENOSPC
 const NO_SPACE: i32 = 28;
@@ -22,6 +24,9 @@ impl Driver {
         if self.pod.host_users {
             return Ok(None);
         }
+        if let Some(before) = self.handle.users() {
+            return Ok(Some(before));
+        }
         // Under the lock, so that no two take the same.
         let pods = self.shared.pods();
         let taken = |first| pods.by_key.values().any(|pod| pod.uid != self.handle.uid && pod.users() == Some(first));
@@ -34,17 +39,21 @@ impl Driver {
     ///
     /// # Errors
     /// The host allows no more of them.
-    pub(super) async fn make_namespaces(&self, users: Option<u32>) -> Result<Option<Namespaces>, String> {
+    pub(super) async fn make_namespaces(&mut self, users: Option<u32>) -> Result<Option<Namespaces>, String> {
         let Some(first) = users else { return Ok(None) };
         let init = self.shared.embedded.init.try_clone().map_err(|error| format!("copy a descriptor: {error}"))?;
         let made = blocking(move || Namespaces::make(init.as_fd(), first)).await.flatten();
         let made = made.and_then(|namespaces| namespaces.reap_later().map(|()| namespaces));
-        made.map(Some).map_err(|error| match error.raw_os_error() {
+        let made = made.and_then(|namespaces| Ok((namespaces.users()?, namespaces)));
+        let made = made.map_err(|error| match error.raw_os_error() {
             Some(NO_SPACE) => {
                 format!("make its user namespace: the host allows no more (sysctl user.max_user_namespaces): {error}")
             }
             _ => format!("make its user namespace: {error}"),
-        })
+        });
+        let (users, namespaces) = made?;
+        self.own_users = Some(Users::new(first, users));
+        Ok(Some(namespaces))
     }
 
     /// As `take_users` gave it.
@@ -52,9 +61,13 @@ impl Driver {
         self.journal.sandbox.as_ref().and_then(|sandbox| sandbox.users)
     }
 
-    /// The same with the namespace itself.
-    pub(super) fn user_namespace(&self) -> io::Result<Option<(u32, OwnedFd)>> {
-        let (Some(first), Some(sandbox)) = (self.users(), &self.sandbox) else { return Ok(None) };
-        Ok(Some((first, sandbox.user_namespace()?)))
+    /// Finds what an earlier node made for the sandbox.
+    ///
+    /// # Errors
+    /// pause is gone.
+    pub(super) fn find_users(&mut self) -> io::Result<()> {
+        let (Some(first), Some(sandbox)) = (self.users(), &self.sandbox) else { return Ok(()) };
+        self.own_users = Some(Users::new(first, sandbox.user_namespace()?));
+        Ok(())
     }
 }

@@ -21,6 +21,10 @@ pub mod devices;
 mod group;
 pub mod huge_pages;
 mod projected;
+mod users;
+
+use users::Ids;
+pub use users::Users;
 
 /// A volume, open.
 #[derive(Debug)]
@@ -30,12 +34,18 @@ pub struct OpenVolume {
     pub is_file: bool,
     /// The device that it gives to members, if its kind says that it is one.
     pub device: Option<DeviceNumber>,
+    ids: Ids,
 }
 
 impl OpenVolume {
     /// The descriptor that mounts are cloned from.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+
+    /// Whether ids on it are the host's already, so that it must not be mapped into the Pod's user namespace.
+    pub fn is_of_host(&self) -> bool {
+        self.ids != Ids::AsSeen
     }
 
     /// A file or folder of it, beneath it whatever a member does meanwhile; with `make`, a folder where there is
@@ -50,7 +60,7 @@ impl OpenVolume {
             other => other?,
         };
         let is_file = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) != FileType::Directory;
-        Ok(OpenVolume { fd, is_file, device: None })
+        Ok(OpenVolume { fd, is_file, device: None, ids: self.ids })
     }
 
     fn make_part(&self, path: &str) -> io::Result<OwnedFd> {
@@ -64,6 +74,7 @@ impl OpenVolume {
             folder = beneath(folder.as_fd(), name, OFlags::DIRECTORY | OFlags::NOFOLLOW)?;
             if made {
                 // Whatever the umask is.
+                self.ids.give(folder.as_fd())?;
                 rustix::fs::chmodat(&folder, ".", mode, rustix::fs::AtFlags::empty())?;
             }
         }
@@ -90,6 +101,17 @@ pub struct VolumeFolders {
     pub memory_limit: Option<u64>,
     /// The same of huge pages, by the size of a page in bytes.
     pub huge_pages: BTreeMap<u64, u64>,
+    /// The Pod's own, if it has some.
+    pub users: Option<Users>,
+}
+
+impl VolumeFolders {
+    /// A folder of the Pod alone, with users of its own as theirs.
+    fn taken(&self, path: &Path, open: OpenVolume) -> Result<OpenVolume, Failure> {
+        let Some(users) = &self.users else { return Ok(open) };
+        let ids = users.take(open.fd()).map_err(|error| (path.into(), "give to the users of the Pod", error))?;
+        Ok(OpenVolume { ids, ..open })
+    }
 }
 
 /// Opens the volume, making what its kind says must be made. Idempotent. `files` are those of a projected volume; none
@@ -106,24 +128,25 @@ pub fn ensure_open(
     match &volume.source {
         VolumeSource::EmptyDir { medium: Medium::Disk, .. } | VolumeSource::Ephemeral => {
             let path = folders.disk.join(&volume.name);
-            disk_dir(&path).and_then(|open| given(&path, open, group))
+            disk_dir(&path).and_then(|open| folders.taken(&path, open)).and_then(|open| given(&path, open, group))
         }
         VolumeSource::EmptyDir { medium: Medium::Memory, size_limit } => {
             let size = at_most(size_limit.iter().chain(&folders.memory_limit).min());
             let path = folders.memory.join(&volume.name);
-            memory_dir(&path, TMPFS, &format!("mode=0777{size}")).and_then(|open| given(&path, open, group))
+            let open = memory_dir(&path, TMPFS, &format!("mode=0777{size}"));
+            open.and_then(|open| folders.taken(&path, open)).and_then(|open| given(&path, open, group))
         }
         VolumeSource::EmptyDir { medium: Medium::HugePages { page }, size_limit } => {
             let size = at_most(size_limit.iter().chain(folders.huge_pages.get(page)).min());
             let path = folders.memory.join(&volume.name);
-            let options = format!("mode=0777,pagesize={page}{size}");
-            memory_dir(&path, "hugetlbfs", &options).and_then(|open| given(&path, open, group))
+            let open = memory_dir(&path, "hugetlbfs", &format!("mode=0777,pagesize={page}{size}"));
+            open.and_then(|open| folders.taken(&path, open)).and_then(|open| given(&path, open, group))
         }
         VolumeSource::Claim { name, .. } => claim_dir(&folders.claims.join(name)),
         VolumeSource::Image { dir } => host_path(Path::new(dir), HostPathKind::Directory),
         VolumeSource::HostPath { path, kind } => host_path(Path::new(path), *kind),
         source @ VolumeSource::Projected { .. } => {
-            projected_dir(&folders.memory.join(&volume.name), source.is_secret(), files.map(|files| (files, group)))
+            projected_dir(&volume.name, folders, source.is_secret(), files.map(|files| (files, group)))
         }
     }
     .map_err(|failure| named(&volume.name, failure))
@@ -171,6 +194,7 @@ pub fn shared_memory(folders: &VolumeFolders, anew: bool) -> Result<OpenVolume, 
     emptied
         .map_err(|error| (path.clone(), "unmount what was left of", error))
         .and_then(|()| memory_dir(&path, TMPFS, "mode=1777,size=64m"))
+        .and_then(|open| folders.taken(&path, open))
         .map_err(|failure| named("of the shared memory", failure))
 }
 
@@ -223,7 +247,7 @@ const GIVE: &str = "give to the group of the Pod (fsGroup)";
 
 /// A folder that is new, and what members make in it will be the group's.
 fn given(path: &Path, open: OpenVolume, group: Option<VolumeGroup>) -> Result<OpenVolume, Failure> {
-    let given = group.map_or(Ok(()), |group| group::give_new_folder(open.fd(), group.gid));
+    let given = group.map_or(Ok(()), |group| group::give_new_folder(open.fd(), open.ids.of(group.gid)));
     given.map_err(|error| (path.into(), GIVE, error)).map(|()| open)
 }
 
@@ -259,14 +283,17 @@ fn memory_dir(path: &Path, kind: &str, options: &str) -> Result<OpenVolume, Fail
 
 /// The run folder is in memory on any ordinary host, but a Secret asks for certainty.
 fn projected_dir(
-    path: &Path,
+    name: &str,
+    folders: &VolumeFolders,
     secret: bool,
     files: Option<(&ProjectedFiles, Option<VolumeGroup>)>,
 ) -> Result<OpenVolume, Failure> {
-    let open = if secret { memory_dir(path, TMPFS, "mode=0777")? } else { disk_dir(path)? };
+    let path = folders.memory.join(name);
+    let open = if secret { memory_dir(&path, TMPFS, "mode=0777")? } else { disk_dir(&path)? };
+    let open = folders.taken(&path, open)?;
     if let Some((files, group)) = files {
-        projected::write(path, files, group.map(|group| group.gid))
-            .map_err(|e| (path.into(), "write the files of", e))?;
+        projected::write(&path, files, (open.ids, group.map(|group| group.gid)))
+            .map_err(|e| (path, "write the files of", e))?;
     }
     Ok(open)
 }
@@ -301,7 +328,7 @@ fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
 fn open_dir(path: &Path) -> Result<OpenVolume, Failure> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| (path.into(), "open the volume", e.into()))?;
-    Ok(OpenVolume { fd, is_file: false, device: None })
+    Ok(OpenVolume { fd, is_file: false, device: None, ids: Ids::AsSeen })
 }
 
 fn host_path(path: &Path, kind: HostPathKind) -> Result<OpenVolume, Failure> {
@@ -322,7 +349,7 @@ fn host_path(path: &Path, kind: HostPathKind) -> Result<OpenVolume, Failure> {
     check_kind(found, kind).map_err(|e| fail("use the hostPath", e))?;
     let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
     let device = kind.is_device().then(|| DeviceNumber { block: kind == HostPathKind::BlockDevice, major, minor });
-    Ok(OpenVolume { fd, is_file: found != FileType::Directory, device })
+    Ok(OpenVolume { fd, is_file: found != FileType::Directory, device, ids: Ids::AsSeen })
 }
 
 fn make_file(path: &Path) -> io::Result<()> {
