@@ -7,8 +7,8 @@ use rustix::process::{Resource, getrlimit};
 use super::{CheckItem, State};
 
 const OLDEST: (u32, u32) = (6, 1);
-/// Overlay layers may be given as descriptors from here on.
-const OVERLAY_BY_FD: (u32, u32) = (6, 13);
+/// Overlay layers may be given as descriptors from here on (6.13), of detached mounts too (6.15).
+const OVERLAY_BY_FD: (u32, u32) = (6, 15);
 /// Landlock rules on TCP.
 const LANDLOCK_NETWORK: u32 = 4;
 const SYS_RESOURCE: u32 = 24;
@@ -39,7 +39,10 @@ fn version() -> CheckItem {
             .remedy("Linux 6.1 or newer");
     }
     match release < OVERLAY_BY_FD {
-        true => CheckItem::ok("kernel", found).costs("overlay layers are named by path instead of descriptor (6.13)"),
+        true => CheckItem::ok("kernel", found).costs(
+            "overlay layers are named by path instead of descriptor (6.13), and attached for a moment in a namespace of \
+             their own with `hostUsers: false` (6.15)",
+        ),
         false => CheckItem::ok("kernel", found),
     }
 }
