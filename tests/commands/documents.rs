@@ -104,7 +104,7 @@ fn explain_knows_every_field() {
         let text = node.dwell(&["explain", path]).ok();
         assert!(text.contains("rootfs:DIR") && text.contains("honoured"), "{path}: {text}");
     }
-    assert!(node.dwell(&["explain", "spec.imagePullSecrets"]).ok().contains("not yet"));
+    assert!(node.dwell(&["explain", "spec.imagePullSecrets"]).ok().contains("cluster only"));
     assert!(node.dwell(&["explain", "spec.volumes.nfs"]).ok().contains("refused"));
     assert!(node.dwell(&["explain"]).ok().contains("`spec.containers[].image`"));
     let wrong = node.dwell(&["explain", "spec.containers.imag"]);

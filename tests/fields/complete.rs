@@ -29,7 +29,6 @@ fn word(answer: &Answer) -> &'static str {
         Answer::Look(_) | Answer::Proof(_) => "yes",
         Answer::Why(_) => "why",
         Answer::Verdict { word: Word::Refused, .. } => "refused",
-        Answer::Verdict { word: Word::Later, .. } => "later",
         Answer::Verdict { word: Word::Warns, .. } => "cluster",
         Answer::Verdict { word: Word::Ignored, .. } => "ignored",
     }
@@ -89,7 +88,6 @@ fn every_row_answers_as_dwell_says() {
 fn accepted(verdict: Verdict) -> &'static [&'static str] {
     match verdict {
         Verdict::Honoured => &["yes", "why"],
-        Verdict::NotYet => &["later"],
         Verdict::Refused => &["refused"],
         Verdict::ClusterOnly => &["cluster", "ignored"],
         Verdict::Ignored => &["ignored"],

@@ -27,7 +27,7 @@ macro_rules! files {
     };
 }
 
-files![pod, identity, containers, volumes, settings, projected, life, cluster, refused, later];
+files![pod, identity, containers, volumes, settings, projected, life, cluster, refused];
 
 fn run(name: &str) {
     let table = table::all();

@@ -12,7 +12,7 @@
 //!                                   the end of a line on a terminal
 //! native|wasm proof NAME            a test of its own shows it
 //! native|wasm why TEXT              why no look from inside can tell
-//! native|wasm|both refused|later|warns JSON => SENTENCE      what `dwell run` says of it
+//! native|wasm|both refused|warns JSON => SENTENCE      what `dwell run` says of it
 //! native|wasm|both ignored JSON     nothing is said of it
 //! ```
 //!
@@ -104,10 +104,8 @@ pub enum Answer {
 /// What `dwell run` makes of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word {
-    /// An error for good.
+    /// An error.
     Refused,
-    /// An error, until it is built.
-    Later,
     /// A warning, and the Pod runs.
     Warns,
     /// Not a word, and the Pod runs.
@@ -225,7 +223,6 @@ fn answer(native: bool, rest: &'static str) -> Option<Answer> {
 fn verdict(word: &str) -> Option<Word> {
     match word {
         "refused" => Some(Word::Refused),
-        "later" => Some(Word::Later),
         "warns" => Some(Word::Warns),
         _ => None,
     }

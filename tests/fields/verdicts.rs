@@ -1,4 +1,4 @@
-//! What `dwell run` says of fields that it refuses, has not got yet, or warns of: the very sentence, behind its place. What
+//! What `dwell run` says of fields that it refuses or warns of: the very sentence, behind its place. What
 //! only warns must run all the same, and the same Pod without the field must run without the word.
 //!
 //! Fields of containers that are added to a running Pod come by a patch, as kubectl sends them.
@@ -90,7 +90,7 @@ impl Case<'_> {
     fn holds(&self, said: &Said) -> bool {
         let errors = said.err.contains("error: ") || said.err.contains("ConfigError: ");
         match self.word {
-            Word::Refused | Word::Later => said.code == 125 && errors && self.says_so(&said.err),
+            Word::Refused => said.code == 125 && errors && self.says_so(&said.err),
             Word::Warns => said.code == 0 && !errors && said.err.contains("warning: ") && self.says_so(&said.err),
             Word::Ignored => said.code == 0 && !said.err.contains(&self.place()),
         }

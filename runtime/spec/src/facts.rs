@@ -37,6 +37,9 @@ pub struct HostFacts {
     pub cpus: u64,
     /// Bytes of memory.
     pub memory: u64,
+    /// Bytes of the disk that the node's own folder lies on.
+    #[serde(default)]
+    pub disk: u64,
     /// Bytes of a huge page, for each size that the kernel has, whether or not it has any pages of it.
     pub huge_pages: Vec<u64>,
 }

@@ -385,6 +385,9 @@ pub struct Resources {
     pub memory_request: Option<u64>,
     /// Bytes on disk: the writable layer and the logs.
     pub storage_limit: Option<u64>,
+    /// Bytes on disk; told to whoever asks, and kept for nobody.
+    #[serde(default)]
+    pub storage_request: Option<u64>,
     /// Bytes of huge pages, by the size of a page in bytes; limit and request are one.
     pub huge_pages: BTreeMap<u64, u64>,
     /// Processes and threads (annotation `dwell.dev/pids-limit`).

@@ -2,7 +2,7 @@
 //! Pod they differ in nothing but where they may be kept: a Secret's bytes must reach no log, and no disk but in the
 //! node's own root-only folder. (`dwell plan` shows what the file before it says.)
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use k8s_openapi::api::core::v1;
@@ -47,12 +47,22 @@ pub struct Settings {
     pub name: String,
     /// Every key of `data`, `binaryData` or `stringData`.
     pub data: BTreeMap<String, Vec<u8>>,
+    /// Those of `binaryData`, which make files and no variables.
+    #[serde(default)]
+    pub binary: BTreeSet<String>,
+}
+
+impl Settings {
+    /// What a variable takes from a key, if it can take something.
+    pub fn variable(&self, key: &str) -> Option<&[u8]> {
+        self.data.get(key).filter(|_| !self.binary.contains(key)).map(Vec::as_slice)
+    }
 }
 
 /// The keys alone: a Secret's values belong in no log.
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, namespace, name, data } = self;
+        let Self { kind, namespace, name, data, .. } = self;
         write!(f, "{kind:?} {namespace}/{name} with {:?}", data.keys().collect::<Vec<_>>())
     }
 }

@@ -53,7 +53,7 @@ enum Planned {
 
 /// Prints the plans; 125 if a container cannot be planned.
 pub fn run(args: PlanArgs, layout: &Layout) -> Outcome {
-    let host = dwell::host::facts();
+    let host = dwell::host::facts(layout.lib());
     let (pods, settings) = source::checked(&args.files)?;
     let plans: Result<Vec<Plans>, Failure> = pods.iter().map(|pod| plans(pod, &host, &settings, layout)).collect();
     let plans = plans?;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 
 use dwell_spec::facts::HostFacts;
 use dwell_sys::netlink::{Family, Socket, address, link};
@@ -13,8 +14,8 @@ use crate::sandbox::cgroup::Layout;
 const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
-/// What this host offers. What cannot be read is left empty.
-pub fn facts() -> HostFacts {
+/// What this host offers a node whose folder this is. What cannot be read is left empty.
+pub fn facts(folder: &Path) -> HostFacts {
     let cgroups = Layout::detect();
     HostFacts {
         cgroup_v1: cgroups.v1_names(),
@@ -29,6 +30,7 @@ pub fn facts() -> HostFacts {
         addresses: addresses(),
         cpus: std::thread::available_parallelism().map_or(1, |number| number.get() as u64),
         memory: memory(),
+        disk: disk(folder),
         huge_pages: crate::volume::huge_pages::sizes(),
     }
 }
@@ -38,6 +40,12 @@ fn capabilities() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let set = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
     set.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(u64::MAX)
+}
+
+/// Of the folder, or of the nearest above it that is there.
+fn disk(folder: &Path) -> u64 {
+    let found = folder.ancestors().find_map(|folder| rustix::fs::statvfs(folder).ok());
+    found.map_or(0, |disk| disk.f_blocks.saturating_mul(disk.f_frsize))
 }
 
 fn memory() -> u64 {
@@ -89,9 +97,9 @@ mod tests {
 
     #[test]
     fn facts_are_of_this_host() {
-        let facts = facts();
+        let facts = facts(Path::new("/nowhere/at/all"));
         assert!(facts.cgroup_v2 || !facts.cgroup_v1.is_empty());
-        assert!(facts.nofile_hard > 0 && !facts.hostname.is_empty());
+        assert!(facts.disk > 0 && facts.nofile_hard > 0 && !facts.hostname.is_empty());
         assert!(addresses().iter().all(|address| !address.is_loopback()));
         assert!(is_loopback(" 127.0.0.53") && !is_loopback(" 192.0.2.1"));
     }

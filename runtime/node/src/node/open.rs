@@ -63,7 +63,7 @@ fn open_blocking(config: NodeConfig) -> Result<Shared, NodeError> {
     }
     let embedded = Embedded::open().map_err(|e| NodeError::internal("make memory files of pause and init", e))?;
     let settings = Store::open(layout.settings()).map_err(|e| NodeError::internal("read ConfigMaps and Secrets", e))?;
-    let facts = host::facts();
+    let facts = host::facts(layout.lib());
     let cgroups =
         CgroupRoot::open(&cgroup_name(&layout)).map_err(|e| NodeError::internal("use the host's cgroups", e))?;
     let network = Network::open(&NetworkConfig { id: layout.lib().display().to_string() }).map_err(|e| {

@@ -4,6 +4,7 @@ mod added;
 mod change;
 mod driver;
 pub mod end;
+mod env_files;
 mod errand;
 mod exec;
 pub mod files;

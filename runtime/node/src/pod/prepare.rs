@@ -12,10 +12,11 @@ use dwell_spec::pod::{Container, ImageRef, SettingsName};
 use dwell_spec::settings::Settings;
 
 use super::driver::Driver;
+use super::env_files;
 use super::shared::Shared;
 use crate::blocking::blocking;
 use crate::clock::now_ns;
-use crate::container::env_files;
+
 use crate::image::compile::CompileError;
 use crate::image::look::{Found, Module, look};
 use crate::supervise::decide;

@@ -17,8 +17,6 @@ use super::suggest;
 pub enum Verdict {
     /// What Kubernetes does.
     Honoured,
-    /// An error, until it is built.
-    NotYet,
     /// An error.
     Refused,
     /// A warning: it means something in a cluster only.
@@ -73,7 +71,6 @@ fn field(line: &'static str) -> Option<Field> {
 fn verdict(word: &str) -> Option<Verdict> {
     match word {
         "yes" => Some(Verdict::Honoured),
-        "later" => Some(Verdict::NotYet),
         "refused" => Some(Verdict::Refused),
         "cluster" => Some(Verdict::ClusterOnly),
         "ignored" => Some(Verdict::Ignored),
@@ -131,7 +128,7 @@ fn collect_below(path: &str, prefix: &str, of: &Type, found: &mut Vec<(String, O
 /// `None` when Kubernetes has no such field.
 #[must_use]
 pub fn explain(path: &str) -> Option<String> {
-    let (full, of) = resolve(path)?;
+    let Some((full, of)) = resolve(path) else { return explain_another_version(path) };
     let field = nearest(&full)?;
     let mut text = format!("{full}: {}\n  {}\n", of.describe(), field.about);
     if field.path != full && as_container(&full).as_deref() != Some(field.path) {
@@ -143,6 +140,13 @@ pub fn explain(path: &str) -> Option<String> {
         text += &format!("  accepted, since it changes nothing: {}\n", shown.join(", "));
     }
     Some(text + &children(&full, of))
+}
+
+/// A field that the table knows and the types have not: Kubernetes had it, or will have it.
+fn explain_another_version(path: &str) -> Option<String> {
+    let field = nearest(path.trim_start_matches('.')).filter(|field| resolve(field.path).is_none())?;
+    let verdicts = format!("native: {}, Wasm: {}", words(field.native), words(field.wasm));
+    Some(format!("{}: of another version of Kubernetes\n  {}\n  {verdicts}\n", field.path, field.about))
 }
 
 /// The field that a mistyped path was meant to be, if one is near; lists without brackets, as they are typed.
@@ -196,7 +200,6 @@ fn nearest(path: &str) -> Option<&'static Field> {
 fn words(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Honoured => "honoured",
-        Verdict::NotYet => "not yet honoured (an error)",
         Verdict::Refused => "refused (an error)",
         Verdict::ClusterOnly => "means something in a cluster only (a warning)",
         Verdict::Ignored => "set by the system (ignored)",
@@ -221,8 +224,7 @@ const SUPPORT_HEAD: &str = "\
 Written by the tests from the table that dwell itself uses (`runtime/spec/src/manifest/fields.txt`).
 
 - **yes**: as Kubernetes does it.
-- not yet: an error, until it is built. Nothing is dropped in silence.
-- refused: an error.
+- refused: an error. Nothing is dropped in silence.
 - cluster: means something in a cluster only; a warning.
 - ignored: set by the system; accepted without a word.
 
@@ -236,7 +238,6 @@ verdict other than yes holds for everything inside the field. Values in the last
 fn short(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Honoured => "**yes**",
-        Verdict::NotYet => "not yet",
         Verdict::Refused => "refused",
         Verdict::ClusterOnly => "cluster",
         Verdict::Ignored => "ignored",
@@ -296,9 +297,11 @@ mod tests {
         let text = explain("spec.initContainers[0].securityContext.appArmorProfile.type").unwrap();
         assert!(text.contains("part of spec.containers[].securityContext.appArmorProfile"), "{text}");
         let text = explain("spec").unwrap();
-        assert!(text.contains("    imagePullSecrets: not yet honoured"), "{text}");
+        assert!(text.contains("    imagePullSecrets: means something in a cluster only"), "{text}");
         assert!(explain("spec.containers.securityContext.procMount").unwrap().contains("\"Default\""));
         assert_eq!(explain("spec.comand"), None);
+        assert!(explain("spec.schedulingGroup.podGroupName").unwrap().contains("of another version"));
+        assert_eq!(table().iter().find(|field| explain(field.path).is_none()), None);
         assert_eq!(explain(""), None);
     }
 }

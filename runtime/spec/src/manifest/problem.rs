@@ -145,12 +145,6 @@ impl Problem {
         Self::new(Cause::Forbidden, path, format!("Forbidden: {why}"))
     }
 
-    /// `not yet honoured`, with what is.
-    #[must_use]
-    pub fn not_yet(path: impl Into<String>, what: &str) -> Self {
-        Self::new(Cause::NotYet, path, format!("not yet honoured: {what}"))
-    }
-
     /// Takes the source line of its place out of the text.
     pub fn cite(&mut self, text: &str) {
         let Some(at) = self.at else { return };

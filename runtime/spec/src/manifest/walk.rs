@@ -3,8 +3,6 @@
 //! It runs before the Kubernetes types see the document, since those skip what they do not know. It finds unknown
 //! fields, values of the wrong type, and fields that dwell does not honour; all of them, in the order of the text.
 
-use serde_json::Value as Json;
-
 use super::fields::{self, Field, Verdict};
 use super::node::{Entry, Node, Position, Value};
 use super::problem::{Cause, Problem, quoted};
@@ -131,18 +129,14 @@ impl Walk {
     fn report(&mut self, entry: &Entry, field: &Field, verdict: Verdict, place: &Place) {
         let about = first_lower(field.about);
         let (cause, message) = match verdict {
-            Verdict::NotYet => (Cause::NotYet, format!("not yet honoured: {about}")),
             Verdict::Refused => (Cause::Refused, format!("refused: {about}")),
             _ => (Cause::ClusterOnly, "ignored: it means something in a cluster only".to_owned()),
         };
-        let mut problem = at(entry.at, Problem::new(cause, &place.shown, message));
+        let problem = at(entry.at, Problem::new(cause, &place.shown, message));
         let kept =
             if verdict == Verdict::ClusterOnly { &mut self.findings.warnings } else { &mut self.findings.problems };
         if kept.len() == MAX_FINDINGS {
             return;
-        }
-        if verdict == Verdict::NotYet {
-            problem.hint = hint(field, &entry.node);
         }
         kept.push(problem);
     }
@@ -172,15 +166,6 @@ impl Walk {
 fn at(at: Position, mut problem: Problem) -> Problem {
     problem.at = (at.line > 0).then_some(at);
     problem
-}
-
-/// Which values would pass.
-fn hint(field: &Field, node: &Node) -> Option<String> {
-    if matches!(node.value, Value::Map(_) | Value::List(_)) {
-        return None;
-    }
-    let plain: Vec<_> = field.silent.iter().map(Json::to_string).filter(|text| text != "\"\"").collect();
-    (!plain.is_empty()).then(|| format!("today only {}", plain.join(", ")))
 }
 
 /// The first letter small, and no full stop.

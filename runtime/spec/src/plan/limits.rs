@@ -18,8 +18,8 @@ pub const DEFAULT_PIDS: u64 = 4096;
 
 /// `cpu.cfs_period_us` is 100000 everywhere: a thousandth of a CPU is 100 µs of it.
 const QUOTA_US_PER_MILLI: u64 = 100;
-/// The kernel refuses less.
-const QUOTA_US_MIN: u64 = 1000;
+/// What the kernel takes: less and more it refuses.
+const QUOTA_US: std::ops::RangeInclusive<u64> = 1000..=(1 << 44) - 1;
 /// The kernel's range of `cpu.shares`.
 const SHARES: std::ops::RangeInclusive<u64> = 2..=262_144;
 
@@ -79,7 +79,7 @@ pub fn container(pod: &Pod, resources: &Resources, host: &HostFacts, devices: Ve
     CgroupLimits {
         memory: resources.memory_limit.or(whole.memory_limit),
         cpu_quota_us: resources.cpu_limit_millis.or(whole.cpu_limit_millis).map(quota),
-        cpu_shares: resources.cpu_request_millis.or(resources.cpu_limit_millis).map(shares),
+        cpu_shares: Some(shares(resources.cpu_request_millis.or(resources.cpu_limit_millis).unwrap_or(0))),
         pids: Some(resources.pids_limit.unwrap_or(DEFAULT_PIDS)),
         huge_pages: pages.iter().map(|page| (*page, pod.huge_pages_of(resources, *page))).collect(),
         devices,
@@ -94,7 +94,7 @@ pub fn pod(pod: &Pod, host: &HostFacts) -> CgroupLimits {
     CgroupLimits {
         memory: memory.map(|bytes| bytes.saturating_add(PAUSE_BYTES)),
         cpu_quota_us: cpu.map(|millis| quota(millis.saturating_add(PAUSE_MILLIS))),
-        cpu_shares: requested(pod).map(shares),
+        cpu_shares: Some(shares(requested(pod))),
         pids: None,
         huge_pages: huge_pages(pod, host),
         devices: Vec::new(),
@@ -112,20 +112,22 @@ fn asks_for_huge_pages(pod: &Pod) -> bool {
 }
 
 fn quota(millis: u64) -> u64 {
-    millis.saturating_mul(QUOTA_US_PER_MILLI).max(QUOTA_US_MIN)
+    millis.saturating_mul(QUOTA_US_PER_MILLI).clamp(*QUOTA_US.start(), *QUOTA_US.end())
 }
 
+/// Who asks for nothing has least, beside those who do, as with a kubelet.
 fn shares(millis: u64) -> u64 {
     (millis.saturating_mul(1024) / 1000).clamp(*SHARES.start(), *SHARES.end())
 }
 
-fn requested(pod: &Pod) -> Option<u64> {
+/// Thousandths of a CPU that the Pod asks for.
+fn requested(pod: &Pod) -> u64 {
     let of = |resources: &Resources| resources.cpu_request_millis.or(resources.cpu_limit_millis);
     if let Some(own) = pod.resources.as_ref().and_then(of) {
-        return Some(own);
+        return own;
     }
-    let sum: u64 = pod.sidecars().chain(&pod.containers).filter_map(|container| of(&container.resources)).sum();
-    (sum > 0).then_some(sum)
+    let each = pod.sidecars().chain(&pod.containers).filter_map(|container| of(&container.resources));
+    each.fold(0, u64::saturating_add)
 }
 
 /// `oom_score_adj` of a member, by its Pod's class and its share of the host's memory: whom the kernel ends first when the

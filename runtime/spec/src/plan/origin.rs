@@ -98,6 +98,11 @@ impl<'a> Origin<'a> {
                 resources.memory_limit.or_else(of_pod).unwrap_or(self.host.memory)
             }
             ResourceAmount::MemoryRequest => resources.memory_request.unwrap_or(0),
+            ResourceAmount::StorageLimit => {
+                let of_pod = || self.pod.resources.as_ref().and_then(|pod| pod.storage_limit);
+                resources.storage_limit.or_else(of_pod).unwrap_or(self.host.disk)
+            }
+            ResourceAmount::StorageRequest => resources.storage_request.unwrap_or(0),
             ResourceAmount::HugePagesLimit(page) => self.pod.huge_pages_of(resources, page),
             ResourceAmount::HugePagesRequest(page) => resources.huge_pages.get(&page).copied().unwrap_or(0),
         };

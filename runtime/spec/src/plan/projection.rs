@@ -109,7 +109,7 @@ mod tests {
     fn settings() -> Vec<Settings> {
         let data = [("a", "1"), ("b", "2")].map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec()));
         let (namespace, name) = ("default".to_owned(), "s".to_owned());
-        vec![Settings { kind: SettingsKind::ConfigMap, namespace, name, data: data.into() }]
+        vec![Settings { kind: SettingsKind::ConfigMap, namespace, name, data: data.into(), binary: Default::default() }]
     }
 
     fn from(name: &str, optional: bool, items: Option<&[(&str, &str, Option<u32>)]>) -> Projection {

@@ -43,6 +43,7 @@ pub fn host() -> HostFacts {
         addresses: vec!["192.0.2.7".parse().expect("parses"), "2001:db8::7".parse().expect("parses")],
         cpus: 2,
         memory: 4 << 30,
+        disk: 64 << 30,
         huge_pages: Vec::new(),
     }
 }

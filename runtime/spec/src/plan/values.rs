@@ -120,13 +120,17 @@ impl<'a> Known<'a> {
 
     fn key(&self, asked: &SettingsKey) -> Result<Option<String>, PlanError> {
         let Some(settings) = self.settings_of(&asked.from)? else { return Ok(None) };
-        let bytes = Origin::value_of(&asked.from, settings, &asked.key).map_err(|problem| self.refuse(problem))?;
-        bytes.map(|bytes| self.text(settings, &asked.key, bytes)).transpose()
+        let missing = || Problem::NoKey(settings.kind.word(), settings.name.clone(), asked.key.clone());
+        match settings.variable(&asked.key) {
+            None if !asked.from.optional => Err(self.refuse(missing())),
+            bytes => bytes.map(|bytes| self.text(settings, &asked.key, bytes)).transpose(),
+        }
     }
 
     fn all_of(&self, source: &EnvFrom, variables: &mut Variables) -> Result<(), PlanError> {
         let Some(settings) = self.settings_of(&source.from)? else { return Ok(()) };
-        for (key, bytes) in &settings.data {
+        for key in settings.data.keys() {
+            let Some(bytes) = settings.variable(key) else { continue };
             variables.set(&format!("{}{key}", source.prefix), self.text(settings, key, bytes)?);
         }
         Ok(())
@@ -214,9 +218,10 @@ mod tests {
             namespace: "default".to_owned(),
             name: "s".to_owned(),
             data: pairs.iter().map(|(key, value)| ((*key).to_owned(), value.to_vec())).collect(),
+            binary: pairs.iter().filter(|(key, _)| *key == "picture").map(|(key, _)| (*key).to_owned()).collect(),
         };
         vec![
-            one(SettingsKind::ConfigMap, &[("A.b", b"1"), ("url", b"x$(A)")]),
+            one(SettingsKind::ConfigMap, &[("A.b", b"1"), ("picture", &[0xff]), ("url", b"x$(A)")]),
             one(SettingsKind::Secret, &[("bytes", &[0xff]), ("A.b", b"2")]),
         ]
     }
@@ -243,6 +248,8 @@ mod tests {
         assert!(refused(key(false, "nobody", "x", false)).contains("configmap \"nobody\" not found"));
         assert!(refused(key(true, "s", "x", false)).contains("couldn't find key \"x\" in secret \"s\""));
         assert!(refused(key(true, "s", "bytes", false)).contains("is no text"));
+        // One such key kept a Pod with `envFrom` from starting.
+        assert!(refused(key(false, "s", "picture", false)).contains("couldn't find key \"picture\""));
     }
 
     #[test]
@@ -295,10 +302,13 @@ mod tests {
             ("MILLIS", resource(None, ResourceAmount::CpuRequest, 1)),
             ("B", resource(Some("b"), ResourceAmount::MemoryLimit, 1 << 20)),
             ("FREE", resource(None, ResourceAmount::MemoryLimit, 1 << 30)),
+            ("DISK", resource(None, ResourceAmount::StorageLimit, 1 << 30)),
+            ("ASKED", resource(None, ResourceAmount::StorageRequest, 1)),
         ]);
         container.resources.cpu_limit_millis = Some(1500);
         container.resources.cpu_request_millis = Some(1500);
-        let expected = ["CPU=2", "MILLIS=1500", "B=10", "FREE=4", "/bin/app"];
+        container.resources.storage_request = Some(7);
+        let expected = ["CPU=2", "MILLIS=1500", "B=10", "FREE=4", "DISK=64", "ASKED=7", "/bin/app"];
         assert_eq!(resolve(&container).expect("resolves"), expected);
         let unknown = env(vec![("X", resource(Some("nobody"), ResourceAmount::CpuLimit, 1))]);
         assert!(resolve(&unknown).expect_err("refused").to_string().contains("no container \"nobody\""));

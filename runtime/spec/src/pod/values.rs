@@ -114,6 +114,10 @@ pub enum ResourceAmount {
     MemoryLimit,
     /// `requests.memory`; 0 where there is none.
     MemoryRequest,
+    /// `limits.ephemeral-storage`; the disk of the node's folder where there is no limit.
+    StorageLimit,
+    /// `requests.ephemeral-storage`; 0 where there is none.
+    StorageRequest,
     /// `limits.hugepages-SIZE`, of pages of so many bytes; 0 where there is none.
     HugePagesLimit(u64),
     /// `requests.hugepages-SIZE` likewise.

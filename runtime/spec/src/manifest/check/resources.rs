@@ -35,7 +35,7 @@ pub fn check(resources: Option<&ResourceRequirements>, path: &str, out: &mut Pro
     };
     let (cpu_limit, cpu_request) = both("cpu");
     let (memory_limit, memory_request) = both("memory");
-    let (storage_limit, _) = both(STORAGE);
+    let (storage_limit, storage_request) = both(STORAGE);
     let limited = |amount: u64| (amount > 0).then_some(amount);
     if let Some(least) = memory_limit.map(Quantity::units).and_then(limited).filter(|limit| *limit < MEMORY_MIN) {
         let path = format!("{limits_path}[memory]");
@@ -47,6 +47,7 @@ pub fn check(resources: Option<&ResourceRequirements>, path: &str, out: &mut Pro
         memory_limit: memory_limit.map(Quantity::units).and_then(limited),
         memory_request: memory_request.map(Quantity::units),
         storage_limit: storage_limit.map(Quantity::units).and_then(limited),
+        storage_request: storage_request.map(Quantity::units),
         huge_pages: huge_pages::check(limits, requests, &format!("{path}.resources"), out),
         pids_limit: None,
     }
@@ -131,13 +132,17 @@ impl Kind {
     }
 }
 
+/// How members come to a device here.
+const NO_PLUGINS: &str = "refused: such resources come from a cluster's device plugins; a hostPath of type CharDevice or \
+                          BlockDevice gives a device";
+
 fn check_names(quantities: &Quantities, path: &str, out: &mut Problems) {
     let is_honoured = |name: &String| HONOURED.contains(&name.as_str()) || huge_pages::is_resource(name);
     for name in quantities.keys().filter(|name| !is_honoured(name)) {
         let path = format!("{path}[{name}]");
         let known = name == "storage" || name.contains('/');
         if known {
-            out.push(Problem::not_yet(path, "resources other than cpu, memory, ephemeral-storage and huge pages"));
+            out.push(Problem::new(Cause::Refused, path, NO_PLUGINS.to_owned()));
         } else {
             let near = suggest::nearest(name, HONOURED).map(|near| format!("did you mean {near}?"));
             let problem = Problem::invalid(path, name, "must be a standard resource type or fully qualified");

@@ -25,11 +25,13 @@ pub const ENV_FIELDS: [&str; 9] = [
 pub const FILE_FIELDS: [&str; 5] =
     ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
 
-const AMOUNTS: [&str; 6] = [
+const AMOUNTS: [&str; 8] = [
     "limits.cpu",
+    "limits.ephemeral-storage",
     "limits.hugepages-<size>",
     "limits.memory",
     "requests.cpu",
+    "requests.ephemeral-storage",
     "requests.hugepages-<size>",
     "requests.memory",
 ];
@@ -111,6 +113,8 @@ pub fn resource(source: &v1::ResourceFieldSelector, path: &str, out: &mut Proble
         "requests.cpu" => ResourceAmount::CpuRequest,
         "limits.memory" => ResourceAmount::MemoryLimit,
         "requests.memory" => ResourceAmount::MemoryRequest,
+        "limits.ephemeral-storage" => ResourceAmount::StorageLimit,
+        "requests.ephemeral-storage" => ResourceAmount::StorageRequest,
         "" => {
             out.push(Problem::required(format!("{path}.resource"), ""));
             return None;

@@ -1,6 +1,6 @@
 //! A ConfigMap or Secret to checked settings. Source: ValidateConfigMap, ValidateSecret, IsConfigMapKey.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::ByteString;
 
@@ -37,7 +37,11 @@ impl TryFrom<&SettingsObject> for Settings {
             let message = format!("Too long: may not be more than {MAX_BYTES} bytes");
             problems.push(Problem::new(Cause::Invalid, "data", message));
         }
-        let settings = Settings { kind: object.kind(), namespace: meta.namespace, name: meta.name, data };
+        let binary = match object {
+            SettingsObject::ConfigMap(map) => map.binary_data.iter().flatten().map(|(key, _)| key.clone()).collect(),
+            SettingsObject::Secret(_) => BTreeSet::new(),
+        };
+        let settings = Settings { kind: object.kind(), namespace: meta.namespace, name: meta.name, data, binary };
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
     }
 }

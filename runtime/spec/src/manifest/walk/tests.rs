@@ -60,7 +60,6 @@ fn defaults_of_kubernetes_pass_and_others_do_not() {
             "containers: [{securityContext: {appArmorProfile: {type: RuntimeDefault}}}]",
         ),
         ("containers: [{volumeDevices: null}]", "containers: [{volumeDevices: [{name: a, devicePath: /a}]}]"),
-        ("imagePullSecrets: []", "imagePullSecrets: [{name: a}]"),
     ] {
         assert_eq!(with(default), 0, "{default}");
         assert_eq!(with(other), 1, "{other}");
