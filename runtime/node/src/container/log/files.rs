@@ -2,6 +2,7 @@
 //!
 //! Opens never follow a symbolic link: the folder is the node's own, and a link in it would not be.
 
+use std::cmp::Ordering;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -59,6 +60,31 @@ pub(super) fn list(dir: &Path) -> io::Result<Vec<LogFile>> {
     }
     files.sort_unstable();
     Ok(files)
+}
+
+/// Where the log ends: the last file that holds something, and its length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct End {
+    pub file: LogFile,
+    pub length: u64,
+}
+
+impl End {
+    /// That of these files (oldest first), as they are now.
+    pub fn of(dir: &Path, files: &[LogFile]) -> Option<End> {
+        let length = |file: LogFile| std::fs::symlink_metadata(file.path(dir)).map(|meta| meta.len()).ok();
+        let ends = files.iter().rev().filter_map(|file| Some(End { file: *file, length: length(*file)? }));
+        ends.into_iter().find(|end| end.length > 0)
+    }
+
+    /// Bytes of a file that lie before it.
+    pub fn before(self, file: LogFile) -> u64 {
+        match file.cmp(&self.file) {
+            Ordering::Less => u64::MAX,
+            Ordering::Equal => self.length,
+            Ordering::Greater => 0,
+        }
+    }
 }
 
 fn named((attempt, part): (u32, u32)) -> LogFile {

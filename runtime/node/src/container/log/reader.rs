@@ -8,7 +8,8 @@
 //! but not after it.
 //!
 //! Memory is one buffer of `BUFFER` bytes; a physical line that does not fit is handed on in pieces.
-//! A torn line (no newline yet) is kept back until it is whole, the next file begins, or `finish` is called.
+//! A torn line (no newline yet) is kept back until it is whole, the next file begins, or `finish` is called. `finish` ends
+//! where the log ends when it is called: a member that writes faster than its reader reads would keep it for ever.
 
 use std::fmt;
 use std::fs::File;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::files::{self, LogFile};
+use super::files::{self, End, LogFile};
 use super::line::{Record, Stream, parse_record};
 use super::tail;
 
@@ -80,6 +81,8 @@ impl std::error::Error for LogFailure {
 struct Open {
     name: LogFile,
     file: File,
+    /// Bytes of it that were read.
+    read: u64,
     /// The next file was begun before the last read: when this one ends again, it has ended for good.
     last_pass: bool,
 }
@@ -89,6 +92,8 @@ pub struct LogReader {
     dir: PathBuf,
     filter: Filter,
     open: Option<Open>,
+    /// Nothing behind it is read.
+    end: Option<End>,
     started: bool,
     skip_lines: u64,
     buffer: Vec<u8>,
@@ -100,7 +105,8 @@ pub struct LogReader {
 impl LogReader {
     /// A reader of the log files in `dir` (`Layout::logs`), which need not exist yet. Does no IO.
     pub fn new(dir: PathBuf, filter: Filter) -> Self {
-        Self { dir, filter, open: None, started: false, skip_lines: 0, buffer: Vec::new(), filled: 0, long_line: None }
+        let buffer = Vec::new();
+        Self { dir, filter, open: None, end: None, started: false, skip_lines: 0, buffer, filled: 0, long_line: None }
     }
 
     /// Hands every record that is written by now, and was not handed on before, to `sink`.
@@ -120,42 +126,50 @@ impl LogReader {
         }
     }
 
-    /// `drain`, then the torn line at the end, if there is one: nothing more will be written.
+    /// `drain` of what is there now, then the torn line at the end, if there is one. What is written meanwhile is left.
     ///
     /// # Errors
     /// As `drain`.
     pub fn finish(&mut self, mut sink: impl FnMut(Record<'_>) -> io::Result<()>) -> Result<(), LogFailure> {
+        let files = self.read(files::list(&self.dir))?;
+        self.end = End::of(&self.dir, choose_attempts(&files, self.filter.attempts)?);
         self.drain(&mut sink)?;
+        // Where more has been written since, the line is not torn but cut by the end.
+        let grows = |open: &Open| open.file.metadata().is_ok_and(|meta| meta.len() > open.read);
+        if self.open.as_ref().is_some_and(grows) {
+            return Ok(());
+        }
         self.hand_on_torn(&mut sink).map_err(LogFailure::Sink)
     }
 
     fn open_first(&mut self) -> Result<bool, LogFailure> {
         let files = self.read(files::list(&self.dir))?;
-        let Some(first) = self.choose_first(&files)? else {
-            return Ok(false);
+        let chosen = choose_attempts(&files, self.filter.attempts)?;
+        let opened = match self.filter.tail.filter(|_| !self.started) {
+            Some(lines) => return self.open_tail(chosen, lines),
+            None => chosen.first().map(|first| self.open_file(*first)),
         };
+        let Some(opened) = opened else { return Ok(false) };
         self.started = true;
-        match self.open_file(first) {
+        match opened {
             Ok(()) => Ok(true),
             Err(LogFailure::Read(_, e)) if e.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(e) => Err(e),
         }
     }
 
-    /// The file to begin with; after the start, whatever is the oldest left (all earlier ones were removed under us).
-    fn choose_first(&mut self, files: &[LogFile]) -> Result<Option<LogFile>, LogFailure> {
-        let chosen = choose_attempts(files, self.filter.attempts)?;
-        let Some(lines) = self.filter.tail.filter(|_| !self.started) else {
-            return Ok(chosen.first().copied());
-        };
-        let start = self.read(tail::find(&self.dir, chosen, lines))?;
-        self.skip_lines = start.map_or(0, |s| s.skip_lines);
-        Ok(start.map(|s| s.file))
+    /// Only at the start; after that the oldest file that is left is the next (all earlier ones were removed under us).
+    fn open_tail(&mut self, chosen: &[LogFile], lines: u64) -> Result<bool, LogFailure> {
+        let Some(start) = self.read(tail::find(&self.dir, chosen, lines, self.end))? else { return Ok(false) };
+        self.started = true;
+        self.skip_lines = start.skip_lines;
+        self.open = Some(Open { name: start.name, file: start.file, read: 0, last_pass: false });
+        Ok(true)
     }
 
     fn open_file(&mut self, name: LogFile) -> Result<(), LogFailure> {
         let file = self.read(name.open(&self.dir))?;
-        self.open = Some(Open { name, file, last_pass: false });
+        self.open = Some(Open { name, file, read: 0, last_pass: false });
         Ok(())
     }
 
@@ -166,8 +180,11 @@ impl LogReader {
             return Ok(0);
         };
         let free = &mut self.buffer[self.filled..];
-        let read = open.file.read(free).map_err(|e| LogFailure::Read(self.dir.clone(), e))?;
+        let before_end = self.end.map_or(u64::MAX, |end| end.before(open.name).saturating_sub(open.read));
+        let most = usize::try_from(before_end).unwrap_or(usize::MAX).min(free.len());
+        let read = open.file.read(&mut free[..most]).map_err(|e| LogFailure::Read(self.dir.clone(), e))?;
         self.filled += read;
+        open.read += read as u64;
         Ok(read)
     }
 
@@ -242,6 +259,9 @@ impl LogReader {
         let Some(open) = &mut self.open else {
             return Ok(false);
         };
+        if self.end.is_some_and(|end| open.name >= end.file) {
+            return Ok(false);
+        }
         let Some(next) =
             next_file(&self.dir, open, self.filter.attempts).map_err(|e| LogFailure::Read(self.dir.clone(), e))?
         else {

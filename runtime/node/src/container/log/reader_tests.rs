@@ -240,3 +240,55 @@ async fn the_watch_sees_folders_and_lines_that_come_later() {
     }
     assert_eq!(seen, "x\n");
 }
+
+/// A member that wrote faster than its log was read kept `logs` for ever.
+#[test]
+fn what_is_written_meanwhile_is_left_for_the_next_time() {
+    let folder = Folder::new();
+    let more = |number: u32| folder.append("0.0.log", line(number % 60, "stdout", "F", &format!("line {number}")));
+    (0..3).for_each(more);
+    let mut seen = 0;
+    let mut reader = folder.reader(ALL);
+    let sink = |_: Record<'_>| {
+        seen += 1;
+        more(seen + 10);
+        folder.append("0.1.log", line(1, "stdout", "F", "next"));
+        Ok(())
+    };
+    reader.finish(sink).unwrap();
+    assert_eq!(seen, 3);
+    assert!(joined(&mut reader, true).starts_with("line 11\nline 12\nline 13\nnext\n"));
+}
+
+/// The end lies within a line that is being written: it is neither torn nor counted.
+#[test]
+fn a_line_that_the_end_cuts_is_left() {
+    let folder = Folder::new();
+    folder.append("0.0.log", line(1, "stdout", "F", "one") + "2026-01-02T");
+    let mut reader = folder.reader(ALL);
+    let mut seen = Vec::new();
+    let sink = |record: Record<'_>| {
+        seen.push(record.bytes.to_vec());
+        folder.append("0.0.log", "03:04:05.000000001Z stdout F two\n");
+        Ok(())
+    };
+    reader.finish(sink).unwrap();
+    assert_eq!(seen, [b"one"]);
+    assert_eq!(joined(&mut reader, true), "two\n");
+}
+
+/// Of a member that writes fast the older files are rotated away while the newest is counted: they are not asked for.
+#[test]
+fn a_tail_reads_no_more_files_than_it_must() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.0.join("0.0.log")).unwrap();
+    folder.append(
+        "0.1.log",
+        line(1, "stdout", "P", "o") + &line(2, "stdout", "F", "ne") + &line(3, "stdout", "F", "two"),
+    );
+    folder.append("0.2.log", "");
+    let tail = |n| Filter { tail: Some(n), ..ALL };
+    assert_eq!(joined(&mut folder.reader(tail(1)), true), "two\n");
+    let failed = folder.reader(tail(2)).finish(|_| Ok(())).is_err();
+    assert!(failed, "control: the first of two lines may have begun in the file before, which is none");
+}

@@ -1,49 +1,65 @@
-//! Where the last N lines begin. Counts forward, once, in constant memory; the files are bounded by rotation.
+//! Where the last N lines begin. Counts each file forward, the newest first, in constant memory, and no more files than it
+//! must: a member that writes fast may have them rotated away meanwhile. The file to begin with is handed over open.
 //!
 //! A line is what the member wrote up to a newline, however many records it took; an unfinished one at the end counts.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::Path;
 
-use super::files::LogFile;
+use super::files::{End, LogFile};
 use super::line::parse_record;
 
 /// Bytes of a physical line that decide its tag: time, stream and tag fit well within.
 const HEAD: usize = 64;
 
 /// The file to start in, and how many of its lines to pass over first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct TailStart {
-    pub file: LogFile,
+    pub name: LogFile,
+    pub file: File,
     pub skip_lines: u64,
 }
 
-/// Finds the start of the last `lines` lines of `files` (oldest first). `None` if there is no file.
+/// Finds the start of the last `lines` lines before `end` in `files` (oldest first). `None` if there is no file.
 ///
 /// # Errors
 /// A file that exists cannot be read.
-pub(super) fn find(dir: &Path, files: &[LogFile], lines: u64) -> io::Result<Option<TailStart>> {
-    let mut counts = Vec::with_capacity(files.len());
-    for file in files {
-        counts.push((*file, count_in(dir, *file)?));
+pub(super) fn find(dir: &Path, files: &[LogFile], lines: u64, end: Option<End>) -> io::Result<Option<TailStart>> {
+    let (mut counts, mut open) = (Vec::new(), Vec::new());
+    for name in files.iter().rev() {
+        let before = end.map_or(u64::MAX, |end| end.before(*name));
+        let Some((file, count)) = count_in(dir, *name, before)? else { continue };
+        counts.insert(0, count);
+        open.insert(0, (*name, file));
+        // The line before the first of them may have begun in a file before.
+        if total(&counts) > lines {
+            break;
+        }
     }
-    let total: u64 = counts.iter().map(|(_, count)| count.lines).sum::<u64>()
-        + u64::from(counts.iter().rev().find(|(_, c)| c.any).is_some_and(|(_, c)| c.open_end));
-    Ok(locate(&counts, total.saturating_sub(lines)))
+    let Some((index, skip_lines)) = locate(&counts, total(&counts).saturating_sub(lines)) else { return Ok(None) };
+    let (name, mut file) = open.swap_remove(index);
+    file.rewind()?;
+    Ok(Some(TailStart { name, file, skip_lines }))
 }
 
-fn locate(counts: &[(LogFile, Count)], mut skip: u64) -> Option<TailStart> {
+fn total(counts: &[Count]) -> u64 {
+    let open_end = counts.iter().rev().find(|count| count.any).is_some_and(|count| count.open_end);
+    counts.iter().map(|count| count.lines).sum::<u64>() + u64::from(open_end)
+}
+
+/// Which of the files, and how many of its lines come before.
+fn locate(counts: &[Count], mut skip: u64) -> Option<(usize, u64)> {
     // The files that pause was given ahead of time hold nothing yet; what comes next goes where the last line is.
-    let used = counts.iter().rposition(|(_, count)| count.any).unwrap_or(0);
-    let (last, earlier) = counts.get(..=used)?.split_last()?;
-    for (file, count) in earlier {
+    let used = counts.iter().rposition(|count| count.any).unwrap_or(0);
+    let (_, earlier) = counts.get(..=used)?.split_last()?;
+    for (index, count) in earlier.iter().enumerate() {
         if skip < count.lines || (skip == count.lines && count.open_end) {
-            return Some(TailStart { file: *file, skip_lines: skip });
+            return Some((index, skip));
         }
         skip -= count.lines;
     }
-    Some(TailStart { file: last.0, skip_lines: skip })
+    Some((used, skip))
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,18 +69,21 @@ struct Count {
     any: bool,
 }
 
-fn count_in(dir: &Path, file: LogFile) -> io::Result<Count> {
-    match file.open(dir) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Count::default()),
-        opened => count_lines(opened?),
-    }
+/// `None` for a file that was removed meanwhile.
+fn count_in(dir: &Path, name: LogFile, before: u64) -> io::Result<Option<(File, Count)>> {
+    let file = match name.open(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let count = count_lines((&file).take(before))?;
+    Ok(Some((file, count)))
 }
 
-fn count_lines(mut file: File) -> io::Result<Count> {
+fn count_lines(mut bytes: impl Read) -> io::Result<Count> {
     let mut counter = Counter::default();
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        match file.read(&mut buffer)? {
+        match bytes.read(&mut buffer)? {
             0 => return Ok(counter.finish()),
             n => counter.feed(&buffer[..n]),
         }
