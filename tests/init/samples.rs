@@ -42,6 +42,7 @@ pub fn host() -> HostFacts {
         addresses: Vec::new(),
         cpus: 2,
         memory: 1 << 30,
+        disk: 0,
         huge_pages: Vec::new(),
     }
 }
