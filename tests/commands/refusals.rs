@@ -50,6 +50,16 @@ fn an_unknown_field_comes_with_a_suggestion() {
 }
 
 #[test]
+fn a_value_that_is_no_base64_is_named() {
+    let node = Node::new();
+    let head = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n";
+    refused(
+        run_text(&node, &format!("{head}data:\n  good: YQ==\n  bad: plainly!\n  worse: '#'\n")),
+        &["pod.yaml:6:8: data[bad]: ", "must be base64", "pod.yaml:7:10: data[worse]: ", "`stringData`"],
+    );
+}
+
+#[test]
 fn every_problem_is_told_at_once() {
     let node = Node::new();
     let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: X_}\nspec:\n  restartPolicy: never\n  containers:\n  - name: a\n    imag: x\n";

@@ -45,7 +45,9 @@ fn they_become_variables_of_both_kinds() {
     node.kill_node();
     let said = node.run(&(shell(&node, "later", "Never", "echo $W_GREETING") + ENV));
     assert_eq!(said.out, "hello\n", "after a new start of the node: {said:#?}");
-    assert_eq!(node.dwell(&["rm", "secret/keys", "configmap/words"]).ok(), "secret/keys\nconfigmap/words\n");
+    let both = node.dwell(&["rm", "secret/nobody", "secret/keys", "configmap/none", "configmap/words"]);
+    assert!(both.code == 125 && both.out == "secret/keys\nconfigmap/words\n", "{both:#?}");
+    assert!(both.err.contains("nobody") && both.err.contains("none"), "each that there is not is named: {both:#?}");
     assert!(!kept.exists());
     let gone = node.dwell(&["rm", "secret/keys"]);
     assert!(gone.code == 125 && gone.err.contains("no secret named default/keys"), "{gone:#?}");

@@ -87,11 +87,14 @@ fn who_is_not_sent_the_input_is_named() {
 /// It printed none, thousands, or did not end: the files were rotated away while it counted their lines.
 #[test]
 fn the_last_line_of_a_flood_is_one_line() {
+    const LINE: &str = "0123456789012345678901234567890123456789";
     let node = Node::new();
-    node.start(&shell(&node, "flood", "Never", "exec yes 0123456789012345678901234567890123456789"));
+    node.start(&shell(&node, "flood", "Never", &format!("exec yes {LINE}")));
     node.wait_for_phase("flood", "Running");
     for _ in 0..5 {
         std::thread::sleep(std::time::Duration::from_millis(300));
-        assert_eq!(node.dwell(&["logs", "flood", "--tail", "1"]).ok(), "0123456789012345678901234567890123456789\n");
+        // As far as it was written just then.
+        let last = node.dwell(&["logs", "flood", "--tail", "1"]).ok();
+        assert!(!last.is_empty() && format!("{LINE}\n").starts_with(&last), "{} bytes", last.len());
     }
 }

@@ -90,14 +90,19 @@ fn kept_named(name: &str) -> Option<(Kept, &str)> {
 
 async fn remove_kept(names: &[String], namespace: Option<&str>, layout: &Layout) -> Result<(), Failure> {
     let (client, namespace) = (node::connect(layout).await?, namespace.unwrap_or("default"));
+    let mut failed: Option<Failure> = None;
     for (kept, name) in names.iter().filter_map(|name| kept_named(name)) {
-        match kept {
-            Kept::Settings(kind) => client.delete_settings(kind, namespace, name).await?,
-            Kept::Claim => client.delete_claim(namespace, name).await?,
+        let removed = match kept {
+            Kept::Settings(kind) => client.delete_settings(kind, namespace, name).await,
+            Kept::Claim => client.delete_claim(namespace, name).await,
+        };
+        match removed {
+            Ok(()) => print(&format!("{}/{name}\n", kept.word()))?,
+            // The others go all the same.
+            Err(error) => drop(failed.replace(error.into()).inspect(Failure::report)),
         }
-        print(&format!("{}/{name}\n", kept.word()))?;
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 /// The node knows best: a record may be older than the last request, or could not be written on a full disk.

@@ -7,9 +7,9 @@ const LONGEST: usize = 8 * 1024;
 /// The text with every control character (but newline and tab) spelled out, bidirectional overrides too; cut when long.
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len().min(LONGEST));
-    for c in text.chars() {
+    for (at, c) in text.char_indices() {
         if out.len() >= LONGEST {
-            out.push('…');
+            cut(&mut out, &text[at..]);
             break;
         }
         match is_harmless(c) {
@@ -18,6 +18,17 @@ pub fn printable(text: &str) -> String {
         }
     }
     out
+}
+
+/// Whole lines if there are some, and how many more there would be.
+fn cut(out: &mut String, rest: &str) {
+    match out.rfind('\n') {
+        Some(line) => {
+            out.truncate(line + 1);
+            *out += &format!("… and {} more lines", rest.trim_end().matches('\n').count() + 1);
+        }
+        None => out.push('…'),
+    }
 }
 
 /// `printable`, on one line.
@@ -44,5 +55,9 @@ mod tests {
     #[test]
     fn long_text_is_cut() {
         assert!(printable(&"x".repeat(1 << 20)).len() <= LONGEST + 10);
+        let lines = "a problem\n".repeat(1000);
+        let shown = printable(&lines);
+        let kept = shown.matches("a problem\n").count();
+        assert!(kept > 700 && shown.ends_with(&format!("\n… and {} more lines", 1000 - kept)), "{kept}");
     }
 }

@@ -10,6 +10,7 @@
 
 use std::collections::HashSet;
 
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -209,8 +210,11 @@ impl Reader {
         let object = match SettingsObject::from_value(kind, document.to_json()) {
             Ok(object) => object,
             Err(error) => {
-                let message = format!("not a {kind:?}: {error} (values of `{}` are base64)", kind.encoded_field());
-                return self.problem(document, prefix, Problem::new(Cause::Type, "", message));
+                let mut found = not_base64(document, kind);
+                if found.is_empty() {
+                    found.push(Problem::new(Cause::Type, "", format!("not a {kind:?}: {error}")));
+                }
+                return found.into_iter().for_each(|problem| self.problem(document, prefix, problem));
             }
         };
         let problems = Settings::try_from(&object).err().unwrap_or_default();
@@ -256,6 +260,22 @@ impl Reader {
     fn problem(&mut self, document: &Node, prefix: &str, problem: Problem) {
         self.problems.push(under(prefix, located(document, problem)));
     }
+}
+
+/// The values that would have to be.
+fn not_base64(document: &Node, kind: SettingsKind) -> Vec<Problem> {
+    let field = kind.encoded_field();
+    let hint = match kind {
+        SettingsKind::Secret => "`stringData` takes plain text",
+        SettingsKind::ConfigMap => "`data` takes plain text",
+    };
+    let Some(Value::Map(entries)) = document.get(field).map(|node| &node.value) else { return Vec::new() };
+    let wrong = entries.iter().filter_map(|entry| {
+        let error = serde_json::from_value::<ByteString>(entry.node.to_json()).err()?;
+        let why = format!("Invalid value: must be base64: {}", error.to_string().trim_end_matches('.'));
+        Some(Problem::new(Cause::Invalid, format!("{field}[{}]", entry.key), why).with_hint(hint))
+    });
+    wrong.collect()
 }
 
 fn located(document: &Node, mut problem: Problem) -> Problem {

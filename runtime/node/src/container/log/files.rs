@@ -5,10 +5,16 @@
 use std::cmp::Ordering;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use crate::layout::{log_file_name, parse_log_file_name};
+
+/// What one physical line takes at most, and more.
+const LONGEST_LINE: usize = 32 * 1024;
+/// As long as a writer may take for what it has begun to write.
+const AT_A_LINE: Duration = Duration::from_millis(2);
 
 /// One log file. The order is the order of writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,19 +68,28 @@ pub(super) fn list(dir: &Path) -> io::Result<Vec<LogFile>> {
     Ok(files)
 }
 
-/// Where the log ends: the last file that holds something, and its length.
+/// Where the log ends: behind the last whole line of the last file that holds something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct End {
     pub file: LogFile,
     pub length: u64,
+    /// Whether a line stands there that nobody goes on with; then it is behind that.
+    pub is_torn: bool,
 }
 
 impl End {
     /// That of these files (oldest first), as they are now.
     pub fn of(dir: &Path, files: &[LogFile]) -> Option<End> {
-        let length = |file: LogFile| std::fs::symlink_metadata(file.path(dir)).map(|meta| meta.len()).ok();
-        let ends = files.iter().rev().filter_map(|file| Some(End { file: *file, length: length(*file)? }));
-        ends.into_iter().find(|end| end.length > 0)
+        let mut begun = files.iter().rev().filter(|file| file.is_begun(dir));
+        let (name, file) = begun.find_map(|name| Some((*name, name.open(dir).ok()?)))?;
+        let length = file.metadata().ok()?.len();
+        let whole = whole_lines(&file, length);
+        // Who is at a line goes on with it at once.
+        let is_torn = whole < length && {
+            std::thread::sleep(AT_A_LINE);
+            file.metadata().ok()?.len() == length && !name.next_part().is_begun(dir)
+        };
+        Some(End { file: name, length: if is_torn { length } else { whole }, is_torn })
     }
 
     /// Bytes of a file that lie before it.
@@ -85,6 +100,15 @@ impl End {
             Ordering::Greater => 0,
         }
     }
+}
+
+/// Of so many bytes those up to the last newline. What is longer than any line of pause's is none.
+fn whole_lines(file: &File, length: u64) -> u64 {
+    let mut last = vec![0; LONGEST_LINE];
+    let from = length.saturating_sub(last.len() as u64);
+    let read = file.read_at(&mut last, from).unwrap_or(0) as u64;
+    let before_end = &last[..read.min(length - from) as usize];
+    before_end.iter().rposition(|byte| *byte == b'\n').map_or(from, |at| from + at as u64 + 1)
 }
 
 fn named((attempt, part): (u32, u32)) -> LogFile {

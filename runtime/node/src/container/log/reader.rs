@@ -134,9 +134,7 @@ impl LogReader {
         let files = self.read(files::list(&self.dir))?;
         self.end = End::of(&self.dir, choose_attempts(&files, self.filter.attempts)?);
         self.drain(&mut sink)?;
-        // Where more has been written since, the line is not torn but cut by the end.
-        let grows = |open: &Open| open.file.metadata().is_ok_and(|meta| meta.len() > open.read);
-        if self.open.as_ref().is_some_and(grows) {
+        if self.end.is_some_and(|end| !end.is_torn) {
             return Ok(());
         }
         self.hand_on_torn(&mut sink).map_err(LogFailure::Sink)
