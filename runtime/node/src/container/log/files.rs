@@ -14,7 +14,7 @@ use crate::layout::{log_file_name, parse_log_file_name};
 /// What one physical line takes at most, and more.
 const LONGEST_LINE: usize = 32 * 1024;
 /// As long as a writer may take for what it has begun to write.
-const AT_A_LINE: Duration = Duration::from_millis(2);
+const AT_A_LINE: Duration = Duration::from_secs(1);
 
 /// One log file. The order is the order of writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,13 +82,11 @@ impl End {
     pub fn of(dir: &Path, files: &[LogFile]) -> Option<End> {
         let mut begun = files.iter().rev().filter(|file| file.is_begun(dir));
         let (name, file) = begun.find_map(|name| Some((*name, name.open(dir).ok()?)))?;
-        let length = file.metadata().ok()?.len();
+        let meta = file.metadata().ok()?;
+        let (length, written) = (meta.len(), meta.modified().ok()?);
         let whole = whole_lines(&file, length);
-        // Who is at a line goes on with it at once.
-        let is_torn = whole < length && {
-            std::thread::sleep(AT_A_LINE);
-            file.metadata().ok()?.len() == length && !name.next_part().is_begun(dir)
-        };
+        // Who is at a line goes on with it soon; a disk that is busy may hold it up in the middle.
+        let is_torn = whole < length && written.elapsed().is_ok_and(|since| since > AT_A_LINE);
         Some(End { file: name, length: if is_torn { length } else { whole }, is_torn })
     }
 
