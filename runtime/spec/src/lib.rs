@@ -5,6 +5,7 @@
 pub mod capabilities;
 #[cfg(feature = "manifest")]
 pub mod env_file;
+#[cfg(feature = "manifest")]
 pub mod expand;
 pub mod facts;
 #[cfg(feature = "manifest")]

@@ -99,7 +99,11 @@ async fn remove_kept(names: &[String], namespace: Option<&str>, layout: &Layout)
         match removed {
             Ok(()) => print(&format!("{}/{name}\n", kept.word()))?,
             // The others go all the same.
-            Err(error) => drop(failed.replace(error.into()).inspect(Failure::report)),
+            Err(error) => {
+                if let Some(before) = failed.replace(error.into()) {
+                    before.report();
+                }
+            }
         }
     }
     failed.map_or(Ok(()), Err)

@@ -11,14 +11,16 @@ use dwell_spec::pod::Container;
 use crate::image::rootfs;
 use crate::volume::OpenVolume;
 
-/// Those that the container names and that lie in volumes which are open.
+/// Those that the container names and that lie in volumes which are open; each once.
 pub fn read(container: &Container, volumes: &BTreeMap<String, OpenVolume>) -> EnvFiles {
-    let found = container.env_files().filter_map(|key| {
-        let volume = volumes.get(&key.volume)?;
-        let text = read_one(volume, &key.path).map_err(|error| error.to_string());
-        Some(((key.volume.clone(), key.path.clone()), text))
-    });
-    found.collect()
+    let mut found = EnvFiles::new();
+    for key in container.env_files() {
+        if let Some(volume) = volumes.get(&key.volume) {
+            let text = || read_one(volume, &key.path).map_err(|error| error.to_string());
+            found.entry(key.place()).or_insert_with(text);
+        }
+    }
+    found
 }
 
 fn read_one(volume: &OpenVolume, path: &str) -> io::Result<Option<String>> {

@@ -8,10 +8,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dwell_spec::env_file;
 use dwell_spec::facts::ContainerFacts;
 use dwell_spec::plan;
-use dwell_spec::pod::{Container, FileKey, ImageRef};
+use dwell_spec::pod::{Container, ImageRef};
 use dwell_sys::fs::open_plain_in_root;
 use rustix::fs::OFlags;
 use tokio::sync::oneshot;
@@ -156,30 +155,20 @@ impl Driver {
     /// What planners must know of a container that runs, and what its mounts take of volumes.
     pub(super) fn facts_of(&self, index: usize) -> Result<(Container, ContainerFacts, Parts), Refusal> {
         let container = self.container(index);
-        let values = self.values_for_a_guest(container);
-        let resolved = plan::resolved(&self.pod, container, &self.shared.facts, &values, self.pod_ip());
+        let mut facts = self.facts_for_a_guest(container);
+        let resolved = plan::resolved(&self.pod, container, &self.shared.facts, &facts, self.pod_ip());
         let resolved = resolved.map_err(|error| Refusal::Invalid(chain(&error)))?;
-        let parts = self.open_parts(container, &values).map_err(Refusal::Failed)?;
-        let files = self.mountable(&parts).filter(|(_, volume)| volume.is_file).map(|(part, _)| part).collect();
-        let facts = ContainerFacts {
-            settings: values.settings,
-            env_files: values.env_files,
-            files,
-            ..look::accounts(container)
-        };
+        let parts = self.open_parts(container, &facts).map_err(Refusal::Failed)?;
+        facts.files = self.mountable(&parts).filter(|(_, volume)| volume.is_file).map(|(part, _)| part).collect();
         Ok((resolved, facts, parts))
     }
 
-    /// As the container's own, but that a file of variables which is no good by now does not keep anybody out.
-    fn values_for_a_guest(&self, container: &Container) -> ContainerFacts {
-        let mut values = self.values_of(container);
-        let good = |key: &FileKey, text: &str| matches!(env_file::value(text, &key.key), Ok(Some(_)));
-        let keys: Vec<_> = container.env_files().collect();
-        values.env_files.retain(|(volume, path), file| {
-            let of_it = |key: &&&FileKey| key.volume == *volume && key.path == *path;
-            matches!(file, Ok(Some(text)) if keys.iter().filter(of_it).all(|key| key.optional || good(key, text)))
-        });
-        values
+    /// Its accounts, and its values as they are now, but that a file of variables which is no good by now keeps nobody out.
+    fn facts_for_a_guest(&self, container: &Container) -> ContainerFacts {
+        let ContainerFacts { settings, mut env_files, .. } = self.values_of(container);
+        let no_good: Vec<_> = container.env_files().filter(|key| plan::in_file(&env_files, key).is_err()).collect();
+        no_good.into_iter().for_each(|key| drop(env_files.remove(&key.place())));
+        ContainerFacts { settings, env_files, ..look::accounts(container) }
     }
 
     async fn born_beside(
@@ -215,9 +204,8 @@ impl Driver {
         let (facts, volumes, module) = match ready {
             // Whatever has become of its volumes: a native member is joined, and nothing of it is opened anew.
             None => {
-                let ContainerFacts { settings, env_files, .. } = self.values_for_a_guest(&container);
                 let filters = filters::kept(&self.own_folder(target.index), &container);
-                (ContainerFacts { settings, env_files, filters, ..look::accounts(&container) }, Parts::new(), None)
+                (ContainerFacts { filters, ..self.facts_for_a_guest(&container) }, Parts::new(), None)
             }
             Some(ready) => {
                 let (_, facts, volumes) = self.facts_of(target.index)?;

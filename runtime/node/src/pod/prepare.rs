@@ -16,7 +16,6 @@ use super::env_files;
 use super::shared::Shared;
 use crate::blocking::blocking;
 use crate::clock::now_ns;
-
 use crate::image::compile::CompileError;
 use crate::image::look::{Found, Module, look};
 use crate::supervise::decide;

@@ -374,7 +374,7 @@ impl Driver {
 
     /// Another Pod that asks for the port and has not ended.
     fn holder_of(&self, wanted: &plan::pod::HostPort) -> Option<String> {
-        let protocol = format!("{:?}", wanted.protocol);
+        let protocol = wanted.protocol.name();
         let pods = self.shared.pods();
         let mut others = pods.by_key.values().filter(|pod| pod.uid != self.handle.uid && !pod.is_finished());
         let has = |pod: &&std::sync::Arc<super::shared::PodHandle>| {
@@ -384,7 +384,7 @@ impl Driver {
                 spec.init_containers.iter().flatten().filter(|init| init.restart_policy.as_deref() == Some("Always"));
             sidecars.chain(&spec.containers).flat_map(|container| container.ports.iter().flatten()).any(|port| {
                 port.host_port == Some(i32::from(wanted.host_port))
-                    && port.protocol.as_deref().unwrap_or("TCP").eq_ignore_ascii_case(&protocol)
+                    && port.protocol.as_deref().unwrap_or("TCP").eq_ignore_ascii_case(protocol)
             })
         };
         others.find(has).map(|pod| format!("Pod {}/{}", pod.namespace, pod.name))

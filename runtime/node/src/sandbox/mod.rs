@@ -107,7 +107,7 @@ impl Sandbox {
     /// # Errors
     /// pause is gone.
     pub fn network_namespace(&self) -> io::Result<OwnedFd> {
-        self.namespace("net")
+        namespace_of(&self.pidfd, "net")
     }
 
     /// A descriptor of the user namespace that owns the Pod's network namespace: its own, or the host's.
@@ -134,7 +134,8 @@ impl Sandbox {
         if sysctls.is_empty() {
             return Ok(());
         }
-        let open = |kind| self.namespace(kind).map_err(|error| format!("open the Pod's {kind} namespace: {error}"));
+        let open =
+            |kind| namespace_of(&self.pidfd, kind).map_err(|error| format!("open the Pod's {kind} namespace: {error}"));
         sysctl::set(open("net")?.as_fd(), open("ipc")?.as_fd(), users, sysctls)
     }
 
@@ -145,15 +146,6 @@ impl Sandbox {
         while self.cgroup.group.is_alive() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-    }
-
-    fn namespace(&self, kind: &str) -> io::Result<OwnedFd> {
-        let pid = pid_of(&self.pidfd)?;
-        let path = format!("/proc/{pid}/ns/{kind}");
-        let namespace = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        // If pause still lives, the number was its own all the time.
-        rustix::process::pidfd_send_signal(&self.pidfd, Signal::CONT)?;
-        Ok(namespace)
     }
 
     /// Kills pause, and with it every member, and waits until they are gone.
@@ -200,11 +192,14 @@ fn listen(layout: &Layout, uid: &str) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// The number of the process behind a pidfd.
-fn pid_of(pidfd: &OwnedFd) -> io::Result<i32> {
-    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
-    let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")).and_then(|pid| pid.trim().parse::<i32>().ok());
-    pid.filter(|pid| *pid > 0).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the process is gone"))
+/// A descriptor of a process's namespace, of a kind as `/proc` names it.
+fn namespace_of(pidfd: &OwnedFd, kind: &str) -> io::Result<OwnedFd> {
+    let pid = dwell_sys::process::number(pidfd.as_fd())?;
+    let path = format!("/proc/{pid}/ns/{kind}");
+    let namespace = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    // If the process still lives, the number was its own all the time.
+    rustix::process::pidfd_send_signal(pidfd, Signal::CONT)?;
+    Ok(namespace)
 }
 
 /// A socket's address holds 107 bytes at most, so long paths are reached through their folder's descriptor.

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use dwell_spec::plan::users::IDS;
 use dwell_sys::process;
-use rustix::fs::{Mode, OFlags};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::process::Pid;
 
@@ -58,11 +57,7 @@ impl Namespaces {
     /// # Errors
     /// The process has ended.
     pub fn users(&self) -> io::Result<OwnedFd> {
-        let pid = process::number(self.pidfd.as_fd())?;
-        let users = rustix::fs::open(format!("/proc/{pid}/ns/user"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        // Still the same process: its number cannot have been another's meanwhile.
-        process::number(self.pidfd.as_fd())?;
-        Ok(users)
+        super::namespace_of(&self.pidfd, "user")
     }
 
     /// Whose they are.

@@ -106,6 +106,16 @@ pub struct VolumeFolders {
 }
 
 impl VolumeFolders {
+    /// A folder that was made for the Pod, with its users and its group.
+    fn own(
+        &self,
+        path: &Path,
+        made: Result<OpenVolume, Failure>,
+        group: Option<VolumeGroup>,
+    ) -> Result<OpenVolume, Failure> {
+        made.and_then(|open| self.taken(path, open)).and_then(|open| given(path, open, group))
+    }
+
     /// A folder of the Pod alone, with users of its own as theirs.
     fn taken(&self, path: &Path, open: OpenVolume) -> Result<OpenVolume, Failure> {
         let Some(users) = &self.users else { return Ok(open) };
@@ -128,19 +138,18 @@ pub fn ensure_open(
     match &volume.source {
         VolumeSource::EmptyDir { medium: Medium::Disk, .. } | VolumeSource::Ephemeral => {
             let path = folders.disk.join(&volume.name);
-            disk_dir(&path).and_then(|open| folders.taken(&path, open)).and_then(|open| given(&path, open, group))
+            folders.own(&path, disk_dir(&path), group)
         }
         VolumeSource::EmptyDir { medium: Medium::Memory, size_limit } => {
             let size = at_most(size_limit.iter().chain(&folders.memory_limit).min());
             let path = folders.memory.join(&volume.name);
-            let open = memory_dir(&path, TMPFS, &format!("mode=0777{size}"));
-            open.and_then(|open| folders.taken(&path, open)).and_then(|open| given(&path, open, group))
+            folders.own(&path, memory_dir(&path, TMPFS, &format!("mode=0777{size}")), group)
         }
         VolumeSource::EmptyDir { medium: Medium::HugePages { page }, size_limit } => {
             let size = at_most(size_limit.iter().chain(folders.huge_pages.get(page)).min());
             let path = folders.memory.join(&volume.name);
             let open = memory_dir(&path, "hugetlbfs", &format!("mode=0777,pagesize={page}{size}"));
-            open.and_then(|open| folders.taken(&path, open)).and_then(|open| given(&path, open, group))
+            folders.own(&path, open, group)
         }
         VolumeSource::Claim { name, .. } => claim_dir(&folders.claims.join(name)),
         VolumeSource::Image { dir } => host_path(Path::new(dir), HostPathKind::Directory),

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;
 
+use super::check::huge_pages;
 use super::problem::Problem;
 use crate::{quantity, status};
 
@@ -130,7 +131,8 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
-/// A limit that is there may be another one, unless it is of huge pages, and may not go: members that count on it would not notice.
+/// A limit that is there may be another one, unless it is of huge pages, and may not go: members that count on it would not
+/// notice.
 fn resources(before: Option<&PodSpec>, after: &PodSpec) -> Vec<Problem> {
     let Some(before) = before else { return Vec::new() };
     let inits = |spec: &PodSpec| spec.init_containers.clone().unwrap_or_default();
@@ -153,7 +155,7 @@ fn other_pages(before: &PodSpec, after: &PodSpec) -> Option<Problem> {
     let of = |spec: &PodSpec| {
         let containers = spec.init_containers.iter().flatten().chain(&spec.containers).map(|one| one.resources.clone());
         let huge = |list: Option<Quantities>| {
-            let pages = list.into_iter().flatten().filter(|(name, _)| name.starts_with("hugepages-"));
+            let pages = list.into_iter().flatten().filter(|(name, _)| huge_pages::is_resource(name));
             pages.map(|(name, amount)| (name, quantity::Quantity::parse(&amount.0).ok())).collect::<Vec<_>>()
         };
         let each = containers.chain([spec.resources.clone()]);

@@ -17,7 +17,7 @@ mod container;
 mod env;
 mod env_source;
 mod ephemeral;
-mod huge_pages;
+pub(super) mod huge_pages;
 mod life;
 mod metadata;
 pub(super) mod names;

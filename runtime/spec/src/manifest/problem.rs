@@ -145,6 +145,12 @@ impl Problem {
         Self::new(Cause::Forbidden, path, format!("Forbidden: {why}"))
     }
 
+    /// `refused: why`, of what dwell will not do.
+    #[must_use]
+    pub fn refused(path: impl Into<String>, why: &str) -> Self {
+        Self::new(Cause::Refused, path, format!("refused: {why}"))
+    }
+
     /// Takes the source line of its place out of the text.
     pub fn cite(&mut self, text: &str) {
         let Some(at) = self.at else { return };

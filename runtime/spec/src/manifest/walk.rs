@@ -127,18 +127,16 @@ impl Walk {
     }
 
     fn report(&mut self, entry: &Entry, field: &Field, verdict: Verdict, place: &Place) {
-        let about = first_lower(field.about);
-        let (cause, message) = match verdict {
-            Verdict::Refused => (Cause::Refused, format!("refused: {about}")),
-            _ => (Cause::ClusterOnly, "ignored: it means something in a cluster only".to_owned()),
+        let problem = match verdict {
+            Verdict::Refused => Problem::refused(&place.shown, &first_lower(field.about)),
+            _ => Problem::new(Cause::ClusterOnly, &place.shown, "ignored: it means something in a cluster only"),
         };
-        let problem = at(entry.at, Problem::new(cause, &place.shown, message));
         let kept =
             if verdict == Verdict::ClusterOnly { &mut self.findings.warnings } else { &mut self.findings.problems };
         if kept.len() == MAX_FINDINGS {
             return;
         }
-        kept.push(problem);
+        kept.push(at(entry.at, problem));
     }
 
     fn unknown(&mut self, entry: &Entry, known: &[(&'static str, Type)], place: &Place) {

@@ -79,7 +79,7 @@ pub use planner::{plan_container, plan_pod};
 #[cfg(feature = "manifest")]
 pub use refusal::{PlanError, Problem};
 #[cfg(feature = "manifest")]
-pub use values::resolved;
+pub use values::{in_file, resolved};
 #[cfg(feature = "manifest")]
 pub use wasm::{NO_HUGE_PAGES, NO_SCTP};
 #[cfg(feature = "manifest")]

@@ -8,7 +8,7 @@ use super::origin::Origin;
 use super::refusal::{PlanError, Problem};
 use crate::env_file::{self, VALUE_MAX};
 use crate::expand::{MAX_TOGETHER, Variables, expand as expand_text};
-use crate::facts::{ContainerFacts, HostFacts, PodIp};
+use crate::facts::{ContainerFacts, EnvFiles, HostFacts, PodIp};
 use crate::pod::sub_path_fault;
 use crate::pod::{
     Container, EnvFrom, EnvValue, FileKey, Pod, ResourceField, SettingsKey, SettingsName, SubPath, VolumeMount,
@@ -18,7 +18,8 @@ use crate::settings::Settings;
 /// The same container with nothing left to resolve: its variables are texts, its words are final.
 ///
 /// # Errors
-/// A field of a container that the Pod does not have; a ConfigMap, Secret or file that is missing or lacks a key; strings that expand to more than a program can be given.
+/// A field of a container that the Pod does not have; a ConfigMap, Secret or file that is missing or lacks a key; strings
+/// that expand to more than a program can be given.
 pub fn resolved(
     pod: &Pod,
     container: &Container,
@@ -27,7 +28,7 @@ pub fn resolved(
     ip: PodIp,
 ) -> Result<Container, PlanError> {
     let origin = Origin { pod, host, settings: &facts.settings, ip };
-    let known = Known { origin, container, facts };
+    let known = Known { origin, container };
     let mut variables = Variables::default();
     for source in &container.env_from {
         known.all_of(source, &mut variables)?;
@@ -42,7 +43,7 @@ pub fn resolved(
                 Some(value) => value,
                 None => continue,
             },
-            EnvValue::File(key) => match known.in_file(key)? {
+            EnvValue::File(key) => match in_file(&facts.env_files, key).map_err(|problem| known.refuse(problem))? {
                 Some(value) => value.to_owned(),
                 None => continue,
             },
@@ -94,30 +95,33 @@ fn expand(
     if *size > MAX_TOGETHER { Err(too_long()) } else { Ok(expanded) }
 }
 
+/// The value of a name in a file; `None` where there is to be no variable.
+///
+/// # Errors
+/// File or name are missing and may not be, or the file cannot be read.
+pub fn in_file<'a>(files: &'a EnvFiles, asked: &FileKey) -> Result<Option<&'a str>, Problem> {
+    let (volume, path) = asked.place();
+    let Some(file) = files.get(&(volume.clone(), path.clone())) else { return Ok(None) };
+    let unread = |why: String| Problem::VariableFile(volume.clone(), path.clone(), why);
+    let text = file.as_ref().map_err(|why| unread(why.clone()))?.as_deref();
+    let value = env_file::value(text.unwrap_or_default(), &asked.key).map_err(|fault| unread(fault.to_string()))?;
+    match value {
+        None if asked.optional => Ok(None),
+        None => Err(Problem::NoVariableInFile(volume, path, asked.key.clone())),
+        Some(value) if value.len() > VALUE_MAX => {
+            Err(unread(format!("the value of {:?} is larger than {} KiB", asked.key, VALUE_MAX >> 10)))
+        }
+        value => Ok(value),
+    }
+}
+
 /// What values can come from, and for whom.
 struct Known<'a> {
     origin: Origin<'a>,
     container: &'a Container,
-    facts: &'a ContainerFacts,
 }
 
-impl<'a> Known<'a> {
-    fn in_file(&self, asked: &FileKey) -> Result<Option<&'a str>, PlanError> {
-        let (volume, path) = (asked.volume.clone(), asked.path.clone());
-        let Some(file) = self.facts.env_files.get(&(volume.clone(), path.clone())) else { return Ok(None) };
-        let unread = |why: String| self.refuse(Problem::VariableFile(volume.clone(), path.clone(), why));
-        let text = file.as_ref().map_err(|why| unread(why.clone()))?.as_deref();
-        let value = env_file::value(text.unwrap_or_default(), &asked.key).map_err(|fault| unread(fault.to_string()))?;
-        match value {
-            None if asked.optional => Ok(None),
-            None => Err(self.refuse(Problem::NoVariableInFile(volume, path, asked.key.clone()))),
-            Some(value) if value.len() > VALUE_MAX => {
-                Err(unread(format!("the value of {:?} is larger than {} KiB", asked.key, VALUE_MAX >> 10)))
-            }
-            value => Ok(value),
-        }
-    }
-
+impl Known<'_> {
     fn key(&self, asked: &SettingsKey) -> Result<Option<String>, PlanError> {
         let Some(settings) = self.settings_of(&asked.from)? else { return Ok(None) };
         let missing = || Problem::NoKey(settings.kind.word(), settings.name.clone(), asked.key.clone());

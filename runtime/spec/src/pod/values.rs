@@ -144,6 +144,13 @@ impl Container {
     }
 }
 
+impl FileKey {
+    /// Volume and path.
+    pub fn place(&self) -> (String, String) {
+        (self.volume.clone(), self.path.clone())
+    }
+}
+
 #[cfg(feature = "manifest")]
 impl SettingsName {
     /// ConfigMap or Secret.

@@ -92,7 +92,7 @@ pub struct LogReader {
     dir: PathBuf,
     filter: Filter,
     open: Option<Open>,
-    /// Nothing behind it is read.
+    /// While it finishes: nothing behind it is read.
     end: Option<End>,
     started: bool,
     skip_lines: u64,
@@ -133,8 +133,10 @@ impl LogReader {
     pub fn finish(&mut self, mut sink: impl FnMut(Record<'_>) -> io::Result<()>) -> Result<(), LogFailure> {
         let files = self.read(files::list(&self.dir))?;
         self.end = End::of(&self.dir, choose_attempts(&files, self.filter.attempts)?);
-        self.drain(&mut sink)?;
-        if self.end.is_some_and(|end| !end.is_torn) {
+        let drained = self.drain(&mut sink);
+        let end = self.end.take();
+        drained?;
+        if end.is_some_and(|end| !end.is_torn) {
             return Ok(());
         }
         self.hand_on_torn(&mut sink).map_err(LogFailure::Sink)
@@ -143,13 +145,12 @@ impl LogReader {
     fn open_first(&mut self) -> Result<bool, LogFailure> {
         let files = self.read(files::list(&self.dir))?;
         let chosen = choose_attempts(&files, self.filter.attempts)?;
-        let opened = match self.filter.tail.filter(|_| !self.started) {
-            Some(lines) => return self.open_tail(chosen, lines),
-            None => chosen.first().map(|first| self.open_file(*first)),
-        };
-        let Some(opened) = opened else { return Ok(false) };
+        if let Some(lines) = self.filter.tail.filter(|_| !self.started) {
+            return self.open_tail(chosen, lines);
+        }
+        let Some(first) = chosen.first() else { return Ok(false) };
         self.started = true;
-        match opened {
+        match self.open_file(*first) {
             Ok(()) => Ok(true),
             Err(LogFailure::Read(_, e)) if e.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(e) => Err(e),

@@ -23,8 +23,7 @@ pub fn check(claim: &v1::PersistentVolumeClaim) -> (Metadata, Problems, Problems
     match spec.volume_mode.as_deref() {
         None | Some("" | "Filesystem") => {}
         Some("Block") => {
-            let why = "refused: a claim is a folder, no block device";
-            problems.push(Problem::new(Cause::Refused, "spec.volumeMode", why));
+            problems.push(Problem::refused("spec.volumeMode", "a claim is a folder, no block device"));
         }
         Some(other) => problems.push(Problem::unsupported("spec.volumeMode", other, &["Block", "Filesystem"])),
     }
@@ -40,8 +39,8 @@ pub fn check(claim: &v1::PersistentVolumeClaim) -> (Metadata, Problems, Problems
     for (field, said) in [("dataSource", spec.data_source.is_some()), ("dataSourceRef", spec.data_source_ref.is_some())]
     {
         if said {
-            let why = "refused: a claim is empty at first, and nothing here could fill it";
-            problems.push(Problem::new(Cause::Refused, format!("spec.{field}"), why));
+            let why = "a claim is empty at first, and nothing here could fill it";
+            problems.push(Problem::refused(format!("spec.{field}"), why));
         }
     }
     (metadata, problems, warnings)

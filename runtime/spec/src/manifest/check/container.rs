@@ -244,8 +244,7 @@ impl<'a> All<'a> {
         for (n, mount) in mounts.iter().enumerate() {
             let source = self.volumes.get(mount.volume.as_str()).map(|volume| &volume.source);
             if let Some(why) = source.and_then(crate::plan::no_grant) {
-                let message = format!("refused: {why}");
-                out.push(Problem::new(Cause::Refused, format!("{path}.volumeMounts[{n}].name"), message));
+                out.push(Problem::refused(format!("{path}.volumeMounts[{n}].name"), why));
             }
         }
     }

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1;
 
 use super::Problems;
 use super::resources::{Quantities, quantity};
-use crate::manifest::problem::{Cause, Problem};
+use crate::manifest::problem::Problem;
 use crate::plan::NO_HUGE_PAGES;
 use crate::pod::{Container, Medium, ResourceAmount, Resources, at_one_time};
 use crate::quantity::{Quantity, binary};
@@ -118,8 +118,7 @@ pub fn check_sums(own: &Resources, inits: &[Container], regular: &[Container], o
 
 /// Of a Wasm member's resources: `path` is that of the container.
 pub fn not_for_wasm(resources: &Resources, path: &str) -> Option<Problem> {
-    let problem =
-        || Problem::new(Cause::Refused, format!("{path}.resources.limits"), format!("refused: {NO_HUGE_PAGES}"));
+    let problem = || Problem::refused(format!("{path}.resources.limits"), NO_HUGE_PAGES);
     (!resources.huge_pages.is_empty()).then(problem)
 }
 

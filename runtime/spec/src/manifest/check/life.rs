@@ -152,11 +152,14 @@ impl Checked<'_> {
     }
 
     fn http(&self, http: &v1::HTTPGetAction, path: &str, out: &mut Problems) -> Option<Action> {
-        let secure = http.scheme.as_deref() == Some("HTTPS");
-        match http.scheme.as_deref() {
-            None | Some("" | "HTTP" | "HTTPS") => {}
-            Some(other) => out.push(Problem::unsupported(format!("{path}.scheme"), other, &["HTTP", "HTTPS"])),
-        }
+        let secure = match http.scheme.as_deref() {
+            None | Some("" | "HTTP") => false,
+            Some("HTTPS") => true,
+            Some(other) => {
+                out.push(Problem::unsupported(format!("{path}.scheme"), other, &["HTTP", "HTTPS"]));
+                false
+            }
+        };
         let mut headers = Vec::new();
         for (n, header) in http.http_headers.iter().flatten().enumerate() {
             let path = format!("{path}.httpHeaders[{n}]");

@@ -54,7 +54,7 @@ fn check_one(port: &v1::ContainerPort, path: &str, host_network: bool, out: &mut
     let protocol = protocol(port.protocol.as_deref(), &format!("{path}.protocol"), out);
     if protocol == Protocol::Sctp && host_port.is_some() && host_ip.is_some_and(|ip| ip.is_loopback()) {
         let why = "nothing carries SCTP from the host's loopback into a Pod";
-        out.push(Problem::new(Cause::Refused, format!("{path}.hostIP"), format!("refused: {why}")));
+        out.push(Problem::refused(format!("{path}.hostIP"), why));
     }
     ContainerPort {
         name: port.name.clone().filter(|name| !name.is_empty()),
@@ -105,7 +105,7 @@ fn protocol(text: Option<&str>, path: &str, out: &mut Problems) -> Protocol {
 pub fn not_for_wasm(ports: &[ContainerPort], path: &str) -> Option<Problem> {
     let n = ports.iter().position(ContainerPort::leads_sctp)?;
     let path = format!("{path}.ports[{n}].protocol");
-    Some(Problem::new(Cause::Refused, path, format!("refused: {NO_SCTP}")))
+    Some(Problem::refused(path, NO_SCTP))
 }
 
 /// Each host port once among members and sidecars, which run at the same time, and within each other init container.

@@ -133,7 +133,7 @@ impl Kind {
 }
 
 /// How members come to a device here.
-const NO_PLUGINS: &str = "refused: such resources come from a cluster's device plugins; a hostPath of type CharDevice or \
+const NO_PLUGINS: &str = "such resources come from a cluster's device plugins; a hostPath of type CharDevice or \
                           BlockDevice gives a device";
 
 fn check_names(quantities: &Quantities, path: &str, out: &mut Problems) {
@@ -142,7 +142,7 @@ fn check_names(quantities: &Quantities, path: &str, out: &mut Problems) {
         let path = format!("{path}[{name}]");
         let known = name == "storage" || name.contains('/');
         if known {
-            out.push(Problem::new(Cause::Refused, path, NO_PLUGINS.to_owned()));
+            out.push(Problem::refused(path, NO_PLUGINS));
         } else {
             let near = suggest::nearest(name, HONOURED).map(|near| format!("did you mean {near}?"));
             let problem = Problem::invalid(path, name, "must be a standard resource type or fully qualified");

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1;
 use super::users::UNMASKED;
 use super::{Problems, id};
 use crate::capabilities;
-use crate::manifest::problem::{Cause, Problem};
+use crate::manifest::problem::Problem;
 use crate::manifest::suggest;
 use crate::pod::{Groups, ImageRef, Rights, SeccompChoice, VolumeGroup, sub_path_fault};
 
@@ -82,7 +82,7 @@ pub fn rights(
         out.push(Problem::forbidden(&path, why));
     }
     if let (ImageRef::Wasm(_), Some((field, why))) = (image, rights.not_for_wasm()) {
-        out.push(Problem::new(Cause::Refused, format!("{path}.{field}"), format!("refused: {why}")));
+        out.push(Problem::refused(format!("{path}.{field}"), why));
     }
     rights
 }

@@ -7,7 +7,7 @@
 use k8s_openapi::api::core::v1;
 
 use super::Problems;
-use crate::manifest::problem::{Cause, Problem};
+use crate::manifest::problem::Problem;
 use crate::pod::separators_swapped;
 
 const NAME_MAX: usize = 253;
@@ -31,7 +31,7 @@ pub fn check(spec: &v1::PodSpec, out: &mut Problems) -> Vec<(String, String)> {
             }
             text if checked.iter().any(|(other, _)| *other == name) => out.push(Problem::duplicate(path, text)),
             _ => out.extend(not_the_pods(&name, spec).map(|why| {
-                Problem::new(Cause::Refused, path, format!("refused: {why}")).with_hint(
+                Problem::refused(path, why).with_hint(
                     "a Pod may set net.*, fs.mqueue.*, kernel.shm*, kernel.msg* and kernel.sem*, each in its own namespaces",
                 )
             })),

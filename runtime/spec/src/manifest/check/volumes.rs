@@ -60,7 +60,7 @@ fn empty_dir(source: &v1::EmptyDirVolumeSource, pages: &BTreeSet<u64>, path: &st
     let medium = medium(source.medium.as_deref().unwrap_or_default(), pages, &format!("{path}.medium"), out);
     let limit_path = format!("{path}.sizeLimit");
     let limit = source.size_limit.as_ref().and_then(|q| size_limit(&q.0, &limit_path, out));
-    if let (Medium::HugePages { page }, Some(bytes)) = (medium, limit.filter(|bytes| *bytes > 0))
+    if let (Medium::HugePages { page }, Some(bytes)) = (medium, limit)
         && bytes < page
     {
         let why = format!("must be at least one page of {}", quantity::binary(page));
